@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * HTTP/1 framing (RFC 9112, strict): cuts one direction of a byte stream into
+ * messages. Pure: no allocation, no clock, no DPDK; the caller gives memory for
+ * the head. An ambiguous length is refused, never guessed.
+ *
+ * Call order per direction:
+ *   http1_init ( http1_expect? http1_step* )*
+ * Each http1_step looks at the next contiguous input bytes and returns ONE
+ * event telling what the first ev.len of them are. The caller keeps the raw
+ * bytes (they are not copied except into the head buffer) and steps on with the
+ * rest. ev.len may be 0 (HTTP1_END after a head with no body, for example).
+ */
+#ifndef APP_HTTP1_H
+#define APP_HTTP1_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define HTTP1_HEAD_MAX 65536   /* octets of start line and fields, with the final empty line */
+#define HTTP1_FIELDS_MAX 128
+#define HTTP1_TRAILER_MAX 16384
+
+enum http1_kind { HTTP1_REQUEST, HTTP1_RESPONSE };
+
+enum http1_event_type {
+	HTTP1_NEED_MORE, /* ev.len bytes belong to what was begun (head bytes, part of a chunk line); no event yet */
+	HTTP1_HEAD,      /* the head is complete with these ev.len bytes; p->head is valid until the next message */
+	HTTP1_BODY,      /* ev.len bytes of body, transfer coding removed */
+	HTTP1_FRAMING,   /* ev.len bytes of chunk-size lines, CRLFs, empty lines between messages: not part of the message */
+	HTTP1_TRAILER,   /* ev.len bytes of trailer fields, without the final empty line (that is FRAMING) */
+	HTTP1_END,       /* message complete; ev.len is 0 */
+	HTTP1_TUNNEL,    /* from here all bytes are opaque (CONNECT 2xx, 101, Upgrade accepted); ev.len 0 */
+	HTTP1_BAD,       /* refused: p->bad says why, p->bad_offset where (octets since message start) */
+};
+
+enum http1_bad { /* http1_bad_text() gives the sentence */
+	HTTP1_OK,
+	HTTP1_BAD_START_LINE,
+	HTTP1_BAD_VERSION,
+	HTTP1_BAD_FIELD_NAME,
+	HTTP1_BAD_FIELD_VALUE,
+	HTTP1_BAD_OBS_FOLD,
+	HTTP1_BAD_SPACE_BEFORE_COLON,
+	HTTP1_BAD_BARE_CR,
+	HTTP1_BAD_BARE_LF,
+	HTTP1_BAD_LENGTH,          /* not 1*DIGIT, too large */
+	HTTP1_BAD_LENGTH_CONFLICT, /* differing Content-Length values */
+	HTTP1_BAD_LENGTH_AND_CODING, /* Transfer-Encoding together with Content-Length */
+	HTTP1_BAD_CODING,          /* transfer coding whose final one is not chunked, unknown, HTTP/1.0 */
+	HTTP1_BAD_CHUNK,
+	HTTP1_BAD_TRAILER,
+	HTTP1_BAD_HEAD_TOO_LARGE,
+	HTTP1_BAD_TOO_MANY_FIELDS,
+	HTTP1_BAD_HOST,            /* HTTP/1.1 request without or with several Host */
+	HTTP1_BAD_UNEXPECTED_RESPONSE, /* response while no request is outstanding */
+	HTTP1_BAD_EOF,             /* stream ended inside a message */
+	HTTP1_BAD_MAX
+};
+
+struct http1_span { /* within head_buf */
+	uint32_t off;
+	uint32_t len;
+};
+struct http1_field {
+	struct http1_span name, value; /* value without surrounding white space */
+	struct http1_span line;        /* whole line with its CRLF */
+};
+
+enum http1_body_kind {
+	HTTP1_BODY_NONE,
+	HTTP1_BODY_LENGTH,
+	HTTP1_BODY_CHUNKED,
+	HTTP1_BODY_CLOSE, /* until the stream ends */
+};
+
+struct http1_head {
+	const char *buf; /* the head, contiguous, start line to final empty line, len octets */
+	uint32_t len;
+	uint8_t kind;    /* enum http1_kind */
+	uint8_t minor;   /* HTTP/1.minor, 0 or 1 */
+	uint16_t status; /* responses */
+	struct http1_span method, target, reason, host; /* host: Host field or authority of an absolute target */
+	struct http1_span path;      /* path and query of the target */
+	struct http1_span start_line; /* without CRLF */
+	uint16_t nfields;
+	uint8_t body;    /* enum http1_body_kind */
+	bool keep_alive; /* connection persists after this message, as far as this message says */
+	bool upgrade;    /* request: asks for an upgrade; */
+	bool expect_continue;
+	bool method_head, method_connect;
+	bool interim;    /* 1xx other than 101 */
+	bool has_content_length; /* a valid Content-Length field is present (also on HEAD answers) */
+	uint64_t content_length;
+	struct http1_field field[HTTP1_FIELDS_MAX];
+};
+
+struct http1_event {
+	enum http1_event_type type;
+	uint32_t len;
+};
+
+struct http1 {
+	struct http1_head head;
+	char *head_buf;      /* caller's, HTTP1_HEAD_MAX octets or fewer */
+	uint32_t head_cap, head_len;
+	uint8_t kind;
+	uint8_t state;       /* private */
+	uint8_t bad;         /* enum http1_bad */
+	bool req_head, req_connect, req_upgrade, req_known; /* http1_expect */
+	uint64_t left;       /* private: octets left of body or chunk */
+	uint64_t body_octets; /* body octets so far, decoded */
+	uint64_t msg_octets; /* raw octets of the message so far */
+	uint64_t bad_offset;
+	uint32_t trailer_len;
+	uint32_t scan;       /* private: where the search for the end of head goes on */
+	uint32_t priv[4];
+};
+
+void http1_init(struct http1 *p, enum http1_kind kind, char *head_buf, uint32_t head_cap);
+/* Changes the head buffer between messages (a pool may lend it per message only). */
+void http1_set_buffer(struct http1 *p, char *head_buf, uint32_t head_cap);
+/* Responses: what the request was, before the response's first byte. Interim responses keep it. */
+void http1_expect(struct http1 *p, bool method_head, bool method_connect, bool upgrade);
+/* in/len may be empty. eof: no byte follows these (FIN); ends a close-delimited body or gives BAD_EOF. */
+void http1_step(struct http1 *p, const uint8_t *in, uint32_t len, bool eof, struct http1_event *ev);
+const char *http1_bad_text(enum http1_bad bad);
+/* True between messages: nothing of a next one has been seen. */
+bool http1_between(const struct http1 *p);
+
+/* Parses a complete head lying in buf (an adapted head that a service returned). Only NONE of the body rules of
+ * the connection apply; framing fields are parsed but a conflict is not an error here (the writer replaces
+ * them). 0 need more, >0 octets of the head, <0 -(enum http1_bad). */
+int http1_parse_head(struct http1_head *h, enum http1_kind kind, const char *buf, uint32_t len);
+
+/* How http1_write_head frames. */
+enum http1_framing {
+	HTTP1_FRAME_KEEP,     /* leave Content-Length and Transfer-Encoding as they are (HEAD, 304, 204) */
+	HTTP1_FRAME_LENGTH,   /* exactly one Content-Length: length */
+	HTTP1_FRAME_CHUNKED,
+	HTTP1_FRAME_CLOSE,    /* neither; Connection: close */
+};
+/* Writes h anew with the given framing, all other fields in their order and spelling. connection_close adds
+ * "Connection: close" (and drops keep-alive). Returns octets written or -ENOSPC. */
+int http1_write_head(const struct http1_head *h, enum http1_framing f, uint64_t length, bool connection_close,
+		     char *out, uint32_t cap);
+/* First field of that name (ASCII case-insensitive), NULL if none. */
+const struct http1_field *http1_find(const struct http1_head *h, const char *name);
+
+#endif

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One TCP endpoint ("half") facing one real end of a flow. A selected flow has
+ * two halves: the one towards the client speaks as the server, the one towards
+ * the server speaks as the client. Each acknowledges, reorders, retransmits,
+ * paces and closes for itself.
+ *
+ * RFC 9293, 5681, 6298, 6675, 9438 (CUBIC), 7323 (window scale; timestamps are
+ * removed from SYNs), 5961, 3042.
+ *
+ * Owner thread: the worker of the flow. No globals, no clock of its own: the
+ * time is env->now_us (microseconds, monotonic, starts anywhere).
+ * Sequence numbers are host order here; parse and build do the swapping.
+ *
+ * Call order: tcp_half_open (input | take | send | finish | output | timer)* free
+ * After every batch of calls the owner calls tcp_half_output once, then reads
+ * tcp_half_deadline to (re)arm its timer.
+ */
+#ifndef TCP_TCP_H
+#define TCP_TCP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "mem/mem_chunk.h"
+
+#define TCP_F_FIN 0x01
+#define TCP_F_SYN 0x02
+#define TCP_F_RST 0x04
+#define TCP_F_PSH 0x08
+#define TCP_F_ACK 0x10
+#define TCP_F_URG 0x20
+#define TCP_F_ECE 0x40
+#define TCP_F_CWR 0x80
+
+#define TCP_SACK_MAX 4
+
+struct tcp_sack_block {
+	uint32_t left;  /* first sequence number of the block */
+	uint32_t right; /* one past the last */
+};
+
+/* A received segment, decoded (tcp_segment_parse). */
+struct tcp_segment {
+	uint32_t seq;
+	uint32_t ack;
+	uint32_t len; /* payload bytes, without SYN/FIN */
+	uint16_t window; /* as on the wire, unscaled */
+	uint16_t urgent;
+	uint8_t flags;
+	uint8_t nsack;
+	uint8_t header_len; /* bytes, with options */
+	struct tcp_sack_block sack[TCP_SACK_MAX];
+};
+
+/* Decodes a TCP header of which avail bytes are readable; payload_len is what the IP length leaves
+ * for TCP minus the header. 0, or -EBADMSG: header shorter than 20, data offset wrong, option length
+ * wrong (malformed options are an error only in so far as the offset is wrong; an option that runs
+ * over the end stops option parsing, as the kernel does). */
+int tcp_segment_parse(struct tcp_segment *s, const uint8_t *hdr, uint32_t avail, uint32_t tcp_len);
+
+/* What a half wants sent. Payload: payload_len bytes starting skip bytes into chunk c and going on
+ * along c->next; borrowed for the call only (take references for anything longer). */
+struct tcp_out {
+	uint32_t seq;
+	uint32_t ack;
+	uint16_t window; /* as on the wire, already scaled */
+	uint8_t flags;
+	uint8_t nsack;
+	struct tcp_sack_block sack[TCP_SACK_MAX];
+	const struct chunk *c;
+	uint32_t skip;
+	uint32_t payload_len;
+};
+
+struct tcp_half;
+
+/* Per worker, passed everywhere. */
+struct tcp_env {
+	uint64_t now_us;
+	struct chunk_pool *pool;
+	/* Hands one segment to the wire of h. 0 or -ENOBUFS: not sent, counts as lost. */
+	int (*emit)(void *ctx, struct tcp_half *h, const struct tcp_out *o);
+	void *ctx;
+	uint32_t rcvbuf_max; /* bytes a half may hold and advertise; the owner lowers it when memory is short */
+	struct {
+		uint64_t segs_in, segs_out, retrans, rto, fast_rtx, tlp, dup_in, ooo_in, challenge, bad_seq,
+			rst_in, rst_out, ooo_dropped, zero_window, payload_conflict;
+	} count;
+};
+
+/* Agreed in the handshake, see tcp_handshake.h. */
+struct tcp_params {
+	uint32_t snd_nxt;    /* our next sequence number towards this peer */
+	uint32_t rcv_nxt;    /* the next one expected from it */
+	uint32_t snd_wnd;    /* bytes the peer offered in its last handshake segment (scaled) */
+	uint16_t mss;        /* largest payload we may send it */
+	uint16_t rcv_mss;    /* what we announced to it */
+	uint8_t snd_wscale;  /* shift for windows the peer sends */
+	uint8_t rcv_wscale;  /* shift for windows we send */
+	bool wscale;         /* both ends sent the option */
+	bool sack;           /* both ends sent SACK-permitted */
+	uint32_t srtt_us;    /* first RTT sample of this side from the handshake, 0 = none */
+};
+
+/* Returned by input and timer. */
+#define TCP_EV_DATA 0x01   /* new in-order bytes in rxq */
+#define TCP_EV_ACKED 0x02  /* peer acknowledged bytes: there is room to send more */
+#define TCP_EV_FIN 0x04    /* peer's FIN is in order (all its bytes are in or gone through rxq) */
+#define TCP_EV_RESET 0x08  /* valid RST received: the half is dead */
+#define TCP_EV_TIMEOUT 0x10 /* retransmission limit reached: the half is dead */
+#define TCP_EV_CLOSED 0x20 /* both FINs exchanged and acknowledged */
+
+enum tcp_state { /* names of RFC 9293 3.3.2; the half is opened in ESTABLISHED */
+	TCP_ESTABLISHED,
+	TCP_FIN_WAIT_1,
+	TCP_FIN_WAIT_2,
+	TCP_CLOSE_WAIT,
+	TCP_CLOSING,
+	TCP_LAST_ACK,
+	TCP_TIME_WAIT,
+	TCP_CLOSED,
+};
+
+/* The layout of struct tcp_half is in tcp_half.h (hot fields first); owners embed it and use the
+ * functions below and these accessors only. */
+#include "tcp/tcp_half.h"
+
+void tcp_half_open(struct tcp_half *h, const struct tcp_params *p, const struct tcp_env *env);
+/* Processes one segment. Takes over all chunks of payload (payload->bytes == s->len), kept or freed.
+ * Returns TCP_EV_* bits. ACKs are programmed, not sent: tcp_half_output sends. */
+uint32_t tcp_half_input(struct tcp_env *env, struct tcp_half *h, const struct tcp_segment *s,
+			struct chunkq *payload);
+/* In-order received bytes not yet taken. Read it freely, take with tcp_half_take only. */
+const struct chunkq *tcp_half_rxq(const struct tcp_half *h);
+/* Moves n (<= rxq bytes) received bytes to dst and opens the receive window by as much. 0 or -ENOMEM
+ * (see chunkq_move). */
+int tcp_half_take(struct tcp_env *env, struct tcp_half *h, struct chunkq *dst, uint64_t n);
+/* FIN received and all bytes before it are in rxq or taken. */
+bool tcp_half_rx_finished(const struct tcp_half *h);
+/* Appends all of q to the send queue (q is empty afterwards). Never fails; callers respect
+ * tcp_half_send_room. After tcp_half_finish or death the bytes are freed. */
+void tcp_half_send(struct tcp_env *env, struct tcp_half *h, struct chunkq *q);
+/* How many bytes the owner should still queue (soft limit: unsent plus unacknowledged bytes against
+ * what the path can take). */
+uint64_t tcp_half_send_room(const struct tcp_half *h);
+/* Bytes queued, sent or not, that the peer has not acknowledged. */
+uint64_t tcp_half_send_pending(const struct tcp_half *h);
+/* FIN after everything queued. Idempotent. */
+void tcp_half_finish(struct tcp_half *h);
+/* Sends RST now and drops everything; state CLOSED. */
+void tcp_half_abort(struct tcp_env *env, struct tcp_half *h);
+/* Sends what windows, congestion control and pending ACKs call for. Returns segments emitted. */
+uint32_t tcp_half_output(struct tcp_env *env, struct tcp_half *h);
+/* Runs what is due at env->now_us. Returns TCP_EV_* bits. */
+uint32_t tcp_half_timer(struct tcp_env *env, struct tcp_half *h);
+/* Absolute microseconds of the next due timer, UINT64_MAX = none. */
+uint64_t tcp_half_deadline(const struct tcp_half *h);
+enum tcp_state tcp_half_state(const struct tcp_half *h);
+/* Frees all chunks. The half may be opened again. */
+void tcp_half_free(struct tcp_env *env, struct tcp_half *h);
+
+#endif
