@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Rules and services: the model shared by control (reads YAML, compiles) and
+ * the dataplane (matches).
+ *
+ * An image is one contiguous, position-independent, immutable block (offsets,
+ * no pointers), so that control can build it in ordinary memory, copy it into
+ * hugepage memory and hand over its address. It carries the Hyperscan databases
+ * in serialised-then-placed form. All integers are host order; addresses are
+ * network order octets (IPv4 as ::ffff:a.b.c.d).
+ *
+ * Matching never allocates; a struct policy_matcher per worker (made off the
+ * path) holds the Hyperscan scratch.
+ */
+#ifndef POLICY_POLICY_H
+#define POLICY_POLICY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define POLICY_NAME_MAX 64     /* octets of a rule's or service's name */
+#define POLICY_RULES_MAX 65536
+#define POLICY_SERVICES_MAX 64
+#define POLICY_CAUSES 16       /* >= CALLOUT_CAUSE_MAX */
+
+enum policy_action { POLICY_BYPASS, POLICY_BLOCK, POLICY_OBSERVE, POLICY_ADAPT };
+enum policy_on_failure { POLICY_OPEN, POLICY_CLOSED, POLICY_ANSWER };
+enum policy_protocol { POLICY_PROTO_TCP, POLICY_PROTO_HTTP };
+enum policy_kind { POLICY_KIND_REQUEST = 1, POLICY_KIND_RESPONSE = 2, POLICY_KIND_STREAM = 4 }; /* bits */
+enum policy_dialect { POLICY_DIALECT_DRAFT, POLICY_DIALECT_CORE };
+
+struct policy_service {
+	char name[POLICY_NAME_MAX];
+	char uri[256];          /* OPES service URI sent over OCP, default urn:opes:service:NAME */
+	char address[256];      /* tcp:HOST:PORT (HOST an IP literal or [v6]) or unix:/path */
+	uint32_t dialect;       /* enum policy_dialect */
+	uint32_t connections;   /* at least one, per priority in use */
+	int32_t priority;       /* default OCP connection priority */
+	uint64_t deadline_us;   /* a transaction without progress for this long fails */
+	uint64_t connect_timeout_us;
+	uint64_t retry_us;      /* first reconnect delay; doubles up to 30 s */
+	uint64_t idle_probe_us;
+	uint64_t probe_timeout_us;
+};
+
+struct policy_rule {
+	char name[POLICY_NAME_MAX];
+	uint32_t action;        /* enum policy_action */
+	uint32_t service;       /* index, UINT32_MAX = none */
+	uint32_t protocol;      /* enum policy_protocol */
+	uint32_t kinds;         /* POLICY_KIND_* bits */
+	uint8_t on_failure[POLICY_CAUSES]; /* enum policy_on_failure by enum callout_cause */
+	uint16_t answer_status; /* HTTP status of the answer (policy answer: 502, action block: 403) */
+	int32_t priority;       /* OCP connection priority of its transactions */
+	uint64_t preserve_max;  /* octets of originals kept per message */
+};
+
+struct policy_image; /* opaque; begins with a header holding magic, version, length, checksum */
+
+/* 0, or -EINVAL when len octets at mem are not a whole, intact image of this version. */
+int policy_image_check(const void *mem, size_t len);
+size_t policy_image_size(const struct policy_image *img);
+uint32_t policy_image_generation(const struct policy_image *img);
+uint32_t policy_image_rules(const struct policy_image *img);
+uint32_t policy_image_services(const struct policy_image *img);
+const struct policy_rule *policy_image_rule(const struct policy_image *img, uint32_t i);
+const struct policy_service *policy_image_service(const struct policy_image *img, uint32_t i);
+
+/* --- matching --------------------------------------------------------------------------------- */
+
+struct policy_tuple {
+	uint8_t client[16], server[16]; /* network order, IPv4 mapped */
+	uint16_t client_port, server_port; /* host order */
+	uint8_t from_port;              /* 0 = the client is on the inside port, 1 = on the outside port */
+	uint16_t vlan;                  /* outer VLAN id, 0 = none */
+};
+
+struct policy_selection {
+	int32_t first;      /* index of the first rule that may match a message of this flow, -1 = flow is bypassed */
+	uint32_t protocol;  /* framing to use: protocol of that rule */
+};
+
+struct policy_matcher;
+/* Scratch and L3/L4 classifier for one worker and one image; off the path. 0 or -errno. */
+int policy_matcher_create(struct policy_matcher **out, const struct policy_image *img, int socket_id);
+void policy_matcher_destroy(struct policy_matcher *m);
+const struct policy_image *policy_matcher_image(const struct policy_matcher *m);
+
+/* At the SYN. Rules count in file order; a bypass rule without message conditions that matches first ends the
+ * search: bypass. */
+void policy_select_flow(const struct policy_matcher *m, const struct policy_tuple *t, struct policy_selection *out);
+
+/* What a message offers to the conditions. Absent fields have NULL. */
+struct policy_message {
+	uint32_t kind;      /* one POLICY_KIND_* bit */
+	const char *method, *host, *path; /* responses carry those of their request */
+	uint32_t method_len, host_len, path_len;
+	uint16_t status;    /* responses */
+	/* the i-th field of the message itself (not of the request); false past the last */
+	bool (*field)(const void *ctx, uint32_t i, const char **name, uint32_t *name_len, const char **value,
+		      uint32_t *value_len);
+	const void *ctx;
+};
+/* First rule from sel->first on whose tuple and message conditions all hold; -1 = none: forward untouched. */
+int32_t policy_match_message(struct policy_matcher *m, const struct policy_tuple *t,
+			     const struct policy_selection *sel, const struct policy_message *msg);
+
+/* --- configuration (control, and the dataplane at start) ---------------------------------------- */
+
+struct policy_port_config {
+	char name[32];      /* inside / outside */
+	char device[128];   /* DPDK device: PCI address or vdev name with arguments, "net_af_packet0,iface=in0" */
+	uint16_t mtu;
+	bool promiscuous;
+};
+
+struct policy_limits {
+	uint32_t flows;             /* selected flows per worker */
+	uint32_t mbufs;             /* received-packet buffers, per port pair */
+	uint64_t receive_buffer;    /* octets a TCP half advertises at most */
+	uint64_t preservation;      /* octets of originals kept in total per worker */
+	uint64_t preservation_flow; /* default per message */
+	uint32_t transactions;      /* open OCP transactions per connection */
+	uint32_t callout_ring;      /* entries per direction */
+	uint64_t idle_timeout_us;   /* flow without a segment */
+	uint64_t handshake_timeout_us;
+	uint32_t http_head;         /* octets of an HTTP head */
+};
+
+struct policy_config {
+	char file[4096];
+	char name[POLICY_NAME_MAX]; /* of this appliance: client in connection-start */
+	char file_prefix[64];       /* DPDK --file-prefix */
+	char control_socket[108];
+	struct policy_port_config port[2]; /* inside, outside */
+	uint32_t workers;           /* number of worker lcores */
+	uint32_t worker_lcore[32];
+	uint32_t callout_lcore;     /* may equal a worker's: shared */
+	bool idle_backoff;          /* sleep when idle instead of spinning */
+	uint32_t memory_mb;         /* hugepage memory, 0 = DPDK's default */
+	bool no_huge;               /* tests of single processes only */
+	char pause_frames;          /* reserved */
+	struct policy_limits limits;
+	uint32_t nservices;
+	struct policy_service *services;
+	uint32_t nrules;
+	void *rules_private;        /* parsed rules with their conditions, for policy_compile */
+};
+
+/* One finding. text is a whole sentence that says what is wrong and what to do. */
+struct policy_error {
+	char file[256];
+	uint32_t line, column; /* from 1 */
+	char text[512];
+};
+struct policy_errors {
+	uint32_t count;        /* found; only the first POLICY_ERRORS_MAX are kept */
+	struct policy_error e[32];
+};
+#define POLICY_ERRORS_MAX 32
+
+/* Reads and checks a whole file (all errors, not only the first). 0, or -errno with errs filled (-ENOENT, -EACCES:
+ * also one entry). *out is freed with policy_config_free. */
+int policy_config_read(const char *path, struct policy_config **out, struct policy_errors *errs);
+int policy_config_parse(const char *name, const char *text, size_t len, struct policy_config **out,
+			struct policy_errors *errs);
+void policy_config_free(struct policy_config *c);
+/* Compiles rules and services to an image in malloc'd memory (free with free()). 0 or -errno with errs filled
+ * (a regular expression that Hyperscan refuses is reported with its line by policy_config_parse already). */
+int policy_compile(const struct policy_config *c, uint32_t generation, struct policy_image **out, struct policy_errors *errs);
+/* Compares what needs a restart (ports, lcores, limits, file prefix); NULL if equal, else the key's path. */
+const char *policy_config_restart_needed(const struct policy_config *running, const struct policy_config *next);
+
+#endif
