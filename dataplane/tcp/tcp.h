@@ -93,6 +93,7 @@ struct tcp_params {
 	uint32_t snd_nxt;    /* our next sequence number towards this peer */
 	uint32_t rcv_nxt;    /* the next one expected from it */
 	uint32_t snd_wnd;    /* bytes the peer offered in its last handshake segment (scaled) */
+	uint32_t rcv_wnd;    /* bytes it was offered in the handshake; 0 = none, a window update follows */
 	uint16_t mss;        /* largest payload we may send it */
 	uint16_t rcv_mss;    /* what we announced to it */
 	uint8_t snd_wscale;  /* shift for windows the peer sends */
@@ -108,7 +109,8 @@ struct tcp_params {
 #define TCP_EV_FIN 0x04    /* peer's FIN is in order (all its bytes are in or gone through rxq) */
 #define TCP_EV_RESET 0x08  /* valid RST received: the half is dead */
 #define TCP_EV_TIMEOUT 0x10 /* retransmission limit reached: the half is dead */
-#define TCP_EV_CLOSED 0x20 /* both FINs exchanged and acknowledged */
+#define TCP_EV_CLOSED 0x20 /* both FINs exchanged and acknowledged, TIME_WAIT (if any) over: state is
+			    * TCP_CLOSED, nothing more to send, the owner may free the half */
 
 enum tcp_state { /* names of RFC 9293 3.3.2; the half is opened in ESTABLISHED */
 	TCP_ESTABLISHED,

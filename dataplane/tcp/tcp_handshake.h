@@ -29,11 +29,13 @@ enum tcp_hs_verdict {
 struct tcp_handshake {
 	uint32_t isn[2];      /* 0 = client's, 1 = server's */
 	uint32_t wnd[2];      /* last window each announced, scaled where due */
+	uint16_t syn_wnd[2];  /* window in the SYN and the SYN/ACK (never scaled) */
 	uint16_t mss[2];      /* MSS each side announced (after clamping), 536 / 1220 if none */
 	uint8_t wscale[2];
 	bool has_wscale[2];
 	bool sack[2];
 	uint8_t state;        /* enum tcp_hs_state */
+	uint8_t again;        /* bit side: its SYN came more than once, no RTT sample (Karn) */
 	uint64_t syn_us, synack_us, ack_us;
 };
 

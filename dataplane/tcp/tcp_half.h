@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Layout of struct tcp_half, for those that embed it. Included by tcp.h; nobody outside
+ * dataplane/tcp/ touches a field.
+ *
+ * Sequence space of the send side (left to right):
+ *
+ *   snd_una ......... snd_nxt ......... snd_una + queued bytes (+ 1 for the FIN)
+ *      sent, unacknowledged  |  not yet sent
+ *
+ * INV-TCP-1  snd_nxt is never pulled back; what has to be sent again is marked, not rewound.
+ * INV-TCP-2  sndq begins una_skip bytes before snd_una (the acknowledged part of its first chunk)
+ *            and holds every byte that is not acknowledged.
+ * INV-TCP-3  rcv_adv never moves left.
+ * INV-TCP-4  every range of the scoreboard lies in [snd_una, snd_nxt), in order, disjoint.
+ * INV-TCP-5  a byte below lost_high that is in no range of the scoreboard is lost and waits to be
+ *            sent again; one above is in flight.
+ */
+#ifndef TCP_HALF_H
+#define TCP_HALF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "mem/mem_chunk.h"
+#include "stream/stream_reasm.h"
+
+/* A place in the send queue. c == NULL: at snd_una. */
+struct tcp_cursor {
+	struct chunk *c;
+	uint32_t skip; /* bytes into c */
+	uint32_t seq;
+};
+
+/* CUBIC, RFC 9438; windows in bytes. */
+struct tcp_cubic {
+	uint64_t epoch_us; /* start of this congestion avoidance stage, 0 = none */
+	float w_max;
+	float k;           /* seconds */
+	float w_est;
+	float origin;      /* the plateau of this epoch */
+};
+
+struct tcp_half {
+	/* Receiving. */
+	struct chunkq rxq;
+	struct stream_reasm ooo;
+	uint32_t rcv_nxt;
+	uint32_t rcv_adv;   /* right edge of the window offered so far */
+	uint32_t rcv_acked; /* last acknowledgement sent */
+	uint32_t rcv_fin;   /* where the peer's FIN stands, if HALF_RCV_FIN_KNOWN */
+	uint32_t dsack_left, dsack_right; /* duplicate to report once, RFC 2883 */
+	uint32_t flags;
+	uint8_t state;      /* enum tcp_state */
+	uint8_t ca;         /* enum tcp_ca */
+	uint8_t snd_wscale, rcv_wscale;
+	uint16_t mss;       /* of segments we send */
+	uint16_t rcv_mss;   /* largest payload seen from the peer, what it was told at most */
+	uint8_t quickack;   /* segments still acknowledged at once */
+	uint8_t backoff;    /* times the timer went off without an answer */
+	uint8_t dupacks;
+	uint8_t timer_kind; /* enum tcp_timer, what timer_at means */
+
+	/* Sending. */
+	struct chunkq sndq;
+	struct tcp_cursor nxt; /* at snd_nxt */
+	struct tcp_cursor rtx; /* last place sent again from */
+	uint32_t una_skip;
+	uint32_t snd_una;
+	uint32_t snd_nxt;
+	uint32_t snd_wnd;
+	uint32_t snd_wl1, snd_wl2; /* RFC 9293 3.10.7.4, window updates */
+	uint32_t max_wnd;
+
+	/* Loss recovery. */
+	struct rte_mbuf *score; /* the scoreboard's ranges, NULL while there are none */
+	uint16_t score_n;
+	uint16_t rsvd16;
+	uint32_t sacked;        /* bytes the peer holds beyond snd_una */
+	uint32_t lost;          /* bytes lost and not sent again */
+	uint32_t lost_high;
+	uint32_t rtx_high;      /* without a scoreboard: sent again up to here */
+	uint32_t rtx_no;        /* number of the last retransmission */
+	uint32_t rack_no;       /* highest such number delivered */
+	uint32_t rack_seq;      /* highest first-time byte delivered */
+	uint32_t reo_seq;       /* holes below are lost when reo_at passes */
+	uint32_t recover;       /* recovery ends here */
+	uint32_t tlp_high;      /* snd_nxt when the probe went out */
+	uint32_t prr_delivered, prr_out, prr_flight; /* RFC 6937 */
+
+	/* Timing; absolute microseconds, UINT64_MAX = off. */
+	uint64_t timer_at;
+	uint64_t delack_at;
+	uint64_t reo_at;
+	uint64_t rtt_at;       /* when the timed byte went out */
+	uint64_t challenge_at; /* no challenge ACK before */
+	uint64_t sent_at;      /* last payload sent */
+	uint32_t rtt_seq;      /* timed: the byte before this one */
+	uint32_t srtt_us;
+	uint32_t rttvar_us;
+	uint32_t min_rtt_us;
+	uint32_t rto_us;       /* without back-off */
+
+	/* Congestion control. */
+	uint32_t cwnd;         /* bytes */
+	uint32_t ssthresh;
+	struct tcp_cubic cubic;
+};
+
+_Static_assert(sizeof(struct tcp_half) <= 384, "a flow has two of these");
+
+#endif
