@@ -22,66 +22,74 @@ struct rte_mbuf;
 
 #define PARSE_VLAN_NONE 0xffff /* flow_key.vlan: no such tag */
 
-/* What makes a flow. Hash and compare it as sizeof(struct flow_key) octets: it has no hidden padding
- * and parse_frame writes every octet. */
+/* What makes a flow. Hash and compare it as sizeof(struct flow_key) octets: it has no hidden
+ * padding and parse_frame writes every octet. */
 struct flow_key {
 	uint8_t src[16]; /* IPv4 as ::ffff:a.b.c.d */
 	uint8_t dst[16];
 	uint16_t sport; /* network order; 0 when proto has no ports or they were not read */
 	uint16_t dport;
 	uint16_t vlan[2]; /* VLAN ids, host order, outer first; PARSE_VLAN_NONE */
-	uint8_t proto;    /* IP protocol, after IPv6 extension headers */
+	uint8_t proto;	  /* IP protocol, after IPv6 extension headers */
 	uint8_t is_v6;
 	uint16_t zero;
 };
 _Static_assert(sizeof(struct flow_key) == 44, "struct flow_key is hashed as it lies in memory");
 
 enum parse_verdict {
-	PARSE_OTHER,     /* not a whole TCP segment over IP: bypass */
-	PARSE_TCP,       /* every field below is set */
+	PARSE_OTHER,	 /* not a whole TCP segment over IP: bypass */
+	PARSE_TCP,	 /* every field below is set */
 	PARSE_MALFORMED, /* bad says why; the caller counts it and drops or bypasses it */
 };
 
 enum parse_bad { /* parse_bad_text() gives the sentence */
-	PARSE_OK,
-	PARSE_BAD_ETHER,      /* shorter than its Ethernet and VLAN headers */
-	PARSE_BAD_IP_HEADER,  /* IP header cut short, wrong version or header length */
-	PARSE_BAD_IP_LENGTH,  /* IP total length shorter than its header or longer than the frame */
-	PARSE_BAD_IP_OPTION,  /* IPv4 option length runs over the header */
-	PARSE_BAD_EXTENSION,  /* IPv6 extension header cut short, out of place, or too many */
-	PARSE_BAD_FRAGMENT,   /* fragment that ends beyond 65535 octets */
-	PARSE_BAD_TCP_HEADER, /* TCP header cut short or data offset below 5 or over the segment */
-	PARSE_BAD_SPLIT,      /* headers do not lie in the first segment and could not be made to */
-	PARSE_BAD_MAX
+		 PARSE_OK,
+		 PARSE_BAD_ETHER,      /* shorter than its Ethernet and VLAN headers */
+		 PARSE_BAD_IP_HEADER,  /* IP header cut short, wrong version or header length */
+		 PARSE_BAD_IP_LENGTH,  /* IP total length shorter than its header or longer than the
+					  frame */
+		 PARSE_BAD_IP_OPTION,  /* IPv4 option length runs over the header */
+		 PARSE_BAD_EXTENSION,  /* IPv6 extension header cut short, out of place, or too many
+					*/
+		 PARSE_BAD_FRAGMENT,   /* fragment that ends beyond 65535 octets */
+		 PARSE_BAD_TCP_HEADER, /* TCP header cut short or data offset below 5 or over the
+					  segment */
+		 PARSE_BAD_SPLIT, /* headers do not lie in the first segment and could not be made
+				     to */
+		 PARSE_BAD_MAX
 };
 
 struct parse_frame {
 	uint8_t verdict; /* enum parse_verdict */
-	uint8_t bad;     /* enum parse_bad */
-	uint8_t l2_len;  /* Ethernet header with its tags */
+	uint8_t bad;	 /* enum parse_bad */
+	uint8_t l2_len;	 /* Ethernet header with its tags */
 	uint8_t nvlan;
 	bool is_ip; /* l3_len, proto and the key's addresses are set */
 	bool is_v6;
-	bool is_fragment; /* part of a fragmented packet (not an atomic fragment); never PARSE_TCP */
-	bool is_routed;   /* source route still to go: the key's dst is not the last one; never PARSE_TCP */
+	bool is_fragment;   /* part of a fragmented packet (not an atomic fragment); never PARSE_TCP
+			     */
+	bool is_routed;	    /* source route still to go: the key's dst is not the last one; never
+			       PARSE_TCP */
 	uint16_t ethertype; /* after the tags */
 	uint16_t l3_len;    /* IP header with options or extension headers */
-	uint8_t proto;      /* upper-layer protocol */
-	uint8_t l4_len;     /* TCP header with options; 8 for UDP; else 0 */
+	uint8_t proto;	    /* upper-layer protocol */
+	uint8_t l4_len;	    /* TCP header with options; 8 for UDP; else 0 */
 	uint8_t tcp_flags;  /* TCP_F_* */
-	uint8_t tos;        /* DSCP and ECN octet */
-	uint8_t ttl;        /* or hop limit */
+	uint8_t tos;	    /* DSCP and ECN octet */
+	uint8_t ttl;	    /* or hop limit */
 	uint16_t l4_off;    /* l2_len + l3_len */
 	uint16_t payload_off;
-	uint32_t payload_len; /* TCP: octets of data; UDP or unknown: what IP carries after l4_len */
-	uint32_t frame_len;   /* octets of the frame that count: l2_len + IP total length */
-	uint32_t pad_len;     /* octets after that (Ethernet padding), to be cut off before payload is used */
+	uint32_t
+		payload_len; /* TCP: octets of data; UDP or unknown: what IP carries after l4_len */
+	uint32_t frame_len;  /* octets of the frame that count: l2_len + IP total length */
+	uint32_t pad_len; /* octets after that (Ethernet padding), to be cut off before payload is
+			     used */
 	struct flow_key key;
 };
 
 /* seg_len contiguous octets at data are the beginning of a frame of frame_len octets (without FCS).
- * Returns p->verdict; fields are set as far as parsing got, the rest is zero. A header that would go
- * over seg_len while frame_len has it gives PARSE_MALFORMED with PARSE_BAD_SPLIT. */
+ * Returns p->verdict; fields are set as far as parsing got, the rest is zero. A header that would
+ * go over seg_len while frame_len has it gives PARSE_MALFORMED with PARSE_BAD_SPLIT. */
 enum parse_verdict parse_frame(struct parse_frame *p, const uint8_t *data, uint32_t seg_len,
 			       uint32_t frame_len);
 /* The same for a received packet. Headers split over segments are made contiguous
@@ -106,6 +114,10 @@ static inline void parse_key_reverse(struct flow_key *out, const struct flow_key
 	out->zero = 0;
 }
 
+/* One's complement sum (folded, not complemented, octets as they lie in memory) of len octets at
+ * off, in however many segments of whatever length. False when the packet is shorter.
+ * rte_raw_cksum_mbuf of DPDK 22.11 loses carries behind a segment of odd length: use this. */
+bool parse_sum_mbuf(const struct rte_mbuf *m, uint32_t off, uint32_t len, uint16_t *sum);
 /* IPv4 header checksum of a parsed frame; true for IPv6. Uses what the port found out
  * (RTE_MBUF_F_RX_IP_CKSUM_*) and calculates where it did not. */
 bool parse_ip_checksum_good(const struct parse_frame *p, const struct rte_mbuf *m);
