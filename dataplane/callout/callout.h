@@ -20,6 +20,7 @@
 #ifndef CALLOUT_CALLOUT_H
 #define CALLOUT_CALLOUT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include "mem/mem_chunk.h"
@@ -64,22 +65,37 @@ enum callout_event_type {
 	CALLOUT_EV_WONT_FORWARD, /* commitment over [src_offset, src_offset+size) of the original ended */
 	CALLOUT_EV_PAUSE,        /* stop sending data (the stage has answered data-paused) */
 	CALLOUT_EV_NEED,         /* go on sending */
+	CALLOUT_EV_ROOM,         /* callout_data refused with -ENOBUFS may be tried again (not sent while none was refused) */
 	CALLOUT_EV_ENDED,        /* peer's xaction-end without error: normal end, also of zero adapted messages */
 	CALLOUT_EV_FAILED,       /* cause, text: the exception policy applies */
 	CALLOUT_EV_CLOSED,       /* INV-CALLOUT-2 */
 };
 
+/* Credit: a worker may have so much of one transaction under way to the socket that a slow service neither fills the
+ * ring nor holds buffers without bound. Each chunk costs its octets + CALLOUT_CHUNK_COST. */
+#define CALLOUT_CREDIT_FIRST (64 * 1024)
+#define CALLOUT_CREDIT_MAX (256 * 1024)
+#define CALLOUT_CHUNK_COST 256
+
+/* Zero it before callout_start; user and priority are set by the owner. */
 struct callout_txn {
 	/* worker's line */
 	void *user;             /* the owner's (struct adapt) */
 	uint32_t service;       /* index into the image's services */
 	uint32_t generation;    /* of that image */
+	int32_t priority;       /* set before callout_start: policy_rule.priority. One that no rule of the service names:
+				 * the service's own. */
 	bool ended;             /* callout_end was called */
-	uint64_t started_us;
-	uint64_t rsvd[4];
+	bool waits;             /* in the port's list of transactions that wait for the ring */
+	_Atomic bool wanted;    /* callout_data was refused for want of credit; CALLOUT_EV_ROOM is owed */
+	uint64_t started_us;    /* the owner's */
+	uint64_t sent;          /* cost of all chunks put into the ring */
+	struct callout_txn *next;
+	uint64_t rsvd[2];
 	/* callout lcore's line: opaque to the worker */
 	void *co_private __attribute__((aligned(64)));
-	uint64_t co_rsvd[7];
+	_Atomic uint64_t co_limit; /* credit: the worker may send while sent < co_limit; never goes back */
+	uint64_t co_rsvd[6];
 };
 
 struct callout_event {
@@ -101,6 +117,9 @@ struct callout_event {
 	const char *text;         /* FAILED: static sentence */
 };
 
+/* Short name for events, metrics and rules: "connect", "lost", ... Out of range: "unknown". */
+const char *callout_cause_name(enum callout_cause cause);
+
 typedef void (*callout_event_fn)(void *ctx, const struct callout_event *ev);
 
 /* --- worker side ------------------------------------------------------------------------------- */
@@ -110,10 +129,11 @@ typedef void (*callout_event_fn)(void *ctx, const struct callout_event *ev);
  * limit reached (policy: overload). On error txn is untouched and no end is owed. */
 int callout_start(struct callout_port *p, struct callout_txn *t, const struct policy_image *image, uint32_t service,
 		  const char *meta, uint32_t meta_len, int64_t sizep);
-/* How many callout_data calls will surely be taken now. */
+/* How many callout_data calls the ring will surely take now (each transaction's credit is another matter). */
 uint32_t callout_room(const struct callout_port *p);
 /* One chunk of the original at offset. The stage takes its own mbuf reference; c stays the caller's.
- * copied: we keep it (data-have `copied`). 0 or -ENOBUFS (try again later; nothing was sent). */
+ * copied: we keep it (data-have `copied`). 0 or -ENOBUFS: no room in the ring or no credit; nothing was sent, try again
+ * after CALLOUT_EV_ROOM. */
 int callout_data(struct callout_port *p, struct callout_txn *t, const struct chunk *c, uint64_t offset,
 		 enum callout_part part, bool copied);
 /* No more data of the original. 0 or -ENOBUFS. */
