@@ -22,6 +22,7 @@
 #define POLICY_NAME_MAX 64     /* octets of a rule's or service's name */
 #define POLICY_RULES_MAX 65536
 #define POLICY_SERVICES_MAX 64
+#define POLICY_IMAGE_ALIGN 64  /* an image begins at a multiple of this */
 #define POLICY_CAUSES 16       /* >= CALLOUT_CAUSE_MAX */
 
 enum policy_action { POLICY_BYPASS, POLICY_BLOCK, POLICY_OBSERVE, POLICY_ADAPT };
@@ -58,7 +59,8 @@ struct policy_rule {
 
 struct policy_image; /* opaque; begins with a header holding magic, version, length, checksum */
 
-/* 0, or -EINVAL when len octets at mem are not a whole, intact image of this version. */
+/* 0, or -EINVAL when the len octets at mem do not begin with a whole, intact image of this version, or mem is not aligned
+ * to POLICY_IMAGE_ALIGN. len may be more than the image's size. */
 int policy_image_check(const void *mem, size_t len);
 size_t policy_image_size(const struct policy_image *img);
 uint32_t policy_image_generation(const struct policy_image *img);
@@ -86,6 +88,10 @@ struct policy_matcher;
 int policy_matcher_create(struct policy_matcher **out, const struct policy_image *img, int socket_id);
 void policy_matcher_destroy(struct policy_matcher *m);
 const struct policy_image *policy_matcher_image(const struct policy_matcher *m);
+
+/* True when flows are classified by rte_acl, false when rule by rule (few rules, or lists that multiply too far);
+ * the results are the same. */
+bool policy_matcher_classifies(const struct policy_matcher *m);
 
 /* At the SYN. Rules count in file order; a bypass rule without message conditions that matches first ends the
  * search: bypass. */
