@@ -9,7 +9,36 @@
  * Each http1_step looks at the next contiguous input bytes and returns ONE
  * event telling what the first ev.len of them are. The caller keeps the raw
  * bytes (they are not copied except into the head buffer) and steps on with the
- * rest. ev.len may be 0 (HTTP1_END after a head with no body, for example).
+ * rest. ev.len may be 0 (HTTP1_END after a head with no body, for example), so
+ * it steps on, with no input at last, until HTTP1_NEED_MORE comes and nothing
+ * is left; then again when bytes or the FIN arrive.
+ *
+ * Events of one message, however the stream is cut:
+ *   NEED_MORE* HEAD ( BODY | FRAMING )* ( TRAILER | FRAMING )* END
+ * then TUNNEL when the connection stops being HTTP (the 101 or the 2xx to
+ * CONNECT is a message of its own with HEAD and END before that), else the next
+ * message. NEED_MORE has ev.len > 0 for octets of a head only. TUNNEL and BAD
+ * stay for good, with ev.len 0.
+ *
+ * A FIN between messages is HTTP1_NEED_MORE with nothing left: an unanswered
+ * request is the caller's to notice (http1_between).
+ *
+ * What follows a request with method_connect or upgrade set means one thing or
+ * another by the answer: do not step the request direction on before the final
+ * answer is known, and then http1_set_tunnel it when that was accepted.
+ *
+ * Choices where the RFC leaves room, all on the refusing side (RFC 9112 in
+ * brackets): a bare LF or CR ends nothing [2.2]; obs-fold is refused [5.2];
+ * several Content-Length fields are accepted only when identical octet by octet,
+ * and the list form "5, 5" never [6.3]; Transfer-Encoding must be one field with
+ * the one value "chunked" [6.1, 7], any other coding inside it is refused, as it
+ * is together with Content-Length or in HTTP/1.0; a CONNECT request has no body;
+ * HTTP/1.x other than 1.0 and 1.1 is refused; an unasked 101 is refused; a
+ * chunk-size line is at most HTTP1_CHUNK_LINE_MAX octets and 16 digits, white
+ * space only where chunk-ext has it [7.1.1]; Content-Length, Transfer-Encoding,
+ * Host and Connection may not be trailers. Accepted though not in the grammar:
+ * octets above 127 in a target, and a status line without the space before an
+ * empty reason.
  */
 #ifndef APP_HTTP1_H
 #define APP_HTTP1_H
@@ -20,6 +49,8 @@
 #define HTTP1_HEAD_MAX 65536   /* octets of start line and fields, with the final empty line */
 #define HTTP1_FIELDS_MAX 128
 #define HTTP1_TRAILER_MAX 16384
+#define HTTP1_CHUNK_LINE_MAX 1024
+#define HTTP1_CHUNK_SIZE_TEXT 18 /* octets http1_write_chunk_size may write */
 
 enum http1_kind { HTTP1_REQUEST, HTTP1_RESPONSE };
 
@@ -114,18 +145,29 @@ struct http1 {
 	uint64_t bad_offset;
 	uint32_t trailer_len;
 	uint32_t scan;       /* private: where the search for the end of head goes on */
-	uint32_t priv[4];
+	/* private: */
+	uint32_t checked;  /* start line looked at so far while it is incomplete */
+	uint16_t line_len; /* chunk-size line so far */
+	uint8_t digits;    /* of the chunk size */
+	uint8_t ext;       /* place within a chunk extension */
+	bool tunnel;       /* after this message */
+	uint8_t name_len;  /* trailer name so far, cut to sizeof(name) */
+	char name[18];
 };
 
 void http1_init(struct http1 *p, enum http1_kind kind, char *head_buf, uint32_t head_cap);
 /* Changes the head buffer between messages (a pool may lend it per message only). */
 void http1_set_buffer(struct http1 *p, char *head_buf, uint32_t head_cap);
-/* Responses: what the request was, before the response's first byte. Interim responses keep it. */
+/* Responses: what the request was, before the response's first byte. Interim responses keep it, END of
+ * the final one takes it back. */
 void http1_expect(struct http1 *p, bool method_head, bool method_connect, bool upgrade);
+/* The rest of this direction is opaque: for the requests, when the answers' side gave HTTP1_TUNNEL. */
+void http1_set_tunnel(struct http1 *p);
 /* in/len may be empty. eof: no byte follows these (FIN); ends a close-delimited body or gives BAD_EOF. */
 void http1_step(struct http1 *p, const uint8_t *in, uint32_t len, bool eof, struct http1_event *ev);
 const char *http1_bad_text(enum http1_bad bad);
-/* True between messages: nothing of a next one has been seen. */
+/* True between messages: nothing of a next one has been seen. Counters and head of the last one stay
+ * readable until the first octet of the next. */
 bool http1_between(const struct http1 *p);
 
 /* Parses a complete head lying in buf (an adapted head that a service returned). Only NONE of the body rules of
@@ -137,13 +179,19 @@ int http1_parse_head(struct http1_head *h, enum http1_kind kind, const char *buf
 enum http1_framing {
 	HTTP1_FRAME_KEEP,     /* leave Content-Length and Transfer-Encoding as they are (HEAD, 304, 204) */
 	HTTP1_FRAME_LENGTH,   /* exactly one Content-Length: length */
-	HTTP1_FRAME_CHUNKED,
+	HTTP1_FRAME_CHUNKED, /* HTTP/1.1 only; a response of HTTP/1.0 is written as FRAME_CLOSE instead, a request of it
+				refused with -EINVAL: look at h->minor before writing chunks */
 	HTTP1_FRAME_CLOSE,    /* neither; Connection: close */
 };
 /* Writes h anew with the given framing, all other fields in their order and spelling. connection_close adds
- * "Connection: close" (and drops keep-alive). Returns octets written or -ENOSPC. */
+ * "Connection: close" (and drops keep-alive; other Connection options stay). The new framing field takes the place
+ * of the old one, or the end. Trailer goes with LENGTH and CLOSE. Returns octets written, -ENOSPC or -EINVAL.
+ * What the peer can take is the caller's to know: no chunked answer to a client that asked in HTTP/1.0. */
 int http1_write_head(const struct http1_head *h, enum http1_framing f, uint64_t length, bool connection_close,
 		     char *out, uint32_t cap);
+/* Writes the line that begins a chunk of n > 0 octets: size in hex and CRLF. After the chunk comes CRLF, after the last
+ * one "0" CRLF, trailer fields, CRLF. Returns octets written, at most HTTP1_CHUNK_SIZE_TEXT; no NUL. */
+uint32_t http1_write_chunk_size(char *out, uint64_t n);
 /* First field of that name (ASCII case-insensitive), NULL if none. */
 const struct http1_field *http1_find(const struct http1_head *h, const char *name);
 
