@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Encoder: always the shortest form; required parameters positional, optional ones named. */
+#include <errno.h>
+#include <string.h>
+#include "ocp/ocp_message.h"
+
+struct out {
+	char *p;
+	size_t cap, len; /* len may pass cap: octets needed */
+};
+
+static void put(struct out *o, const char *s, size_t n)
+{
+	if (n && o->len + n <= o->cap)
+		memcpy(o->p + o->len, s, n);
+	o->len += n;
+}
+
+static void put_text(struct out *o, const char *s)
+{
+	put(o, s, strlen(s));
+}
+
+static void put_number(struct out *o, uint64_t v)
+{
+	char digits[20];
+	size_t i = sizeof(digits);
+
+	do {
+		digits[--i] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v);
+	put(o, digits + i, sizeof(digits) - i);
+}
+
+static void put_quoted(struct out *o, struct ocp_str s)
+{
+	put(o, "\"", 1);
+	put_number(o, s.len);
+	put(o, ":", 1);
+	put(o, s.p, s.len);
+	put(o, "\"", 1);
+}
+
+static void put_uri(struct out *o, const struct ocp_uri *u)
+{
+	put(o, "{", 1);
+	put_quoted(o, u->uri);
+	put(o, u->more.p, u->more.len);
+	put(o, "}", 1);
+}
+
+static int put_result(struct out *o, const struct ocp_result *r)
+{
+	if (r->code < 0)
+		return -EINVAL;
+	put(o, "{", 1);
+	put_number(o, (uint64_t)r->code);
+	if (r->reason.len) {
+		put(o, " ", 1);
+		put_quoted(o, r->reason);
+	}
+	put(o, "}", 1);
+	return 0;
+}
+
+static int put_limited(struct out *o, uint64_t v, uint64_t max)
+{
+	if (v > max)
+		return -EINVAL;
+	put_number(o, v);
+	return 0;
+}
+
+static int put_param(struct out *o, const struct ocp_msg *m, enum ocp_param p)
+{
+	switch (p) {
+	case OCP_P_XID:
+		return put_limited(o, m->xid, OCP_ID_MAX);
+	case OCP_P_AM_ID:
+		return put_limited(o, m->am_id, OCP_ID_MAX);
+	case OCP_P_RID:
+		return put_limited(o, m->rid, OCP_ID_MAX);
+	case OCP_P_COPY_AM_ID:
+		return put_limited(o, m->copy_am_id, OCP_ID_MAX);
+	case OCP_P_OFFSET:
+		return put_limited(o, m->offset, OCP_OFFSET_MAX);
+	case OCP_P_COPY_AM_OFFSET:
+		return put_limited(o, m->copy_am_offset, OCP_OFFSET_MAX);
+	case OCP_P_SIZEP:
+		return put_limited(o, m->sizep, OCP_OFFSET_MAX);
+	case OCP_P_SIZE:
+		return put_limited(o, m->size, OCP_ID_MAX);
+	case OCP_P_SIZE_REQUEST:
+		return put_limited(o, m->size_request, OCP_ID_MAX);
+	case OCP_P_MODP:
+		return put_limited(o, m->modp, 100);
+	case OCP_P_META_DATA:
+		put_quoted(o, m->meta_data);
+		return 0;
+	case OCP_P_CLIENT:
+		put_quoted(o, m->client);
+		return 0;
+	case OCP_P_SERVICE:
+		put_uri(o, &m->service);
+		return 0;
+	case OCP_P_FEATURE:
+		put_uri(o, &m->feature);
+		return 0;
+	case OCP_P_RESULT:
+		return put_result(o, &m->result);
+	case OCP_P_PRIORITY:
+		if (m->priority < 0)
+			put(o, "-", 1);
+		put_number(o, m->priority < 0 ? -(uint64_t)m->priority : (uint64_t)m->priority);
+		return 0;
+	case OCP_P_AM_PART:
+		if (m->am_part <= OCP_PART_NONE || m->am_part >= OCP_PART_MAX)
+			return -EINVAL;
+		put_text(o, ocp_part_name(m->am_part));
+		return 0;
+	default: /* flags */
+		put_text(o, "true");
+		return 0;
+	}
+}
+
+/* Positional parameters; *left: bits that have not been written. */
+static int put_anonymous(struct out *o, const struct ocp_msg *m, const struct ocp_msg_def *def,
+			 uint32_t *left)
+{
+	for (unsigned i = 0; i < def->nanon; i++) {
+		enum ocp_param p = (enum ocp_param)def->anon[i];
+		int rc;
+
+		if (!ocp_msg_has(m, p))
+			return -EINVAL;
+		*left &= ~OCP_HAS(p);
+		put(o, " ", 1);
+		rc = put_param(o, m, p);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static int put_named(struct out *o, const struct ocp_msg *m, uint32_t named)
+{
+	while (named) {
+		enum ocp_param p = (enum ocp_param)__builtin_ctz(named);
+		int rc;
+
+		named &= named - 1;
+		put(o, "\r\n", 2);
+		put_text(o, ocp_param_name(p));
+		put(o, ": ", 2);
+		rc = put_param(o, m, p);
+		if (rc)
+			return rc;
+	}
+	put(o, "\r\n", 2);
+	return 0;
+}
+
+int ocp_encode(const struct ocp_msg *m, uint64_t payload_size, char *head, size_t cap, size_t *head_len)
+{
+	const struct ocp_msg_def *def = ocp_msg_def(m->type);
+	bool data = m->type == OCP_MSG_DATA_HAVE;
+	struct out o = {head, cap, 0};
+	uint32_t left = m->has;
+	int rc;
+
+	if (!def || payload_size > OCP_ID_MAX || (payload_size && !data))
+		return -EINVAL;
+	if (data)
+		left &= ~OCP_HAS(OCP_P_SIZE); /* the payload says it */
+	put_text(&o, def->name);
+	rc = put_anonymous(&o, m, def, &left);
+	if (rc)
+		return rc;
+	if (left & ~def->named)
+		return -EINVAL;
+	if (left) {
+		rc = put_named(&o, m, left);
+		if (rc)
+			return rc;
+	}
+	if (data) {
+		put(&o, "\r\n", 2);
+		put_number(&o, payload_size);
+		put(&o, ":", 1);
+	} else {
+		put(&o, ";\r\n", 3);
+	}
+	*head_len = o.len;
+	return o.len <= cap ? 0 : -ENOSPC;
+}

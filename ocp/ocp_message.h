@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Inside libocp: which parameters each message has, and reading a complete
+ * head's values into struct ocp_msg.
+ */
+#ifndef OCP_MESSAGE_H
+#define OCP_MESSAGE_H
+
+#include "ocp/ocp.h"
+
+#define OCP_ANON_MAX 6
+
+struct ocp_msg_def {
+	const char *name;
+	uint8_t nanon;
+	uint8_t anon[OCP_ANON_MAX]; /* enum ocp_param, in wire order */
+	uint32_t named;             /* OCP_HAS mask */
+};
+
+/* NULL for OCP_MSG_UNKNOWN and out of range. */
+const struct ocp_msg_def *ocp_msg_def(enum ocp_msg_type type);
+enum ocp_msg_type ocp_msg_find(const char *name, size_t len);
+const char *ocp_param_name(enum ocp_param p);
+/* Named parameter of a message of this type; OCP_P_MAX: unknown there. Knows the aliases
+ * please-ack (<108>) and, for data-need, size (<102>). */
+enum ocp_param ocp_param_find(enum ocp_msg_type type, const char *name, size_t len);
+
+/* A value's octets in wire form; its grammar has been checked. p NULL: absent. */
+struct ocp_token {
+	const char *p;
+	size_t len;
+};
+/* Fills m from tokens (indexed by enum ocp_param). m->type, payload and payload_size are set by the
+ * caller. Type, range and presence are checked here. */
+enum ocp_bad ocp_msg_bind(struct ocp_msg *m, const struct ocp_token *tok);
+
+static inline bool ocp_is_digit(uint8_t c)
+{
+	return c >= '0' && c <= '9';
+}
+static inline bool ocp_is_alpha(uint8_t c)
+{
+	return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+}
+static inline bool ocp_is_safe(uint8_t c)
+{
+	return ocp_is_alpha(c) || ocp_is_digit(c) || c == '-' || c == '_';
+}
+#endif
