@@ -83,8 +83,8 @@ static enum http1_bad choose_body(struct http1 *p, uint32_t *at)
 	bad = http1_head_finish(h, p->head_buf, p->head_len, p->tunnel, at);
 	if (bad != HTTP1_OK)
 		return bad;
-	if (p->tunnel || (h->kind == HTTP1_RESPONSE && (p->req_head || h->status < 200 ||
-							h->status == 204 || h->status == 304)))
+	if (p->tunnel || (h->kind == HTTP1_RESPONSE &&
+			  (p->req_head || h->status < 200 || h->status == 204 || h->status == 304)))
 		h->body = HTTP1_BODY_NONE;
 	if (h->body == HTTP1_BODY_CLOSE)
 		h->keep_alive = false;
@@ -109,8 +109,8 @@ static void begin_body(struct http1 *p)
 	}
 }
 
-/* Copies the input up to the next LF, or all of it, behind the head so far. Returns octets taken; *line is set when a
- * line is complete. */
+/* Copies the input up to the next LF, or all of it, behind the head so far. Returns octets taken;
+ * *line is set when a line is complete. */
 static uint32_t take_line(struct http1 *p, const uint8_t *in, uint32_t len, bool *line)
 {
 	uint32_t room = p->head_cap - p->head_len;
@@ -155,10 +155,6 @@ static void head_step(struct http1 *p, const uint8_t *in, uint32_t len, bool eof
 	uint32_t done = 0, at = 0;
 	bool line;
 
-	if (len == 0 && eof) {
-		http1_fail(p, ev, HTTP1_BAD_EOF, p->msg_octets);
-		return;
-	}
 	while (done < len && r == LINE_ON) {
 		done += take_line(p, in + done, len - done, &line);
 		r = look_at_line(p, line, &bad, &at);
@@ -166,6 +162,10 @@ static void head_step(struct http1 *p, const uint8_t *in, uint32_t len, bool eof
 			http1_fail(p, ev, HTTP1_BAD_HEAD_TOO_LARGE, p->head_len);
 			return;
 		}
+	}
+	if (r == LINE_ON && eof) {
+		http1_fail(p, ev, HTTP1_BAD_EOF, p->head_len);
+		return;
 	}
 	if (r == LINE_ON) {
 		http1_take(p, ev, HTTP1_NEED_MORE, done);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Chunked transfer coding, RFC 9112 7.1. Lines of it are short and walked octet by octet; the data between them is not
- * looked at. */
+/* Chunked transfer coding, RFC 9112 7.1. Lines of it are short and walked octet by octet; the data
+ * between them is not looked at. */
 #include <string.h>
 
 #include "app/app_http1_priv.h"
@@ -83,7 +83,10 @@ static int ext_next(enum ext x, char c)
 			return X_NAME;
 		/* fall through */
 	case X_AFTER_NAME:
-		return space ? X_AFTER_NAME : c == '=' ? X_BEFORE_VALUE : c == ';' ? X_BEFORE_NAME : -1;
+		return space	  ? X_AFTER_NAME
+		       : c == '=' ? X_BEFORE_VALUE
+		       : c == ';' ? X_BEFORE_NAME
+				  : -1;
 	case X_BEFORE_VALUE:
 		return space ? X_BEFORE_VALUE : token ? X_VALUE : c == '"' ? X_QUOTED : -1;
 	case X_VALUE:
@@ -218,8 +221,8 @@ static enum http1_bad trailer_octet(struct http1 *p, char c)
 	return HTTP1_OK;
 }
 
-/* Takes octets of one sort. One that is refused is left for the next step when others go before it, so that these are
- * told the same way however the stream was cut. */
+/* Takes octets of one sort. One that is refused is left for the next step when others go before it,
+ * so that these are told the same way however the stream was cut. */
 static void line_step(struct http1 *p, const uint8_t *in, uint32_t len, struct http1_event *ev)
 {
 	bool framing = in_framing(p, in[0]);

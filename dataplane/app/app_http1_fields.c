@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the fields of a complete head say about framing and the connection (RFC 9112 3.2, 6, 9; RFC 9110 7.8, 8.6,
- * 10.1.1). */
+/* What the fields of a complete head say about framing and the connection (RFC 9112 3.2, 6, 9; RFC
+ * 9110 7.8, 8.6, 10.1.1). */
 #include <string.h>
 #include <strings.h>
 
@@ -26,7 +26,8 @@ static void note_connection(struct facts *k, const char *buf, const struct http1
 	while (http1_list_next(v, f->value.len, &at, &item)) {
 		k->close = k->close || http1_same(v + item.off, item.len, "close");
 		k->keep_alive = k->keep_alive || http1_same(v + item.off, item.len, "keep-alive");
-		k->upgrade_option = k->upgrade_option || http1_same(v + item.off, item.len, "upgrade");
+		k->upgrade_option =
+			k->upgrade_option || http1_same(v + item.off, item.len, "upgrade");
 	}
 }
 
@@ -119,15 +120,16 @@ static enum http1_bad check_host(struct http1_head *h, const char *buf, const st
 }
 
 /* Sets body, as if the message were one that may have one. */
-static enum http1_bad frame(struct http1_head *h, const char *buf, const struct facts *k, bool lenient,
-			    uint32_t *at)
+static enum http1_bad frame(struct http1_head *h, const char *buf, const struct facts *k,
+			    bool lenient, uint32_t *at)
 {
 	const struct http1_field *cl = k->length, *te = k->coding;
 	bool chunked = te != NULL && !k->several_codings && value_is(buf, te, "chunked");
 
 	h->body = h->kind == HTTP1_REQUEST ? HTTP1_BODY_NONE : HTTP1_BODY_CLOSE;
-	h->has_content_length = cl != NULL && !k->length_conflict &&
-				parse_length(buf + cl->value.off, cl->value.len, &h->content_length);
+	h->has_content_length =
+		cl != NULL && !k->length_conflict &&
+		parse_length(buf + cl->value.off, cl->value.len, &h->content_length);
 	if (h->has_content_length)
 		h->body = HTTP1_BODY_LENGTH;
 	if (chunked)

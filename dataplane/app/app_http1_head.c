@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Lines of a head: start line and fields (RFC 9112 2.1 to 5). Works on a line as soon as it is complete, so that
- * what is refused, and where, does not depend on how the stream was cut. */
+/* Lines of a head: start line and fields (RFC 9112 2.1 to 5). Works on a line as soon as it is
+ * complete, so that what is refused, and where, does not depend on how the stream was cut. */
 #include <stddef.h>
 #include <string.h>
 
@@ -47,7 +47,8 @@ static enum http1_bad parse_version(struct http1_head *h, const char *buf, uint3
 		return to - from >= 5 && memcmp(buf + from, version_prefix, 5) == 0
 			       ? HTTP1_BAD_VERSION
 			       : HTTP1_BAD_START_LINE;
-	if (memcmp(buf + from, version_prefix, 7) != 0 || (buf[from + 7] != '0' && buf[from + 7] != '1'))
+	if (memcmp(buf + from, version_prefix, 7) != 0 ||
+	    (buf[from + 7] != '0' && buf[from + 7] != '1'))
 		return HTTP1_BAD_VERSION;
 	h->minor = buf[from + 7] == '1';
 	return HTTP1_OK;
@@ -140,7 +141,8 @@ static enum http1_bad parse_status_line(struct http1_head *h, const char *buf, u
 	if (to - i < 4 || buf[i] != ' ' || !http1_is(buf[i + 1], C_DIGIT) || buf[i + 1] == '0' ||
 	    !http1_is(buf[i + 2], C_DIGIT) || !http1_is(buf[i + 3], C_DIGIT))
 		return HTTP1_BAD_START_LINE;
-	h->status = (uint16_t)((buf[i + 1] - '0') * 100 + (buf[i + 2] - '0') * 10 + buf[i + 3] - '0');
+	h->status =
+		(uint16_t)((buf[i + 1] - '0') * 100 + (buf[i + 2] - '0') * 10 + buf[i + 3] - '0');
 	i += 4;
 	*at = i;
 	if (i < to && buf[i] != ' ')

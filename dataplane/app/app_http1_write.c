@@ -141,7 +141,8 @@ const char *http1_bad_text(enum http1_bad bad)
 		[HTTP1_BAD_LENGTH_AND_CODING] = "both Content-Length and Transfer-Encoding",
 		[HTTP1_BAD_CODING] = "Transfer-Encoding is not chunked alone, or not allowed here",
 		[HTTP1_BAD_CHUNK] = "chunk-size line or end of chunk is wrong",
-		[HTTP1_BAD_TRAILER] = "trailer section is wrong, too large, or has a field not allowed there",
+		[HTTP1_BAD_TRAILER] =
+			"trailer section is wrong, too large, or has a field not allowed there",
 		[HTTP1_BAD_HEAD_TOO_LARGE] = "head is too large",
 		[HTTP1_BAD_TOO_MANY_FIELDS] = "too many fields",
 		[HTTP1_BAD_HOST] = "Host is missing, repeated or not a host",
