@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "adapt_priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <rte_common.h>
+
+int adapt_ctx_init(struct adapt_ctx *c, uint32_t count)
+{
+	struct adapt *slab = aligned_alloc(64, RTE_ALIGN_CEIL(sizeof(*slab) * (size_t)count, 64));
+
+	c->scratch = malloc(HTTP1_HEAD_MAX + 4096);
+	c->scratch_head = malloc(sizeof(*c->scratch_head));
+	c->head_copy = malloc(HTTP1_HEAD_MAX);
+	if (!slab || !c->scratch || !c->head_copy || !c->scratch_head) {
+		free(slab);
+		free(c->scratch);
+		free(c->head_copy);
+		free(c->scratch_head);
+		return -ENOMEM;
+	}
+	c->slab = slab;
+	c->free_list = NULL;
+	c->open = 0;
+	while (count-- > 0) {
+		slab[count].next = c->free_list;
+		c->free_list = &slab[count];
+	}
+	return 0;
+}
+
+void adapt_ctx_fini(struct adapt_ctx *c)
+{
+	free(c->slab);
+	free(c->scratch);
+	free(c->head_copy);
+	free(c->scratch_head);
+	c->slab = NULL;
+}
+
+struct adapt *adapt_begin(struct adapt_ctx *c, const struct adapt_begin *b, enum callout_cause *cause)
+{
+	struct adapt *a = c->free_list;
+	const struct policy_rule *r = policy_image_rule(b->image, b->rule);
+	int64_t sizep = -1;
+
+	if (!a) {
+		*cause = CALLOUT_CAUSE_OVERLOAD;
+		return NULL;
+	}
+	c->free_list = a->next;
+	memset(a, 0, sizeof(*a));
+	a->ctx = c;
+	a->owner = b->owner;
+	a->image = b->image;
+	a->rule = r;
+	a->head = b->head;
+	a->flow = b->flow;
+	a->kind = b->kind;
+	a->generation = policy_image_generation(b->image);
+	a->observe = b->observe;
+	a->chunked_ok = b->chunked_ok;
+	a->request_head = b->request_head;
+	a->identity_ok = true;
+	a->body_end = UINT64_MAX;
+	a->progress_us = c->now_us;
+	a->txn.user = a;
+	if (b->head) {
+		a->head_len = b->head->len;
+		if (b->head->body == HTTP1_BODY_NONE)
+			sizep = b->head->len;
+		else if (b->head->body == HTTP1_BODY_LENGTH)
+			sizep = (int64_t)(b->head->len + b->head->content_length);
+	} else {
+		a->out_state = ADAPT_OUT_BODY;
+		a->framing = HTTP1_FRAME_CLOSE;
+	}
+	if (callout_start(c->port, &a->txn, b->image, r->service, b->meta, b->meta_len, sizep) != 0) {
+		a->next = c->free_list;
+		c->free_list = a;
+		*cause = CALLOUT_CAUSE_OVERLOAD;
+		return NULL;
+	}
+	a->txn_open = true;
+	c->open++;
+	adapt_count(a, STATS_txn_started, 1);
+	return a;
+}
+
+uint64_t adapt_keep_base(const struct adapt *a)
+{
+	const struct chunk *c = a->keep.head;
+
+	/* Spans stay below 4 GiB (preservation budgets do), so the low half of the offset identifies it. */
+	return c ? a->orig_len - (uint32_t)((uint32_t)a->orig_len - c->rsvd) : a->orig_len;
+}
+
+static void adapt_keep_pop(struct adapt *a)
+{
+	struct chunk *c = chunkq_pop(&a->keep);
+
+	if (c == a->cursor)
+		a->cursor = NULL;
+	if (c == a->send_prev)
+		a->send_prev = NULL;
+	a->ctx->preserved -= c->len;
+	a->ctx->preserved_chunks--;
+	chunk_free(a->ctx->pool, c);
+}
+
+bool adapt_rest_possible(const struct adapt *a)
+{
+	return a->identity_ok && !(a->hole && a->hole_end > a->identity) &&
+	       adapt_keep_base(a) <= a->identity;
+}
+
+/* Drops what nobody can ask for any more: commitments over it ended (or it was never committed and has been
+ * sent), and it is not needed to go on without the service. */
+void adapt_keep_release(struct adapt *a)
+{
+	uint64_t lim = RTE_MIN(a->released, a->sent);
+
+	if (a->identity_ok)
+		lim = RTE_MIN(lim, a->identity);
+	if (a->rest)
+		lim = a->rest_from;
+	if (a->observe)
+		lim = a->sent;
+	while (a->keep.head) {
+		struct chunk *c = a->keep.head;
+
+		if (c == a->send_next || adapt_keep_base(a) + c->len > lim)
+			break;
+		adapt_keep_pop(a);
+	}
+}
+
+void adapt_range_ended(struct adapt *a, uint64_t off, uint64_t size)
+{
+	uint64_t end = off + size;
+	uint32_t i = 0;
+
+	if (off > a->released) {
+		if (a->nended < ADAPT_RANGES)
+			a->ended[a->nended++] = (struct adapt_range){off, end};
+		return; /* a forgotten range only keeps octets longer */
+	}
+	a->released = RTE_MAX(a->released, end);
+	while (i < a->nended) {
+		if (a->ended[i].lo > a->released) {
+			i++;
+			continue;
+		}
+		a->released = RTE_MAX(a->released, a->ended[i].hi);
+		a->ended[i] = a->ended[--a->nended];
+		i = 0;
+	}
+}
+
+static const struct chunk *adapt_keep_find(const struct adapt *a, uint64_t off, uint64_t *skip)
+{
+	const struct chunk *c = a->keep.head;
+
+	/* The low halves are compared as distances from the end, which are exact (see adapt_keep_base). */
+	uint32_t want = (uint32_t)a->orig_len - (uint32_t)off;
+
+	if (a->cursor && (uint32_t)a->orig_len - a->cursor->rsvd >= want)
+		c = a->cursor;
+	for (; c; c = c->next) {
+		uint32_t dist = (uint32_t)a->orig_len - c->rsvd;
+
+		if (dist < want)
+			return NULL; /* in a hole */
+		if (dist - want < c->len) {
+			*skip = dist - want;
+			return c;
+		}
+	}
+	return NULL;
+}
+
+int adapt_keep_ref(struct adapt *a, uint64_t off, uint64_t size, struct chunkq *q)
+{
+	struct chunkq tmp;
+	const struct chunk *c;
+	uint64_t skip = 0;
+
+	if (size == 0)
+		return 0;
+	if (off < adapt_keep_base(a) || off + size > a->orig_len)
+		return -ENOENT;
+	chunkq_init(&tmp);
+	c = adapt_keep_find(a, off, &skip);
+	while (c) {
+		uint32_t n = (uint32_t)RTE_MIN(size, (uint64_t)c->len - skip);
+		struct chunk *r = chunk_ref(a->ctx->pool, c, (uint32_t)skip, n);
+
+		if (!r) {
+			chunkq_purge(a->ctx->pool, &tmp);
+			return -ENOMEM;
+		}
+		r->rsvd = off >= a->body_end ? ADAPT_TAG_TRAILER : ADAPT_TAG_DATA;
+		chunkq_push(&tmp, r);
+		a->cursor = (struct chunk *)(uintptr_t)c;
+		off += n;
+		size -= n;
+		if (size == 0) {
+			chunkq_append(q, &tmp);
+			return 0;
+		}
+		skip = 0;
+		if (c->next && c->next->rsvd != (uint32_t)off)
+			break; /* a hole follows */
+		c = c->next;
+	}
+	chunkq_purge(a->ctx->pool, &tmp);
+	return -ENOENT;
+}
+
+void adapt_feed(struct adapt *a, struct chunkq *q, enum callout_part part)
+{
+	struct chunk *c;
+
+	if (part == CALLOUT_PART_REQUEST_TRAILER || part == CALLOUT_PART_RESPONSE_TRAILER) {
+		if (a->body_end == UINT64_MAX)
+			a->body_end = a->orig_len;
+	}
+	if (a->status == ADAPT_ABORT || a->status == ADAPT_ANSWER || (a->observe && a->end_called) ||
+	    (a->peer_ended && !a->rest)) {
+		a->orig_len += q->bytes;
+		chunkq_purge(a->ctx->pool, q);
+		return;
+	}
+	while ((c = chunkq_pop(q)) != NULL) {
+		c->rsvd = (uint32_t)a->orig_len;
+		a->orig_len += c->len;
+		a->ctx->preserved += c->len;
+		a->ctx->preserved_chunks++;
+		if (!a->send_next && !a->end_called && !a->peer_ended) {
+			a->send_next = c;
+			a->send_prev = a->keep.tail;
+		}
+		chunkq_push(&a->keep, c);
+	}
+	a->ctx->preserved_peak = RTE_MAX(a->ctx->preserved_peak, a->ctx->preserved);
+}
+
+void adapt_feed_end(struct adapt *a, bool ok)
+{
+	a->orig_done = true;
+	a->orig_ok = ok;
+}
+
+static bool adapt_keep_full(const struct adapt *a)
+{
+	return a->keep.bytes >= a->rule->preserve_max || a->ctx->preserved >= a->ctx->preserved_max;
+}
+
+/* Full, and waiting for the service would not help: what has been changed cannot be taken back anyway, or the
+ * service wants more before it says anything. */
+static bool adapt_overrun(const struct adapt *a)
+{
+	return adapt_keep_full(a) &&
+	       (!a->identity_ok || a->ctx->now_us >= a->progress_us + ADAPT_STALL_US);
+}
+
+bool adapt_want(const struct adapt *a)
+{
+	if (a->status != ADAPT_RUNNING || a->end_called)
+		return a->out.bytes < ADAPT_OUT_MAX;
+	if (a->observe)
+		return true; /* an observer never holds the flow up */
+	if (a->out.bytes >= ADAPT_OUT_MAX || a->orig_len - a->sent >= ADAPT_UNSENT_MAX)
+		return false;
+	return !adapt_keep_full(a) || adapt_overrun(a);
+}
+
+static enum callout_part adapt_part(const struct adapt *a, uint64_t off)
+{
+	bool req = a->kind == POLICY_KIND_REQUEST;
+
+	if (!a->head)
+		return CALLOUT_PART_NONE;
+	if (off < a->head_len)
+		return req ? CALLOUT_PART_REQUEST_HEADER : CALLOUT_PART_RESPONSE_HEADER;
+	if (off < a->body_end)
+		return req ? CALLOUT_PART_REQUEST_BODY : CALLOUT_PART_RESPONSE_BODY;
+	return req ? CALLOUT_PART_REQUEST_TRAILER : CALLOUT_PART_RESPONSE_TRAILER;
+}
+
+/* Sent without a commitment: its octets are the service's now. */
+static void adapt_sent_uncopied(struct adapt *a, struct chunk *c, uint64_t off)
+{
+	adapt_range_ended(a, off, c->len);
+	a->hole = true;
+	a->hole_end = off + c->len;
+	if (a->send_prev) {
+		a->send_prev->next = c->next;
+		if (a->keep.tail == c)
+			a->keep.tail = a->send_prev;
+		a->keep.bytes -= c->len;
+		a->keep.count--;
+		a->ctx->preserved -= c->len;
+		a->ctx->preserved_chunks--;
+		if (a->cursor == c)
+			a->cursor = NULL;
+		chunk_free(a->ctx->pool, c);
+	} else {
+		adapt_keep_pop(a);
+	}
+	adapt_count(a, STATS_preserved_refused, 1);
+}
+
+static void adapt_send(struct adapt *a)
+{
+	while (a->send_next && !a->paused) {
+		struct chunk *c = a->send_next, *next = c->next;
+		uint32_t len = c->len;
+		bool copied = !a->observe && !adapt_overrun(a);
+		int rc = callout_data(a->ctx->port, &a->txn, c, a->sent, adapt_part(a, a->sent), copied);
+
+		if (rc != 0) {
+			adapt_count(a, STATS_ring_full, 1);
+			return;
+		}
+		adapt_count(a, STATS_callout_octets_out, len);
+		a->send_next = next;
+		if (!copied && !a->observe)
+			adapt_sent_uncopied(a, c, a->sent);
+		else
+			a->send_prev = c;
+		a->sent += len;
+	}
+	if (!a->send_next && a->orig_done && !a->end_sent &&
+	    callout_data_end(a->ctx->port, &a->txn, a->orig_ok) == 0)
+		a->end_sent = true;
+}
+
+void adapt_end_txn(struct adapt *a, bool error)
+{
+	if (a->end_called)
+		return;
+	a->end_called = true;
+	a->send_next = a->send_prev = NULL;
+	callout_end(a->ctx->port, &a->txn, error);
+	adapt_count(a, error ? STATS_txn_failed : STATS_txn_done, 1);
+}
+
+static void adapt_drop_all(struct adapt *a)
+{
+	while (a->keep.head)
+		adapt_keep_pop(a);
+	a->send_next = a->send_prev = NULL;
+	for (uint32_t i = 0; i < ADAPT_AMS; i++)
+		chunkq_purge(a->ctx->pool, &a->am[i].q);
+	chunkq_purge(a->ctx->pool, &a->hq);
+}
+
+static void adapt_free(struct adapt *a)
+{
+	struct adapt_ctx *c = a->ctx;
+
+	adapt_drop_all(a);
+	chunkq_purge(c->pool, &a->out);
+	a->next = c->free_list;
+	c->free_list = a;
+	c->open--;
+}
+
+/* An observed message: its octets went on long ago; here only the copy is served. */
+static void adapt_pump_observer(struct adapt *a)
+{
+	if (!a->end_called) {
+		adapt_send(a);
+		adapt_keep_release(a);
+		if (a->keep.bytes > a->rule->preserve_max)
+			adapt_fail(a, CALLOUT_CAUSE_OVERLOAD, "the observing service is too slow");
+		else if (a->peer_ended || (a->end_sent && a->owner == NULL))
+			adapt_end_txn(a, false);
+	}
+	if (a->end_called)
+		adapt_drop_all(a);
+}
+
+void adapt_pump(struct adapt *a)
+{
+	if (a->observe) {
+		adapt_pump_observer(a);
+		return;
+	}
+	if (a->status == ADAPT_RUNNING && !a->end_called && !a->peer_ended) {
+		adapt_send(a);
+		adapt_keep_release(a);
+	}
+	if (a->status == ADAPT_RUNNING)
+		adapt_out_pump(a);
+	adapt_keep_release(a);
+	if (a->status == ADAPT_DONE && !a->end_called)
+		adapt_end_txn(a, false);
+	if (a->status != ADAPT_RUNNING)
+		adapt_drop_all(a);
+}
+
+uint64_t adapt_deadline(const struct adapt *a)
+{
+	if (a->status == ADAPT_RUNNING && !a->end_called && !a->paused &&
+	    (a->send_next || (a->orig_done && !a->end_sent)))
+		return a->ctx->now_us + ADAPT_RETRY_US;
+	if (a->status == ADAPT_RUNNING && !a->end_called && !a->observe && adapt_keep_full(a))
+		return a->progress_us + ADAPT_STALL_US;
+	return UINT64_MAX;
+}
+
+void adapt_release(struct adapt *a, bool error)
+{
+	a->owner = NULL;
+	chunkq_purge(a->ctx->pool, &a->out);
+	if (a->observe && !error && !a->end_called) {
+		a->next = a->ctx->orphans; /* goes on by itself until all is sent */
+		a->ctx->orphans = a;
+		a->orphan = true;
+		return;
+	}
+	adapt_end_txn(a, error || a->status == ADAPT_RUNNING);
+	adapt_drop_all(a);
+	if (a->closed)
+		adapt_free(a);
+}
+
+void adapt_poll_orphans(struct adapt_ctx *c)
+{
+	struct adapt **pp = &c->orphans;
+
+	while (*pp) {
+		struct adapt *a = *pp;
+
+		adapt_pump_observer(a);
+		if (a->closed) {
+			*pp = a->next;
+			adapt_free(a);
+		} else {
+			pp = &a->next;
+		}
+	}
+}
+
+void adapt_closed(struct adapt *a)
+{
+	a->closed = true;
+	if (!a->owner && !a->orphan)
+		adapt_free(a);
+}

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One message on its way through a service: what is kept of the original, what
+ * the service returned, and what may go out on the wire because of it.
+ *
+ *                 feed                    callout_data
+ *   framer  ---------------->  keep  ------------------------>  service
+ *                               |  ^                               |
+ *                     data-as-is|  |wont-forward                   | events
+ *                               v  |                               v
+ *   wire   <--- out <--- head / body / trailer re-framed <--- adapted messages, in their order
+ *
+ * Offsets count octets of the application message as OCP sees it: head, then
+ * body with the transfer coding removed, then trailer lines.
+ *
+ *   RUNNING --service done--> DONE
+ *      |  \--failure, open, identity holds, or service left--> RUNNING with rest_from set --> DONE
+ *      |--failure, answer, nothing emitted--> ANSWER (the owner answers with answer_status)
+ *      \--failure otherwise--> ABORT (the owner resets the flow)
+ *
+ * INV-ADAPT-1  identity <= octets emitted or waiting in out; while identity_ok every octet that
+ *              arrived from the service is original octet [0, identity).
+ * INV-ADAPT-2  every octet under a preservation commitment is in keep.
+ * INV-ADAPT-3  while rest is possible (identity_ok, no hole) keep covers [identity, orig_len).
+ * INV-ADAPT-4  a struct adapt is freed exactly once: when released by its owner and closed by the
+ *              callout stage (INV-CALLOUT-2), whichever is later.
+ *
+ * Owner thread: the worker of the flow. No syscalls, no allocation besides pools.
+ */
+#ifndef ADAPT_ADAPT_H
+#define ADAPT_ADAPT_H
+
+#include "app/app_http1.h"
+#include "callout/callout.h"
+#include "mem/mem_chunk.h"
+#include "policy/policy.h"
+#include "stats/shm.h"
+
+#define ADAPT_AMS 8            /* adapted messages of one transaction that are open at a time */
+#define ADAPT_RANGES 32        /* ended commitments that do not touch the released prefix yet */
+#define ADAPT_UNSENT_MAX (256 * 1024)   /* octets waiting for room in the callout stage */
+#define ADAPT_OUT_MAX (1024 * 1024)     /* octets of output waiting for the other half */
+#define ADAPT_BACKLOG_MAX (64u << 20)   /* octets a service may return ahead of the wire: more is overload */
+#define ADAPT_RETRY_US 1000    /* the callout ring was full: try again */
+#define ADAPT_STALL_US 200000  /* keep full and no progress for this long: go on without copies */
+
+enum adapt_status { ADAPT_RUNNING, ADAPT_DONE, ADAPT_ABORT, ADAPT_ANSWER };
+
+/* Per worker. */
+struct adapt_ctx {
+	struct chunk_pool *pool;
+	struct callout_port *port;
+	uint64_t *counter;        /* [STATS_MAX] of this worker */
+	struct shm_events *events;
+	uint64_t now_us;
+	uint64_t preserved;       /* octets in all keeps of this worker */
+	uint64_t preserved_peak;
+	uint64_t preserved_max;
+	uint64_t preserved_chunks;
+	uint32_t http_head_max;
+	uint32_t open;            /* struct adapt not freed yet */
+	struct adapt *free_list;
+	struct adapt *orphans;    /* observers that outlive their message */
+	void *slab;
+	char *scratch;            /* HTTP1_HEAD_MAX + 4096 octets, a head being written */
+	char *head_copy;          /* HTTP1_HEAD_MAX octets, an adapted head being parsed */
+	struct http1_head *scratch_head;
+	/* Called whenever an event changed something: the owner runs adapt_pump soon. */
+	void (*wake)(void *owner);
+};
+
+/* count: transactions that may be open at a time. 0 or -ENOMEM. */
+int adapt_ctx_init(struct adapt_ctx *c, uint32_t count);
+void adapt_ctx_fini(struct adapt_ctx *c);
+
+struct adapt_am {
+	uint32_t id;
+	bool used, ended, ok, answers;
+	int64_t sizep;
+	int32_t modp;
+	uint64_t got;             /* octets arrived */
+	struct chunkq q;          /* arrived, not emitted; chunk.rsvd: ADAPT_TAG_* */
+};
+
+struct adapt_range {
+	uint64_t lo, hi;
+};
+
+enum adapt_out_state { ADAPT_OUT_HEAD, ADAPT_OUT_BODY, ADAPT_OUT_TRAILER, ADAPT_OUT_END };
+
+/* What the owner knows of the message. Everything is borrowed for adapt_begin but image and head, which live as
+ * long as the message. */
+struct adapt_begin {
+	void *owner;
+	const struct policy_image *image;
+	uint32_t rule;
+	bool observe;
+	uint32_t kind;            /* POLICY_KIND_* bit */
+	const struct http1_head *head; /* NULL: opaque stream */
+	bool chunked_ok;          /* the receiver understands chunked */
+	bool request_head;        /* responses: the request's method was HEAD */
+	uint64_t flow;
+	const char *meta;
+	uint32_t meta_len;
+};
+
+struct adapt {
+	struct callout_txn txn;
+	struct adapt_ctx *ctx;
+	void *owner;              /* NULL once released */
+	struct adapt *next;       /* free list */
+	const struct policy_image *image;
+	const struct policy_rule *rule;
+	const struct http1_head *head;
+	uint64_t flow;
+	uint32_t kind, generation;
+	enum adapt_status status;
+	enum callout_cause cause;
+	bool observe, chunked_ok, request_head;
+	bool orphan, txn_open, end_called, closed, paused, peer_ended;
+	bool orig_done, orig_ok, end_sent;
+
+	/* the original */
+	struct chunkq keep;       /* chunk.rsvd: low 32 bits of its offset */
+	struct chunk *send_next;  /* first chunk of keep not yet handed to the service; NULL: none */
+	struct chunk *send_prev;  /* the one before send_next, NULL: send_next is the first */
+	struct chunk *cursor;     /* where the last data-as-is ended */
+	uint64_t orig_len, sent, head_len, body_end;
+	uint64_t released;        /* commitments over [0, released) have ended */
+	struct adapt_range ended[ADAPT_RANGES];
+	uint32_t nended;
+	bool hole;                /* octets were sent that are not in keep */
+	uint64_t hole_end;        /* end of the last such range */
+	uint64_t progress_us;
+
+	/* what came back */
+	struct adapt_am am[ADAPT_AMS];
+	uint32_t am_head, am_tail; /* ring of am[]: am_head is being emitted */
+	uint64_t identity;
+	bool identity_ok;
+	bool any_am, left;
+	bool rest;                /* rest_from and all after it go out from keep */
+	uint64_t rest_from;
+	uint64_t rest_got;        /* octets of the rest emitted while there is no adapted message */
+
+	/* the output */
+	enum adapt_out_state out_state;
+	enum http1_framing framing;
+	struct chunkq hq;         /* octets of an adapted head that is not complete */
+	struct chunkq out;        /* for the wire; the owner moves it on */
+	uint64_t left_octets;     /* HTTP1_FRAME_LENGTH: body octets still due */
+	bool no_body;             /* body octets are not sent (HEAD, 204, 304) */
+	bool head_out;            /* something of this message is in out or beyond */
+	bool to_answer;           /* out is an answer to the client instead of a request to the server */
+	bool close_after;         /* the message is delimited by the end of the stream */
+	/* set with head_out for a request; the owner notes the exchange */
+	bool out_head, out_connect, out_upgrade;
+	uint8_t out_minor;
+	uint32_t heads_out;       /* number of heads emitted */
+};
+
+/* NULL: no struct free, or the callout stage refused (*cause says which); the caller applies the rule's policy. */
+struct adapt *adapt_begin(struct adapt_ctx *c, const struct adapt_begin *b, enum callout_cause *cause);
+/* The next octets of the original; q is empty afterwards. */
+void adapt_feed(struct adapt *a, struct chunkq *q, enum callout_part part);
+/* No more; !ok: the original was cut off. */
+void adapt_feed_end(struct adapt *a, bool ok);
+/* May be fed now (budget, room, output backlog). */
+bool adapt_want(const struct adapt *a);
+/* Moves originals to the service and returned octets to out. Idempotent. */
+void adapt_pump(struct adapt *a);
+/* Absolute time at which adapt_pump should run again without an event, UINT64_MAX: none. */
+uint64_t adapt_deadline(const struct adapt *a);
+/* From callout_poll. */
+void adapt_event(struct adapt_ctx *c, const struct callout_event *ev);
+/* The owner is done with it: out and keep are dropped, the transaction is ended (error: if it was open). */
+void adapt_release(struct adapt *a, bool error);
+/* Serves observers whose messages are over; once per loop. */
+void adapt_poll_orphans(struct adapt_ctx *c);
+/* The answer policy before any transaction began (adapt_begin failed): what to do. */
+enum policy_on_failure adapt_policy(const struct policy_rule *r, enum callout_cause cause);
+const char *adapt_policy_name(enum policy_on_failure p);
+
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "adapt_priv.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <rte_mbuf.h>
+
+static const char *const policy_names[] = {
+	[POLICY_OPEN] = "open", [POLICY_CLOSED] = "closed", [POLICY_ANSWER] = "answer"};
+
+const char *adapt_policy_name(enum policy_on_failure p)
+{
+	return p <= POLICY_ANSWER ? policy_names[p] : "?";
+}
+
+enum policy_on_failure adapt_policy(const struct policy_rule *r, enum callout_cause cause)
+{
+	return (enum policy_on_failure)r->on_failure[cause < POLICY_CAUSES ? cause : 0];
+}
+
+static void adapt_note(struct adapt *a, const char *kind, uint64_t offset, const char *text)
+{
+	struct shm_event_args e = {
+		.kind = kind,
+		.cause = callout_cause_name(a->cause),
+		.rule = a->rule->name,
+		.service = policy_image_service(a->image, a->rule->service)->name,
+		.flow = a->flow,
+		.offset = offset,
+		.generation = a->generation,
+	};
+
+	if (a->ctx->events)
+		shm_event_write(a->ctx->events, &e, "%s; at octet %" PRIu64 " of the message", text, offset);
+}
+
+/* Goes on with the original: nothing changed has been emitted, and everything from identity on is here. */
+static void adapt_go_open(struct adapt *a)
+{
+	a->rest = true;
+	a->rest_from = a->identity;
+	adapt_count(a, STATS_fail_open, 1);
+	adapt_note(a, "fail-open", a->identity, "the message goes on without the service");
+}
+
+static void adapt_forget_adapted(struct adapt *a)
+{
+	for (uint32_t i = 0; i < ADAPT_AMS; i++)
+		chunkq_purge(a->ctx->pool, &a->am[i].q);
+	memset(a->am, 0, sizeof(a->am));
+	a->am_head = a->am_tail = 0;
+	chunkq_purge(a->ctx->pool, &a->hq);
+	a->identity = 0;
+	a->identity_ok = true;
+	a->to_answer = false;
+}
+
+void adapt_fail(struct adapt *a, enum callout_cause cause, const char *text)
+{
+	enum policy_on_failure p = adapt_policy(a->rule, cause);
+
+	if (a->end_called || a->status != ADAPT_RUNNING)
+		return;
+	a->cause = cause;
+	adapt_end_txn(a, true);
+	a->paused = false;
+	adapt_note(a, "callout-failed", a->identity_ok ? a->identity : UINT64_MAX, text);
+	if (a->observe)
+		return;
+	if (!a->head_out && !a->identity_ok)
+		adapt_forget_adapted(a); /* what came is not on the wire: it never happened */
+	if (p == POLICY_OPEN && adapt_rest_possible(a)) {
+		adapt_go_open(a);
+	} else if (p == POLICY_ANSWER && a->head && !a->head_out) {
+		a->status = ADAPT_ANSWER;
+		adapt_count(a, STATS_fail_answer, 1);
+		adapt_note(a, "fail-answer", a->identity, "the appliance answers in the message's place");
+	} else {
+		a->status = ADAPT_ABORT;
+		adapt_count(a, p == POLICY_OPEN ? STATS_fail_unrecoverable : STATS_fail_closed, 1);
+		adapt_note(a, "fail-closed", a->identity,
+			   p == POLICY_OPEN ? "changed octets were sent or the copy was given up: the flow is reset"
+					    : "the flow is reset");
+	}
+}
+
+static struct adapt_am *adapt_am_find(struct adapt *a, uint32_t id)
+{
+	for (uint32_t i = a->am_head; i != a->am_tail; i++) {
+		if (a->am[i % ADAPT_AMS].id == id)
+			return &a->am[i % ADAPT_AMS];
+	}
+	return NULL;
+}
+
+static void adapt_on_am_start(struct adapt *a, const struct callout_event *ev)
+{
+	struct adapt_am *am;
+
+	if (a->am_tail - a->am_head >= ADAPT_AMS) {
+		adapt_fail(a, CALLOUT_CAUSE_OVERLOAD, "too many adapted messages at a time");
+		return;
+	}
+	am = &a->am[a->am_tail++ % ADAPT_AMS];
+	memset(am, 0, sizeof(*am));
+	am->used = true;
+	am->id = ev->am_id;
+	am->answers = ev->answers_request && a->kind == POLICY_KIND_REQUEST;
+	am->sizep = ev->sizep;
+	am->modp = ev->modp;
+	if (a->any_am || am->answers)
+		a->identity_ok = false;
+	a->any_am = true;
+}
+
+static void adapt_on_data(struct adapt *a, const struct callout_event *ev)
+{
+	struct adapt_am *am = adapt_am_find(a, ev->am_id);
+	struct chunk *c;
+
+	if (!am || am->ended || a->rest || ev->size == 0) {
+		rte_pktmbuf_free(ev->m);
+		return;
+	}
+	adapt_count(a, STATS_callout_octets_in, ev->size);
+	c = chunk_new(a->ctx->pool, ev->m, ev->data, (uint32_t)ev->size);
+	if (!c) {
+		rte_pktmbuf_free(ev->m);
+		adapt_fail(a, CALLOUT_CAUSE_OVERLOAD, "no chunk descriptor for adapted data");
+		return;
+	}
+	c->rsvd = ev->part == CALLOUT_PART_REQUEST_TRAILER || ev->part == CALLOUT_PART_RESPONSE_TRAILER
+			  ? ADAPT_TAG_TRAILER
+			  : ADAPT_TAG_DATA;
+	chunkq_push(&am->q, c);
+	am->got += c->len;
+	a->identity_ok = false;
+	if (am->q.bytes > ADAPT_BACKLOG_MAX)
+		adapt_fail(a, CALLOUT_CAUSE_OVERLOAD, "the service returned more than the receiver can take");
+}
+
+static void adapt_on_as_is(struct adapt *a, const struct callout_event *ev)
+{
+	struct adapt_am *am = adapt_am_find(a, ev->am_id);
+	int rc;
+
+	if (!am || am->ended || a->rest)
+		return;
+	rc = adapt_keep_ref(a, ev->src_offset, ev->size, &am->q);
+	if (rc != 0) {
+		adapt_fail(a, rc == -ENOMEM ? CALLOUT_CAUSE_OVERLOAD : CALLOUT_CAUSE_PROTOCOL,
+			   rc == -ENOMEM ? "no chunk descriptor for data-as-is"
+					 : "data-as-is names octets that are not kept");
+		return;
+	}
+	if (a->identity_ok && ev->src_offset == a->identity && am->got == a->identity)
+		a->identity += ev->size;
+	else if (ev->size)
+		a->identity_ok = false;
+	am->got += ev->size;
+	adapt_count(a, STATS_as_is_octets, ev->size);
+}
+
+static void adapt_on_am_end(struct adapt *a, const struct callout_event *ev)
+{
+	struct adapt_am *am = adapt_am_find(a, ev->am_id);
+
+	if (!am || am->ended)
+		return;
+	am->ended = true;
+	am->ok = ev->ok;
+	if (!ev->ok && !a->rest)
+		adapt_fail(a, CALLOUT_CAUSE_REFUSED, "the service gave the adapted message up");
+}
+
+static void adapt_on_leave(struct adapt *a, const struct callout_event *ev)
+{
+	struct adapt_am *am;
+
+	if (a->rest)
+		return;
+	if (ev->src_offset < adapt_keep_base(a) || (a->hole && a->hole_end > ev->src_offset)) {
+		adapt_fail(a, CALLOUT_CAUSE_BUDGET, "the service left, but the rest was not kept");
+		return;
+	}
+	am = adapt_am_find(a, ev->am_id);
+	if (am)
+		am->ended = am->ok = true;
+	a->left = a->rest = true;
+	a->rest_from = ev->src_offset;
+	adapt_end_txn(a, false);
+}
+
+static void adapt_on_ended(struct adapt *a)
+{
+	a->peer_ended = true;
+	for (uint32_t i = a->am_head; i != a->am_tail; i++) {
+		struct adapt_am *am = &a->am[i % ADAPT_AMS];
+
+		if (!am->ended)
+			am->ended = am->ok = true; /* xaction-end implies it */
+	}
+}
+
+void adapt_event(struct adapt_ctx *c, const struct callout_event *ev)
+{
+	struct adapt *a = ev->txn->user;
+	void *owner = a->owner;
+
+	a->progress_us = c->now_us;
+	switch (ev->type) {
+	case CALLOUT_EV_AM_START:
+		adapt_on_am_start(a, ev);
+		break;
+	case CALLOUT_EV_DATA:
+		if (a->end_called)
+			rte_pktmbuf_free(ev->m);
+		else
+			adapt_on_data(a, ev);
+		break;
+	case CALLOUT_EV_AS_IS:
+		if (!a->end_called)
+			adapt_on_as_is(a, ev);
+		break;
+	case CALLOUT_EV_AM_END:
+		if (!a->end_called)
+			adapt_on_am_end(a, ev);
+		break;
+	case CALLOUT_EV_LEAVE:
+		adapt_on_leave(a, ev);
+		break;
+	case CALLOUT_EV_WONT_FORWARD:
+		adapt_range_ended(a, ev->src_offset, ev->size);
+		break;
+	case CALLOUT_EV_PAUSE:
+		a->paused = true;
+		break;
+	case CALLOUT_EV_NEED:
+		a->paused = false;
+		break;
+	case CALLOUT_EV_ROOM:
+		break;
+	case CALLOUT_EV_ENDED:
+		adapt_on_ended(a);
+		break;
+	case CALLOUT_EV_FAILED:
+		adapt_fail(a, ev->cause, ev->text);
+		break;
+	case CALLOUT_EV_CLOSED:
+		adapt_closed(a);
+		break;
+	}
+	if (owner)
+		c->wake(owner);
+}
