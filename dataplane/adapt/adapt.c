@@ -84,6 +84,7 @@ struct adapt *adapt_begin(struct adapt_ctx *c, const struct adapt_begin *b, enum
 	}
 	a->txn_open = true;
 	c->open++;
+	c->open_gen[a->generation % ADAPT_GENERATIONS]++;
 	adapt_count(a, STATS_txn_started, 1);
 	return a;
 }
@@ -366,6 +367,7 @@ static void adapt_free(struct adapt *a)
 	a->next = c->free_list;
 	c->free_list = a;
 	c->open--;
+	c->open_gen[a->generation % ADAPT_GENERATIONS]--;
 }
 
 /* An observed message: its octets went on long ago; here only the copy is served. */

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One selected flow: the handshake that passes, two TCP halves, a pipe in each
+ * direction that cuts the stream into messages, and the message under way in
+ * each, possibly in the hands of a service.
+ *
+ *   half[0] (towards the client)   --rx--> pipe[0] --> half[1] tx
+ *   half[1] (towards the server)   --rx--> pipe[1] --> half[0] tx
+ *
+ *   HANDSHAKE --client's ACK--> OPEN --both halves closed, reset, timeout--> DEAD
+ *
+ * INV-SESSION-1  octets leave a half's receive queue only into a pipe, and a pipe only into the other half,
+ *                into a struct adapt, or (blocked, answered) nowhere: each octet once.
+ * INV-SESSION-2  in one direction one message is under way at a time; the next one is not looked at before
+ *                it is done, so output keeps the order of the input.
+ * INV-SESSION-3  an answer of ours enters the client's stream only between responses and when every request
+ *                before it has been answered.
+ *
+ * Owner thread: the worker. Call order for one session:
+ *   session_new (session_segment* session_run | session_timer)* session_free
+ */
+#ifndef SESSION_SESSION_H
+#define SESSION_SESSION_H
+
+#include "adapt/adapt.h"
+#include "app/app_http1.h"
+#include "callout/callout.h"
+#include "mem/mem_chunk.h"
+#include "parse/parse_frame.h"
+#include "policy/policy.h"
+#include "stats/shm.h"
+#include "tcp/tcp.h"
+#include "tcp/tcp_handshake.h"
+
+struct rte_mbuf;
+struct rte_mempool;
+struct session_ctx;
+struct session;
+
+#define SESSION_L2_MAX 22      /* Ethernet and two tags */
+#define SESSION_XCHG_MAX 64    /* requests without their response; more are not read before one is answered */
+#define SESSION_PATH_MAX 2048  /* octets of path and of host a response can be matched on */
+
+/* What a transmitting port can do; see port/. */
+struct session_port_caps {
+	bool tx_cksum;   /* TCP and IPv4 checksums by offload */
+	bool multi_seg;  /* chained mbufs */
+	uint16_t mtu;    /* largest IP packet */
+};
+
+struct session_config {
+	unsigned worker;
+	int socket_id;
+	uint32_t sessions_max;
+	uint32_t txns_max;             /* struct adapt, 0: 4096 */
+	uint32_t chunks;               /* chunk descriptors */
+	struct rte_mempool *bufs;      /* direct mbufs for what we send and generate */
+	struct callout_port *port;
+	struct shm_worker *shm;        /* counters */
+	struct shm_events *events;
+	const struct policy_limits *limits;
+	struct session_port_caps caps[2]; /* by port index */
+	/* Takes over m, always. port: 0 inside, 1 outside. */
+	void (*tx)(void *cb, unsigned port, struct rte_mbuf *m);
+	/* s has something to do: call session_run soon (idempotent until then). */
+	void (*wake)(void *cb, struct session *s);
+	void *cb;
+};
+
+/* A worker's session stage. 0 or -errno. */
+int session_ctx_create(struct session_ctx **out, const struct session_config *cfg);
+void session_ctx_destroy(struct session_ctx *c);
+/* At the top of each loop. matcher: rules in use, NULL: none. */
+void session_ctx_tick(struct session_ctx *c, uint64_t now_us, struct policy_matcher *matcher);
+/* Callout events; wakes sessions. Returns the number handled. */
+uint32_t session_poll(struct session_ctx *c);
+/* Fills what this stage knows of the gauges. */
+void session_gauges(const struct session_ctx *c, struct shm_gauges *g);
+/* Messages that still use an image older than generation. */
+uint32_t session_older_than(const struct session_ctx *c, uint32_t generation);
+/* True when sleeping for a while loses nothing but time (no output waits, no callout under way). */
+bool session_ctx_idle(const struct session_ctx *c);
+
+struct session_flow_info {
+	uint64_t id;
+	struct policy_tuple tuple;
+	struct policy_selection sel;
+	uint32_t generation;
+	uint8_t client_port;   /* port index the SYN came in on */
+	bool is_v6;
+	void *owner;           /* the worker's flow entry */
+};
+
+enum session_verdict {
+	SESSION_FORWARD,  /* m is the caller's: send it out of the other port (header and checksum are made right) */
+	SESSION_CONSUMED, /* m is gone */
+	SESSION_BYPASS,   /* m is the caller's: send it on and forget the flow */
+	SESSION_DROP,     /* m is the caller's: free it */
+};
+
+/* NULL: no memory (counted); the flow is bypassed. */
+struct session *session_new(struct session_ctx *c, const struct session_flow_info *info);
+/* side: 0 from the client, 1 from the server. f: PARSE_TCP of m. */
+enum session_verdict session_segment(struct session_ctx *c, struct session *s, unsigned side, struct rte_mbuf *m,
+				     const struct parse_frame *f);
+/* After the burst's segments or a wake-up: progress and output. */
+void session_run(struct session_ctx *c, struct session *s);
+/* Absolute microseconds, UINT64_MAX: none. */
+uint64_t session_deadline(const struct session *s);
+void session_timer(struct session_ctx *c, struct session *s);
+/* No segment of it is of interest any more: session_free, and forget the flow. */
+bool session_dead(const struct session *s);
+/* Also of a live session (shutdown, table pressure): nothing is sent. */
+void session_free(struct session_ctx *c, struct session *s);
+void *session_owner(const struct session *s);
+void session_row(const struct session_ctx *c, const struct session *s, struct shm_flow_row *row);
+
+#endif

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* HTTP in one direction: from the half's receive queue through the framer to messages. */
+#include "session_priv.h"
+
+#include <string.h>
+
+static bool take_framer(struct session_ctx *c, struct session *s, unsigned d)
+{
+	struct session_framer *f = c->free_framers;
+
+	if (!f)
+		return false;
+	c->free_framers = f->next;
+	http1_init(&f->http, d == 0 ? HTTP1_REQUEST : HTTP1_RESPONSE, f->head,
+		   RTE_MIN(c->cfg.limits->http_head, (uint32_t)sizeof(f->head)));
+	s->pipe[d].framer = f;
+	if (d == 1) {
+		const struct session_xchg *x = s->xchg_head;
+
+		http1_expect(&f->http, x->head, x->connect, x->upgrade);
+	}
+	return true;
+}
+
+static void give_framer(struct session_ctx *c, struct session_pipe *p)
+{
+	if (!p->framer)
+		return;
+	p->framer->next = c->free_framers;
+	c->free_framers = p->framer;
+	p->framer = NULL;
+}
+
+void session_http_free(struct session_ctx *c, struct session *s)
+{
+	give_framer(c, &s->pipe[0]);
+	give_framer(c, &s->pipe[1]);
+}
+
+/* A next message may be looked at. */
+static bool may_begin(const struct session_ctx *c, const struct session *s, unsigned d)
+{
+	const struct session_pipe *p = &s->pipe[d];
+
+	if (d == 1)
+		return true;
+	return !p->wait_upgrade && !p->inject_wait && s->xchg_count < SESSION_XCHG_MAX && c->free_xchgs;
+}
+
+/* More of the message under way may be read: whoever takes its octets has room. */
+static bool may_read(const struct session *s, unsigned d)
+{
+	const struct session_pipe *p = &s->pipe[d];
+
+	if (p->adapt)
+		return p->route == ROUTE_ADAPT && adapt_want(p->adapt);
+	if (p->route == ROUTE_DROP)
+		return true;
+	return session_room(s, d) > 0;
+}
+
+static void to_tunnel(struct session_ctx *c, struct session *s)
+{
+	session_count(c, STATS_msg_tunnel);
+	for (unsigned d = 0; d < 2; d++) {
+		s->pipe[d].mode = PIPE_TUNNEL;
+		s->pipe[d].route = ROUTE_FORWARD;
+		s->pipe[d].wait_upgrade = false;
+		give_framer(c, &s->pipe[d]);
+		if (!chunkq_empty(&s->pipe[d].raw))
+			tcp_half_send(&c->env, &s->half[!d], &s->pipe[d].raw);
+	}
+}
+
+static enum policy_on_failure framing_policy(const struct session_ctx *c, const struct session *s)
+{
+	const struct policy_image *img = session_image(c);
+	int32_t first = s->info.sel.first;
+
+	if (!img || first < 0 || (uint32_t)first >= policy_image_rules(img))
+		return POLICY_CLOSED;
+	return adapt_policy(policy_image_rule(img, (uint32_t)first), CALLOUT_CAUSE_FRAMING);
+}
+
+/* Not HTTP from its first octet on, and the rule lets such traffic pass: a tunnel. Anything that is HTTP but
+ * of doubtful length is refused whatever the policy says (RFC 9112 6.3, 11.2). */
+static bool open_as_tunnel(struct session_ctx *c, struct session *s, unsigned d)
+{
+	const struct session_framer *f = s->pipe[d].framer;
+
+	if (d != 0 || s->pipe[0].messages != 0 || s->pipe[1].octets != 0 ||
+	    f->http.bad != HTTP1_BAD_START_LINE || framing_policy(c, s) != POLICY_OPEN)
+		return false;
+	session_note(c, s, -1, "not-http", "framing", 0, "the stream is not HTTP: it crosses as it is");
+	to_tunnel(c, s);
+	return true;
+}
+
+static void refuse(struct session_ctx *c, struct session *s, unsigned d, enum http1_bad bad, uint64_t offset)
+{
+	struct session_pipe *p = &s->pipe[d];
+
+	session_count(c, STATS_msg_refused);
+	session_note(c, s, p->rule, "message-refused", "framing", offset, http1_bad_text(bad));
+	if (d == 0 && !p->adapt && p->route != ROUTE_FORWARD) {
+		p->route = ROUTE_DROP;
+		session_answer(c, s, 0, 400, http1_bad_text(bad), true);
+		p->mode = PIPE_DISCARD;
+		give_framer(c, p);
+	} else {
+		session_abort(c, s);
+	}
+}
+
+static void message_over(struct session_ctx *c, struct session *s, unsigned d, bool ok)
+{
+	session_message_end(c, s, d, ok);
+	if (s->state == SESSION_OPEN && !s->pipe[d].adapt && s->pipe[d].mode == PIPE_FRAMED &&
+	    s->pipe[d].route == ROUTE_NONE)
+		give_framer(c, &s->pipe[d]);
+}
+
+static void on_event(struct session_ctx *c, struct session *s, unsigned d, const struct http1_event *ev,
+		     struct chunkq *q)
+{
+	struct session_pipe *p = &s->pipe[d];
+	bool resp = d == 1;
+
+	switch (ev->type) {
+	case HTTP1_NEED_MORE:
+		if (p->begun)
+			session_message_route(c, s, d, NULL, CALLOUT_PART_NONE, q);
+		else
+			chunkq_append(&p->raw, q);
+		break;
+	case HTTP1_HEAD:
+		chunkq_append(&p->raw, q);
+		session_count(c, resp ? STATS_msg_response : STATS_msg_request);
+		session_message_begin(c, s, d);
+		break;
+	case HTTP1_BODY:
+		session_message_route(c, s, d, q, resp ? CALLOUT_PART_RESPONSE_BODY : CALLOUT_PART_REQUEST_BODY,
+				      NULL);
+		break;
+	case HTTP1_TRAILER:
+		session_message_route(c, s, d, q,
+				      resp ? CALLOUT_PART_RESPONSE_TRAILER : CALLOUT_PART_REQUEST_TRAILER, NULL);
+		break;
+	case HTTP1_FRAMING:
+		if (p->begun)
+			session_message_route(c, s, d, NULL, CALLOUT_PART_NONE, q);
+		break; /* empty lines between messages go nowhere: they are not part of any */
+	case HTTP1_END:
+		message_over(c, s, d, true);
+		break;
+	case HTTP1_TUNNEL:
+		message_over(c, s, d, true);
+		if (s->state == SESSION_OPEN)
+			to_tunnel(c, s);
+		break;
+	case HTTP1_BAD:
+		chunkq_append(&p->raw, q);
+		if (!open_as_tunnel(c, s, d))
+			refuse(c, s, d, p->framer->http.bad, p->framer->http.bad_offset);
+		break;
+	}
+}
+
+/* The stream ended. */
+static bool on_eof(struct session_ctx *c, struct session *s, unsigned d)
+{
+	struct session_pipe *p = &s->pipe[d];
+	struct http1_event ev = {.type = HTTP1_END};
+	struct chunkq q;
+
+	if (!tcp_half_rx_finished(&s->half[d]) || p->eof)
+		return false;
+	if (p->framer && (p->begun || !http1_between(&p->framer->http))) {
+		http1_step(&p->framer->http, NULL, 0, true, &ev);
+		if (ev.type == HTTP1_BAD || ev.type == HTTP1_NEED_MORE) {
+			/* Cut off: what came has gone on; the end of the stream tells the receiver. */
+			session_note(c, s, p->rule, "message-cut", "framing", p->framer->http.msg_octets,
+				     "the stream ended inside the message");
+			if (!p->begun)
+				tcp_half_send(&c->env, &s->half[!d], &p->raw);
+			message_over(c, s, d, false);
+		} else {
+			chunkq_init(&q);
+			on_event(c, s, d, &ev, &q);
+			return true; /* perhaps END follows another event */
+		}
+	}
+	p->eof = true;
+	return true;
+}
+
+/* Passes the end of the stream on when everything before it has gone. */
+static bool pass_fin(struct session *s, unsigned d)
+{
+	struct session_pipe *p = &s->pipe[d];
+
+	if (!p->eof || p->fin_passed || p->adapt || p->inject_wait)
+		return false;
+	p->fin_passed = true;
+	tcp_half_finish(&s->half[!d]);
+	return true;
+}
+
+static bool step(struct session_ctx *c, struct session *s, unsigned d)
+{
+	struct session_pipe *p = &s->pipe[d];
+	const struct chunk *in = tcp_half_rxq(&s->half[d])->head;
+	struct http1_event ev;
+	struct chunkq q;
+
+	if (!p->framer && !may_begin(c, s, d))
+		return false;
+	if (!in) {
+		/* The end of a message may need no further octet. */
+		if (p->framer && p->begun) {
+			http1_step(&p->framer->http, NULL, 0, false, &ev);
+			if (ev.type != HTTP1_NEED_MORE) {
+				chunkq_init(&q);
+				on_event(c, s, d, &ev, &q);
+				return true;
+			}
+		}
+		return on_eof(c, s, d);
+	}
+	if (!p->framer) {
+		if (d == 1 && s->xchg_count == 0) {
+			refuse(c, s, d, HTTP1_BAD_UNEXPECTED_RESPONSE, 0);
+			return true;
+		}
+		if (!take_framer(c, s, d)) {
+			session_count(c, STATS_no_mbuf);
+			return false;
+		}
+	}
+	http1_step(&p->framer->http, in->data, in->len, false, &ev);
+	chunkq_init(&q);
+	if (ev.len && tcp_half_take(&c->env, &s->half[d], &q, ev.len) != 0) {
+		/* The framer is a step ahead of the octets: only a reset is honest. */
+		chunkq_purge(&c->pool, &q);
+		session_note(c, s, p->rule, "no-memory", "overload", UINT64_MAX, "no chunk descriptor");
+		session_abort(c, s);
+		return false;
+	}
+	p->octets += q.bytes;
+	on_event(c, s, d, &ev, &q);
+	chunkq_purge(&c->pool, &q);
+	return true;
+}
+
+bool session_http_run(struct session_ctx *c, struct session *s, unsigned d)
+{
+	struct session_pipe *p = &s->pipe[d];
+	bool moved = false;
+
+	while (s->state == SESSION_OPEN && p->mode == PIPE_FRAMED) {
+		if (p->adapt || p->observer)
+			session_message_pump(c, s, d);
+		if (s->state != SESSION_OPEN || p->mode != PIPE_FRAMED)
+			break;
+		if (p->framer && !p->adapt && p->route == ROUTE_NONE && p->begun == false &&
+		    chunkq_empty(&p->raw) && http1_between(&p->framer->http))
+			give_framer(c, p); /* done by the pump */
+		if (p->route == ROUTE_ENDED || !may_read(s, d) || !step(c, s, d))
+			break;
+		moved = true;
+	}
+	if (s->state == SESSION_OPEN && p->mode == PIPE_FRAMED)
+		moved |= pass_fin(s, d);
+	return moved;
+}

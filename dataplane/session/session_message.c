@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a rule makes of a message: forward, block, observe, adapt. */
+#include "session_priv.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <arpa/inet.h>
+
+static uint32_t put_address(char *out, uint32_t cap, const uint8_t *a, uint16_t port)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	char text[INET6_ADDRSTRLEN];
+	int n;
+
+	if (memcmp(a, mapped, 12) == 0) {
+		inet_ntop(AF_INET, a + 12, text, sizeof(text));
+		n = snprintf(out, cap, "%s:%u", text, port);
+	} else {
+		inet_ntop(AF_INET6, a, text, sizeof(text));
+		n = snprintf(out, cap, "[%s]:%u", text, port);
+	}
+	return (uint32_t)n;
+}
+
+/* ocp-wire.md section 5. */
+static uint32_t write_meta(const struct session *s, unsigned d, const char *proto, const char *kind,
+			   const char *rule, char *out, uint32_t cap)
+{
+	const struct policy_tuple *t = &s->info.tuple;
+	uint32_t n = (uint32_t)snprintf(out, cap, "Protocol: %s\r\nKind: %s\r\nSource: ", proto, kind);
+
+	n += put_address(out + n, cap - n, d == 0 ? t->client : t->server, d == 0 ? t->client_port : t->server_port);
+	n += (uint32_t)snprintf(out + n, cap - n, "\r\nDestination: ");
+	n += put_address(out + n, cap - n, d == 0 ? t->server : t->client, d == 0 ? t->server_port : t->client_port);
+	n += (uint32_t)snprintf(out + n, cap - n, "\r\nFlow: %" PRIu64 "\r\nRule: %s\r\n", s->info.id, rule);
+	return n;
+}
+
+static bool head_field(const void *ctx, uint32_t i, const char **name, uint32_t *name_len, const char **value,
+		       uint32_t *value_len)
+{
+	const struct http1_head *h = ctx;
+
+	if (i >= h->nfields)
+		return false;
+	*name = h->buf + h->field[i].name.off;
+	*name_len = h->field[i].name.len;
+	*value = h->buf + h->field[i].value.off;
+	*value_len = h->field[i].value.len;
+	return true;
+}
+
+static const struct http1_head *message_head(const struct session_pipe *p)
+{
+	return p->mode == PIPE_FRAMED ? &p->framer->http.head : NULL;
+}
+
+static void fill_message(const struct session *s, unsigned d, struct policy_message *m)
+{
+	const struct http1_head *h = message_head(&s->pipe[d]);
+
+	memset(m, 0, sizeof(*m));
+	if (!h) {
+		m->kind = POLICY_KIND_STREAM;
+		return;
+	}
+	m->field = head_field;
+	m->ctx = h;
+	if (d == 0) {
+		m->kind = POLICY_KIND_REQUEST;
+		m->method = h->buf + h->method.off;
+		m->method_len = h->method.len;
+		m->host = h->host.len ? h->buf + h->host.off : NULL;
+		m->host_len = h->host.len;
+		m->path = h->buf + h->path.off;
+		m->path_len = h->path.len;
+	} else {
+		const struct session_xchg *x = s->xchg_head;
+
+		m->kind = POLICY_KIND_RESPONSE;
+		m->status = h->status;
+		m->method = x->method;
+		m->method_len = x->method_len;
+		m->host = x->host_len ? x->text : NULL;
+		m->host_len = x->host_len;
+		m->path = x->text + x->host_len;
+		m->path_len = x->path_len;
+	}
+}
+
+static int32_t match(struct session_ctx *c, struct session *s, unsigned d)
+{
+	const struct policy_image *img = session_image(c);
+	struct policy_message m;
+
+	if (!img)
+		return -1;
+	if (policy_image_generation(img) != s->info.generation) {
+		/* Newer rules: a message is judged by those in force when it begins. */
+		uint32_t protocol = s->info.sel.protocol;
+
+		policy_select_flow(c->matcher, &s->info.tuple, &s->info.sel);
+		s->info.sel.protocol = protocol;
+		s->info.generation = policy_image_generation(img);
+	}
+	if (s->info.sel.first < 0)
+		return -1;
+	fill_message(s, d, &m);
+	return policy_match_message(c->matcher, &s->info.tuple, &s->info.sel, &m);
+}
+
+/* The exchange of a request that goes to the server now. */
+static void push_exchange(struct session_ctx *c, struct session *s, bool head, bool connect, bool upgrade)
+{
+	struct session_pipe *p = &s->pipe[0];
+	const struct http1_head *h = &p->framer->http.head;
+	struct session_xchg *x = session_xchg_push(c, s);
+
+	if (!x) {
+		session_note(c, s, p->rule, "no-memory", "overload", UINT64_MAX, "too many requests under way");
+		session_abort(c, s);
+		return;
+	}
+	x->head = head;
+	x->connect = connect;
+	x->upgrade = upgrade;
+	x->minor = h->minor;
+	x->swallow_continue = p->said_continue;
+	x->method_len = (uint16_t)RTE_MIN(h->method.len, (uint32_t)sizeof(x->method));
+	memcpy(x->method, h->buf + h->method.off, x->method_len);
+	x->host_len = (uint16_t)RTE_MIN(h->host.len, (uint32_t)SESSION_PATH_MAX);
+	memcpy(x->text, h->buf + h->host.off, x->host_len);
+	x->path_len = (uint16_t)RTE_MIN(h->path.len, (uint32_t)SESSION_PATH_MAX);
+	memcpy(x->text + x->host_len, h->buf + h->path.off, x->path_len);
+	if (connect || upgrade)
+		p->wait_upgrade = true;
+}
+
+static struct adapt *begin_adapt(struct session_ctx *c, struct session *s, unsigned d, bool observe,
+				 enum callout_cause *cause)
+{
+	struct session_pipe *p = &s->pipe[d];
+	const struct policy_image *img = session_image(c);
+	const struct http1_head *h = message_head(p);
+	char meta[CALLOUT_META_MAX];
+	struct adapt_begin b = {
+		.owner = s,
+		.image = img,
+		.rule = (uint32_t)p->rule,
+		.observe = observe,
+		.head = h,
+		.flow = s->info.id,
+		.meta = meta,
+		.kind = !h ? POLICY_KIND_STREAM : d == 0 ? POLICY_KIND_REQUEST : POLICY_KIND_RESPONSE,
+	};
+
+	if (h) {
+		b.chunked_ok = (d == 0 ? h->minor : s->xchg_head->minor) == 1;
+		b.request_head = d == 0 ? h->method_head : s->xchg_head->head;
+	}
+	b.meta_len = write_meta(s, d, h ? (h->minor ? "HTTP/1.1" : "HTTP/1.0") : "TCP",
+				!h ? "stream" : d == 0 ? "request" : "response",
+				policy_image_rule(img, (uint32_t)p->rule)->name, meta, sizeof(meta));
+	return adapt_begin(&c->adapt, &b, cause);
+}
+
+static void could_not_begin(struct session_ctx *c, struct session *s, unsigned d, enum callout_cause cause)
+{
+	struct session_pipe *p = &s->pipe[d];
+	const struct policy_rule *r = policy_image_rule(session_image(c), (uint32_t)p->rule);
+	enum policy_on_failure policy = adapt_policy(r, cause);
+
+	session_note(c, s, p->rule, "callout-failed", callout_cause_name(cause), 0,
+		     "the transaction could not begin");
+	if (policy == POLICY_OPEN) {
+		session_count(c, STATS_fail_open);
+		p->route = ROUTE_FORWARD;
+	} else if (policy == POLICY_ANSWER && p->mode == PIPE_FRAMED) {
+		session_count(c, STATS_fail_answer);
+		p->route = ROUTE_DROP;
+		session_answer(c, s, d, r->answer_status, "the adaptation service is not available", false);
+	} else {
+		session_count(c, STATS_fail_closed);
+		session_abort(c, s);
+	}
+}
+
+static void start_route(struct session_ctx *c, struct session *s, unsigned d)
+{
+	struct session_pipe *p = &s->pipe[d];
+	const struct policy_rule *r = p->rule < 0 ? NULL : policy_image_rule(session_image(c), (uint32_t)p->rule);
+	enum callout_cause cause = CALLOUT_CAUSE_NONE;
+
+	p->route = ROUTE_FORWARD;
+	switch (r ? (enum policy_action)r->action : POLICY_BYPASS) {
+	case POLICY_BYPASS:
+		session_count(c, STATS_msg_forwarded);
+		break;
+	case POLICY_BLOCK:
+		session_count(c, STATS_msg_blocked);
+		session_note(c, s, p->rule, "message-blocked", "rule", 0, "blocked by its rule");
+		p->route = ROUTE_DROP;
+		if (p->mode == PIPE_FRAMED)
+			session_answer(c, s, d, r->answer_status, "blocked by a rule of this network", false);
+		else
+			session_abort(c, s);
+		break;
+	case POLICY_OBSERVE:
+		p->observer = begin_adapt(c, s, d, true, &cause);
+		session_count(c, p->observer ? STATS_msg_observed : STATS_msg_forwarded);
+		if (!p->observer)
+			session_note(c, s, p->rule, "observe-failed", callout_cause_name(cause), 0,
+				     "the message goes on unobserved");
+		break;
+	case POLICY_ADAPT:
+		p->adapt = begin_adapt(c, s, d, false, &cause);
+		if (!p->adapt) {
+			could_not_begin(c, s, d, cause);
+			break;
+		}
+		session_count(c, STATS_msg_adapted);
+		p->route = ROUTE_ADAPT;
+		p->heads_noted = 0;
+		if (d == 0 && p->framer && p->framer->http.head.expect_continue)
+			p->said_continue = session_continue(c, s);
+		break;
+	}
+}
+
+void session_message_begin(struct session_ctx *c, struct session *s, unsigned d)
+{
+	struct session_pipe *p = &s->pipe[d];
+	const struct http1_head *h = message_head(p);
+	bool resp = h && d == 1;
+	struct chunkq q;
+
+	p->begun = true;
+	p->messages++;
+	p->said_continue = p->close_after = p->interim = false;
+	if (!h)
+		session_count(c, STATS_msg_stream);
+	/* 1xx, and what turns the stream into a tunnel, is between the ends: no rule applies to it. */
+	p->interim = resp && h->interim;
+	if (p->interim || (resp && (h->status == 101 || (s->xchg_head->connect && h->status / 100 == 2)))) {
+		p->rule = -1;
+		p->route = ROUTE_FORWARD;
+		if (p->interim && h->status == 100 && s->xchg_head->swallow_continue)
+			p->route = ROUTE_DROP;
+	} else {
+		p->rule = match(c, s, d);
+		start_route(c, s, d);
+	}
+	if (s->state != SESSION_OPEN)
+		return;
+	if (h && d == 0 && p->route == ROUTE_FORWARD)
+		push_exchange(c, s, h->method_head, h->method_connect, h->upgrade);
+	if (s->state != SESSION_OPEN)
+		return;
+	chunkq_init(&q);
+	chunkq_append(&q, &p->raw);
+	session_message_route(c, s, d, &q,
+			      !h	  ? CALLOUT_PART_NONE
+			      : d == 0 ? CALLOUT_PART_REQUEST_HEADER
+				       : CALLOUT_PART_RESPONSE_HEADER,
+			      NULL);
+	chunkq_purge(&c->pool, &q);
+}
+
+static void feed_observer(struct session_ctx *c, struct session_pipe *p, const struct chunkq *q,
+			  enum callout_part part)
+{
+	struct chunkq copy;
+
+	chunkq_init(&copy);
+	if (chunkq_ref(&c->pool, &copy, q, 0, q->bytes) != 0) {
+		adapt_release(p->observer, true);
+		p->observer = NULL;
+		return;
+	}
+	adapt_feed(p->observer, &copy, part);
+}
+
+/* q: octets of the message; framing: octets around them. One of them is NULL. Both may be left non-empty: the
+ * caller frees. */
+void session_message_route(struct session_ctx *c, struct session *s, unsigned d, struct chunkq *q,
+			   enum callout_part part, struct chunkq *framing)
+{
+	struct session_pipe *p = &s->pipe[d];
+
+	switch (p->route) {
+	case ROUTE_FORWARD:
+		if (p->observer && q && q->bytes)
+			feed_observer(c, p, q, part);
+		tcp_half_send(&c->env, &s->half[!d], q ? q : framing);
+		break;
+	case ROUTE_ADAPT:
+		if (q && p->adapt)
+			adapt_feed(p->adapt, q, part);
+		break;
+	case ROUTE_NONE:
+	case ROUTE_DROP:
+	case ROUTE_ENDED:
+		break;
+	}
+}
+
+/* The message has left the pipe, in whatever form. */
+static void message_gone(struct session_ctx *c, struct session *s, unsigned d)
+{
+	struct session_pipe *p = &s->pipe[d];
+
+	p->route = ROUTE_NONE;
+	p->begun = false;
+	if (d == 1 && p->mode == PIPE_FRAMED && !p->interim)
+		session_xchg_pop(c, s);
+	if (d == 1 && p->mode == PIPE_FRAMED && !p->interim)
+		s->pipe[0].wait_upgrade = false;
+	if (p->close_after) {
+		/* Its end is the end of the stream. */
+		tcp_half_finish(&s->half[!d]);
+		p->fin_passed = true;
+		p->mode = PIPE_DISCARD;
+		if (d == 1) {
+			s->answered = true;
+			s->pipe[0].mode = PIPE_DISCARD;
+			tcp_half_finish(&s->half[1]);
+		}
+	}
+}
+
+void session_message_end(struct session_ctx *c, struct session *s, unsigned d, bool ok)
+{
+	struct session_pipe *p = &s->pipe[d];
+
+	if (p->observer) {
+		adapt_feed_end(p->observer, ok);
+		adapt_release(p->observer, false);
+		p->observer = NULL;
+	}
+	if (p->adapt) {
+		adapt_feed_end(p->adapt, ok);
+		p->route = ROUTE_ENDED;
+		session_message_pump(c, s, d);
+	} else if (p->begun || p->route != ROUTE_NONE) {
+		message_gone(c, s, d);
+	}
+}
+
+/* Into which half the service's output goes, and whether it may now. */
+static bool output_allowed(const struct session *s, unsigned d, const struct adapt *a, unsigned *to)
+{
+	*to = !d;
+	if (!a->to_answer)
+		return true;
+	*to = 0; /* INV-SESSION-3 */
+	return s->xchg_count == 0 && !s->pipe[1].begun && s->pipe[1].framer == NULL;
+}
+
+static bool move_output(struct session_ctx *c, struct session *s, unsigned d)
+{
+	struct session_pipe *p = &s->pipe[d];
+	struct adapt *a = p->adapt;
+	struct chunkq q;
+	unsigned to;
+	uint64_t n;
+
+	if (!output_allowed(s, d, a, &to))
+		return false;
+	while (d == 0 && a->head && !a->to_answer && p->heads_noted < a->heads_out && s->state == SESSION_OPEN) {
+		push_exchange(c, s, a->out_head, a->out_connect, a->out_upgrade);
+		p->heads_noted++;
+	}
+	n = RTE_MIN(a->out.bytes, tcp_half_send_room(&s->half[to]));
+	if (s->state != SESSION_OPEN || n == 0)
+		return false;
+	chunkq_init(&q);
+	if (chunkq_move(&c->pool, &q, &a->out, n) != 0 && q.bytes == 0)
+		return false;
+	tcp_half_send(&c->env, &s->half[to], &q);
+	return true;
+}
+
+static void adapt_over(struct session_ctx *c, struct session *s, unsigned d)
+{
+	struct session_pipe *p = &s->pipe[d];
+	struct adapt *a = p->adapt;
+	bool ended = p->route == ROUTE_ENDED;
+	enum adapt_status status = a->status;
+	enum callout_cause cause = a->cause;
+	unsigned code = cause == CALLOUT_CAUSE_NONE ? 403 : a->rule->answer_status;
+	bool answer_close = a->to_answer && a->close_after;
+
+	p->close_after |= a->close_after && !a->to_answer;
+	p->adapt = NULL;
+	adapt_release(a, status != ADAPT_DONE);
+	if (status == ADAPT_ABORT) {
+		session_abort(c, s);
+		return;
+	}
+	p->route = ROUTE_DROP;
+	if (status == ADAPT_ANSWER)
+		session_answer(c, s, d, code,
+			       cause == CALLOUT_CAUSE_NONE ? "the adaptation service removed this message"
+							   : "the adaptation service is not available",
+			       false);
+	else if (answer_close)
+		session_close_answered(c, s);
+	if (s->state == SESSION_OPEN && (ended || p->mode == PIPE_DISCARD))
+		message_gone(c, s, d);
+}
+
+void session_message_pump(struct session_ctx *c, struct session *s, unsigned d)
+{
+	struct session_pipe *p = &s->pipe[d];
+	struct adapt *a = p->adapt;
+	bool moved = true;
+
+	if (p->observer)
+		adapt_pump(p->observer);
+	if (!a)
+		return;
+	while (moved && s->state == SESSION_OPEN) {
+		adapt_pump(a);
+		moved = a->status != ADAPT_ABORT && move_output(c, s, d);
+	}
+	if (s->state != SESSION_OPEN || a->status == ADAPT_RUNNING)
+		return;
+	if (a->status != ADAPT_DONE || chunkq_empty(&a->out))
+		adapt_over(c, s, d);
+}
+
+void session_message_drop(struct session_ctx *c, struct session *s, unsigned d)
+{
+	struct session_pipe *p = &s->pipe[d];
+
+	if (p->adapt)
+		adapt_release(p->adapt, true);
+	if (p->observer)
+		adapt_release(p->observer, true);
+	p->adapt = p->observer = NULL;
+	p->route = ROUTE_NONE;
+}

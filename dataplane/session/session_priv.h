@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Shared by the files of this folder only. */
+#ifndef SESSION_PRIV_H
+#define SESSION_PRIV_H
+
+#include <rte_common.h>
+#include "session/session.h"
+
+enum session_state { SESSION_HANDSHAKE, SESSION_OPEN, SESSION_DEAD };
+
+enum session_mode {
+	PIPE_FRAMED,  /* HTTP: see framer */
+	PIPE_STREAM,  /* opaque: one message */
+	PIPE_TUNNEL,  /* octets go through */
+	PIPE_DISCARD, /* octets are read and dropped: the flow is being closed by us */
+};
+
+/* What happens to the octets of the message under way. */
+enum session_route {
+	ROUTE_NONE,    /* between messages */
+	ROUTE_FORWARD,
+	ROUTE_ADAPT,
+	ROUTE_DROP,
+	ROUTE_ENDED,   /* read to its end; the service is still at it: the next one waits */
+};
+
+/* Lent to a pipe while a message is under way. */
+struct session_framer {
+	struct session_framer *next;
+	struct http1 http;
+	char head[HTTP1_HEAD_MAX];
+};
+
+/* A request that went to the server and waits for its response. */
+struct session_xchg {
+	struct session_xchg *next;
+	bool head, connect, upgrade;
+	bool swallow_continue; /* we said 100 ourselves */
+	bool ours;             /* an answer of ours takes its place in the order */
+	uint8_t minor;
+	uint16_t host_len, path_len, method_len;
+	char method[24];
+	char text[2 * SESSION_PATH_MAX]; /* host, then path */
+};
+
+struct session_pipe {
+	enum session_mode mode;
+	enum session_route route;
+	struct session_framer *framer;
+	struct adapt *adapt;    /* ROUTE_ADAPT */
+	struct adapt *observer; /* a copy goes here */
+	struct chunkq raw;      /* taken from the half, not routed yet (parts of a head) */
+	int32_t rule;           /* of the message under way, -1 */
+	uint64_t octets, messages;
+	bool eof;               /* the stream ended and the end was handled */
+	bool fin_passed;        /* the other half was told to finish */
+	bool begun;             /* the message under way has been matched */
+	bool close_after;       /* this message ends with the stream, whatever the original said */
+	bool interim;           /* responses: a 1xx, not the final one */
+	bool said_continue;     /* requests: the client got 100 from us */
+	bool wait_upgrade;      /* requests: nothing more before the response says yes or no */
+	bool inject_wait;       /* requests: an answer of ours waits for its turn */
+	uint32_t heads_noted;   /* of adapt->heads_out: exchanges pushed */
+};
+
+struct session_l2 {
+	uint8_t hdr[SESSION_L2_MAX]; /* as sent towards this side */
+	uint8_t len;
+	uint8_t tos, ttl;
+};
+
+struct session {
+	struct tcp_half half[2];
+	struct session_pipe pipe[2];
+	struct session_l2 l2[2];
+	struct session_flow_info info;
+	struct session_ctx *ctx;
+	struct session *next; /* free list */
+	uint8_t state;
+	bool half_open[2];
+	bool half_closed[2];
+	bool answered;         /* we answered and are closing */
+	uint16_t ip_id;
+	struct tcp_handshake hs;
+	uint64_t begun_us, last_us;
+	/* Responses in order. */
+	struct session_xchg *xchg_head, *xchg_tail;
+	uint32_t xchg_count;
+	struct chunkq inject;  /* an answer of ours */
+	bool inject_ready, inject_close;
+};
+
+struct session_ctx {
+	struct session_config cfg;
+	struct chunk_pool pool;
+	struct tcp_env env;
+	struct adapt_ctx adapt;
+	struct policy_matcher *matcher;
+	struct session *current; /* whose half is being worked on: session_emit */
+	uint64_t now_us;
+	uint64_t *counter;
+	void *slab;
+	struct session *free_sessions;
+	struct session_framer *free_framers;
+	void *framer_slab;
+	struct session_xchg *free_xchgs;
+	void *xchg_slab;
+	uint32_t sessions;
+	uint32_t mbufs_total;
+	uint64_t env_seen[16];
+	uint64_t tune_us;
+};
+
+static inline void session_count(struct session_ctx *c, enum stats_counter n)
+{
+	c->counter[n]++;
+}
+
+/* session_tx.c */
+int session_emit(void *ctx, struct tcp_half *h, const struct tcp_out *o);
+void session_l2_learn(struct session *s, unsigned side, const struct rte_mbuf *m, const struct parse_frame *f);
+
+/* session.c */
+void session_abort(struct session_ctx *c, struct session *s);
+void session_note(struct session_ctx *c, const struct session *s, int32_t rule, const char *kind,
+		  const char *cause, uint64_t offset, const char *text);
+/* Room in the half that pipe d feeds. */
+uint64_t session_room(const struct session *s, unsigned d);
+const struct policy_image *session_image(const struct session_ctx *c);
+
+/* session_http.c: both return true when something moved */
+bool session_http_run(struct session_ctx *c, struct session *s, unsigned d);
+void session_http_free(struct session_ctx *c, struct session *s);
+/* session_message.c: what happens to a message */
+void session_message_begin(struct session_ctx *c, struct session *s, unsigned d);
+void session_message_route(struct session_ctx *c, struct session *s, unsigned d, struct chunkq *q,
+			   enum callout_part part, struct chunkq *framing);
+/* The framer saw its end. ok: it was whole. */
+void session_message_end(struct session_ctx *c, struct session *s, unsigned d, bool ok);
+/* Moves what the service returned into the right half, and acts on the outcome. */
+void session_message_pump(struct session_ctx *c, struct session *s, unsigned d);
+void session_message_drop(struct session_ctx *c, struct session *s, unsigned d);
+/* session_stream.c */
+bool session_stream_run(struct session_ctx *c, struct session *s, unsigned d);
+/* session_answer.c */
+void session_answer(struct session_ctx *c, struct session *s, unsigned d, unsigned status, const char *why, bool close);
+void session_close_answered(struct session_ctx *c, struct session *s);
+bool session_inject_run(struct session_ctx *c, struct session *s);
+bool session_continue(struct session_ctx *c, struct session *s);
+
+struct session_xchg *session_xchg_push(struct session_ctx *c, struct session *s);
+void session_xchg_pop(struct session_ctx *c, struct session *s);
+
+#endif
