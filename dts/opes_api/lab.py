@@ -1,0 +1,404 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The lab: client, appliance and server, each in a network namespace of its own.
+
+::
+
+    cli                     dut                         srv
+    cli0 10.77.0.1/24 ---- in0 [opes-dataplane] out0 ---- srv0 10.77.0.2/24
+         fd77::1/64             callout server on lo           fd77::2/64
+
+Every namespace, process and file belongs to one Lab object and goes with it: the object is a
+context manager, and only processes that it started are ended, by pid. Real kernel TCP ends talk
+through the real binaries.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+CLI4, SRV4, CLI6, SRV6 = "10.77.0.1", "10.77.0.2", "fd77::1", "fd77::2"
+READY_SECONDS = 30
+
+
+class LabError(RuntimeError):
+    """Something of the lab itself did not work; the text says what and shows its log."""
+
+
+def run(*argv: str, check: bool = True, timeout: float = 120, **kw: Any) -> subprocess.CompletedProcess:
+    """Run a command to its end, output captured as text."""
+    p = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, **kw)
+    if check and p.returncode != 0:
+        raise LabError(f"{' '.join(argv)}: exit code {p.returncode}\n{p.stdout}{p.stderr}")
+    return p
+
+
+def wait_for(what: str, probe, seconds: float = READY_SECONDS, step: float = 0.05):
+    """Poll until probe() is true; its value is returned."""
+    end = time.monotonic() + seconds
+    while True:
+        value = probe()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise LabError(f"not within {seconds:g} s: {what}")
+        time.sleep(step)
+
+
+class Process:
+    """A process of the lab with its output in a file."""
+
+    def __init__(self, name: str, argv: list[str], log: Path, cwd: str | None = None) -> None:
+        self.name, self.argv, self.log = name, argv, log
+        self._out = open(log, "ab", buffering=0)
+        self._mark = log.stat().st_size
+        self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self._out,
+                                      stderr=subprocess.STDOUT, start_new_session=True, cwd=cwd)
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
+
+    def alive(self) -> bool:
+        return self.popen.poll() is None
+
+    def output(self) -> str:
+        """What it has printed since this start."""
+        with open(self.log, "rb") as f:
+            f.seek(self._mark)
+            return f.read().decode(errors="replace")
+
+    def wait_line(self, text: str, seconds: float = READY_SECONDS) -> None:
+        """Wait until a line with text was printed; the process must not end before."""
+        end = time.monotonic() + seconds
+        while text not in self.output():
+            if not self.alive():
+                raise LabError(f"{self.name} ended with {self.popen.returncode}:\n{self.output()[-4000:]}")
+            if time.monotonic() > end:
+                raise LabError(f"{self.name} did not print '{text}':\n{self.output()[-4000:]}")
+            time.sleep(0.02)
+
+    def stop(self, sig: int = signal.SIGTERM, seconds: float = 10) -> int | None:
+        """End it (its whole session: nginx has workers) and wait; SIGKILL when it does not go."""
+        if self.alive():
+            os.kill(self.pid, sig)
+            try:
+                self.popen.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self._reap_group()
+        self._out.close()
+        return self.popen.returncode
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self.alive():
+            os.kill(self.pid, signal.SIGKILL)
+        self.popen.wait(10)
+
+    def _reap_group(self) -> None:
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+
+class Node:
+    """One host of the lab: commands run there through a prefix (a namespace here, ssh on a testbed)."""
+
+    def __init__(self, lab: "Lab", name: str, prefix: list[str]) -> None:
+        self.lab, self.name, self.prefix = lab, name, prefix
+
+    def run(self, *argv: str, **kw: Any) -> subprocess.CompletedProcess:
+        return run(*self.prefix, *argv, **kw)
+
+    def start(self, name: str, *argv: str, cwd: str | None = None) -> Process:
+        return self.lab.adopt(Process(name, [*self.prefix, *argv], self.lab.dir / f"{name}.log", cwd))
+
+    def sysctl(self, key: str, value: str) -> None:
+        self.run("sysctl", "-qw", f"{key}={value}")
+
+    def python(self, code: str, *argv: str, **kw: Any) -> subprocess.CompletedProcess:
+        return self.run("python3", "-c", code, *argv, **kw)
+
+
+class Lab:
+    """See the module's text. driver: af_xdp, af_packet, or auto (the first that carries a ping)."""
+
+    def __init__(self, build: str | None = None, tag: str | None = None, driver: str | None = None,
+                 mtu: int = 1500, keep: bool = False) -> None:
+        self.root = Path(__file__).resolve().parents[2]
+        self.build = Path(build or os.environ.get("OPES_BUILD", self.root / "build")).resolve()
+        self.tag = tag or f"{os.getpid() % 10000}"
+        self.driver = driver or os.environ.get("OPES_DRIVER", "auto")
+        self.mtu, self.keep = mtu, keep
+        self.dir = Path(tempfile.mkdtemp(prefix=f"opes-lab-{self.tag}-"))
+        self.processes: list[Process] = []
+        self.ns = {k: f"opes-{k}-{self.tag}" if tag != "" else f"opes-{k}" for k in ("cli", "dut", "srv")}
+        self.cli, self.dut, self.srv = (
+            Node(self, k, ["ip", "netns", "exec", self.ns[k]]) for k in ("cli", "dut", "srv"))
+        self.socket = str(self.dir / "control.sock")
+        self.config = self.dir / "opes.yaml"
+        self.www = self.dir / "www"
+        self.dataplane: Process | None = None
+        self.control: Process | None = None
+        self._made = False
+
+    # --- topology ------------------------------------------------------------------------------
+
+    def __enter__(self) -> "Lab":
+        try:
+            self.make()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if not self.keep:
+            self.close()
+
+    def make(self) -> None:
+        self._made = True
+        for ns in self.ns.values():
+            run("ip", "netns", "add", ns)
+        for left, ldev, rdev, mac in (("cli", "cli0", "in0", 1), ("srv", "srv0", "out0", 3)):
+            run("ip", "link", "add", ldev, "netns", self.ns[left], "mtu", str(self.mtu),
+                "address", f"02:00:00:77:00:0{mac}", "type", "veth",
+                "peer", "name", rdev, "netns", self.ns["dut"], "mtu", str(self.mtu),
+                "address", f"02:00:00:77:00:0{mac + 1}")
+        for node, dev in ((self.cli, "cli0"), (self.srv, "srv0"), (self.dut, "in0"), (self.dut, "out0")):
+            node.run("ethtool", "-K", dev, "tx", "off", "rx", "off", "tso", "off", "gso", "off",
+                     "gro", "off", "sg", "off", check=False)
+            node.run("ip", "link", "set", dev, "up")
+            node.run("ip", "link", "set", "lo", "up")
+        for node, dev, a4, a6 in ((self.cli, "cli0", CLI4, CLI6), (self.srv, "srv0", SRV4, SRV6)):
+            node.run("ip", "address", "add", f"{a4}/24", "dev", dev)
+            node.run("ip", "address", "add", f"{a6}/64", "dev", dev, "nodad")
+            node.sysctl("net.ipv4.tcp_congestion_control", "cubic")
+            node.sysctl("net.ipv4.ip_local_port_range", "10000 65000")
+        for dev in ("in0", "out0"):
+            # The kernel's own voice must not mix with the traffic that crosses.
+            self.dut.sysctl(f"net.ipv6.conf.{dev}.disable_ipv6", "1")
+
+    def close(self) -> None:
+        """End everything, newest first, and remove every namespace and file of this lab."""
+        for p in reversed(self.processes):
+            try:
+                p.stop()
+            except Exception as e:  # noqa: BLE001 - the rest must still be cleaned up
+                print(f"lab: {p.name}: {e}")
+        self.processes.clear()
+        if self._made:
+            for ns in self.ns.values():
+                run("ip", "netns", "del", ns, check=False)
+        if not os.environ.get("OPES_KEEP_LOGS"):
+            shutil.rmtree(self.dir, ignore_errors=True)
+
+    def adopt(self, p: Process) -> Process:
+        self.processes.append(p)
+        return p
+
+    # --- the appliance --------------------------------------------------------------------------
+
+    def program(self, name: str) -> str:
+        folder = {"opes-dataplane": "dataplane/worker", "opes-control": "control", "opesctl": "control",
+                  "opes-callout": "callout"}[name]
+        return str(self.build / folder / name)
+
+    def devices(self, driver: str) -> tuple[str, str]:
+        extra = ""
+        if driver == "af_packet" and self.mtu > 1500:
+            extra = ""  # the dataplane fits the frame size to the MTU itself
+        return f"net_{driver}0,iface=in0{extra}", f"net_{driver}1,iface=out0{extra}"
+
+    def write_config(self, rules: str = "[]", services: str = "[]", driver: str | None = None,
+                     limits: str = "", lcores: str = "{workers: [0], callout: 0}", extra: str = "") -> Path:
+        """rules, services, limits: YAML in flow or block form (block: indented by two)."""
+        a, b = self.devices(driver or (self.driver if self.driver != "auto" else "af_xdp"))
+        self._config_args = dict(rules=rules, services=services, limits=limits, lcores=lcores, extra=extra)
+        self.config.write_text(
+            f"name: lab\n"
+            f"dpdk: {{file-prefix: opes{self.tag}}}\n"
+            f"control-socket: {self.socket}\n"
+            f"ports:\n"
+            f"  inside: {{device: \"{a}\", mtu: {self.mtu}}}\n"
+            f"  outside: {{device: \"{b}\", mtu: {self.mtu}}}\n"
+            f"lcores: {lcores}\n"
+            + (f"limits: {limits}\n" if limits else "")
+            + extra
+            + f"services: {services}\n"
+            f"rules: {rules}\n")
+        return self.config
+
+    def start_dataplane(self) -> Process:
+        """Start it with the written configuration; with driver auto fall back until a ping crosses."""
+        drivers = ["af_xdp", "af_packet"] if self.driver == "auto" else [self.driver]
+        why = []
+        for driver in drivers:
+            self.write_config(driver=driver, **self._config_args)
+            p = self.dut.start("dataplane", self.program("opes-dataplane"), "-c", str(self.config))
+            try:
+                p.wait_line("opes-dataplane: ready")
+                if len(drivers) > 1:
+                    wait_for("a ping crosses the appliance", lambda: self.ping_ok(), 5)
+                self.driver = driver
+                self.dataplane = p
+                return p
+            except LabError as e:
+                why.append(f"{driver}: {e}")
+                p.stop()
+                self.processes.remove(p)
+        raise LabError("the dataplane does not work with any driver\n" + "\n".join(why))
+
+    def start_control(self) -> Process:
+        self.control = self.dut.start("control", self.program("opes-control"), "-c", str(self.config),
+                                      "--foreground")
+        wait_for("the control socket answers", lambda: self._control_answers(self.control))
+        return self.control
+
+    def _control_answers(self, p: Process) -> bool:
+        if not p.alive():
+            raise LabError(f"opes-control ended with {p.popen.returncode}:\n{p.output()[-4000:]}")
+        return self.ctl("status", check=False).returncode == 0
+
+    def wait_rules(self, seconds: float = READY_SECONDS) -> None:
+        """Until the dataplane uses the rules that control published last."""
+        def adopted() -> bool:
+            r = self.ctl_json("status")
+            return bool(r) and r.get("dataplane") == "up" and r.get("generation", 0) > 0 \
+                and r.get("generation") == r.get("adopted")
+        wait_for("the rules are in force", adopted, seconds)
+
+    def start(self, rules: str = "[]", services: str = "[]", **kw: Any) -> "Lab":
+        """Dataplane and control with these rules in force."""
+        self.write_config(rules, services, **kw)
+        self.start_dataplane()
+        self.start_control()
+        self.wait_rules()
+        return self
+
+    def set_rules(self, rules: str, services: str) -> None:
+        """Write new rules and reload."""
+        args = dict(self._config_args, rules=rules, services=services)
+        self.write_config(driver=self.driver, **args)
+        self.ctl("rules", "reload")
+
+    def ctl(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess:
+        return run(self.program("opesctl"), "-s", self.socket, *argv, check=check)
+
+    def ctl_json(self, *argv: str) -> Any:
+        p = self.ctl("--json", *argv, check=False)
+        try:
+            return json.loads(p.stdout) if p.returncode == 0 else None
+        except json.JSONDecodeError:
+            return None
+
+    def counters(self) -> dict[str, int]:
+        """Sums over workers and the callout thread by counter name."""
+        r = self.ctl_json("counters", "--all")
+        return {c["name"]: c["value"] for c in r["counters"]}
+
+    def events(self, kind: str | None = None) -> list[dict[str, Any]]:
+        r = self.ctl_json("events", "-n", "1000") or {"events": []}
+        return [e for e in r["events"] if kind is None or e["kind"] == kind]
+
+    def start_callout(self, *services: str, listen: str = "tcp:127.0.0.1:4037", name: str = "callout",
+                      extra: tuple[str, ...] = ()) -> Process:
+        argv = [self.program("opes-callout"), "--listen", listen, *extra]
+        for s in services:
+            argv += ["--service", s]
+        p = self.dut.start(name, *argv)
+        p.wait_line("opes-callout: ready")
+        return p
+
+    def wait_service(self, name: str, state: str = "up", seconds: float = READY_SECONDS) -> None:
+        def probe() -> bool:
+            r = self.ctl_json("services") or {"services": []}
+            return any(s["name"] == name and s["state"] == state for s in r["services"])
+        wait_for(f"service {name} is {state}", probe, seconds)
+
+    # --- ends -----------------------------------------------------------------------------------
+
+    def ping_ok(self, addr: str = SRV4) -> bool:
+        return self.cli.run("ping", "-c", "1", "-W", "1", addr, check=False).returncode == 0
+
+    def start_nginx(self, extra_server: str = "", extra_http: str = "") -> Process:
+        self.www.mkdir(exist_ok=True)
+        os.chmod(self.dir, 0o755)
+        for d in ("tmp", "upload"):
+            (self.dir / d).mkdir(exist_ok=True)
+            os.chmod(self.dir / d, 0o777)
+        conf = self.dir / "nginx.conf"
+        t = self.dir / "tmp"
+        conf.write_text(
+            f"pid {self.dir}/nginx.pid;\nerror_log {self.dir}/nginx-error.log;\nworker_processes 1;\n"
+            "daemon off;\nuser root;\n"
+            "events { worker_connections 4096; }\n"
+            "http {\n"
+            "  types { text/html html; text/plain txt; application/octet-stream bin; }\n"
+            "  default_type application/octet-stream;\n"
+            f"  client_body_temp_path {t}/b; proxy_temp_path {t}/p; fastcgi_temp_path {t}/f;\n"
+            f"  uwsgi_temp_path {t}/u; scgi_temp_path {t}/s;\n"
+            "  access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;\n"
+            "  client_max_body_size 0; lingering_close off;\n"
+            f"  {extra_http}\n"
+            "  server {\n"
+            f"    listen {SRV4}:80; listen [{SRV6}]:80;\n"
+            f"    root {self.www};\n"
+            "    location / { }\n"
+            f"    {extra_server}\n"
+            "  }\n"
+            "}\n")
+        p = self.srv.start("nginx", "nginx", "-p", str(self.dir), "-c", str(conf), "-e",
+                           str(self.dir / "nginx-error.log"))
+        wait_for("nginx answers", lambda: self.srv.run(
+            "curl", "-so", "/dev/null", "--max-time", "2", f"http://{SRV4}/", check=False).returncode == 0)
+        return p
+
+    def curl(self, *argv: str, **kw: Any) -> subprocess.CompletedProcess:
+        return self.cli.run("curl", "-sS", "--max-time", "120", *argv, **kw)
+
+    def drained(self, seconds: float = 30) -> dict[str, Any]:
+        """Wait until no flow, transaction or preserved octet is left; return the gauges."""
+        def probe() -> Any:
+            g = self.gauges()
+            return g if g and not any(g[k] for k in ("flows", "txns", "preserved_octets", "chunks_used")) else None
+        try:
+            return wait_for("flows, transactions and preserved octets are gone", probe, seconds, 0.2)
+        except LabError as e:
+            raise LabError(f"{e}: {self.gauges()}") from None
+
+    def gauges(self) -> dict[str, int]:
+        """Sums of the workers' gauges."""
+        r = self.ctl_json("buffers")
+        total: dict[str, int] = {}
+        for w in (r or {}).get("workers", []):
+            for k, v in w.items():
+                if isinstance(v, int):
+                    total[k] = total.get(k, 0) + v
+        return total
+
+
+def free_port(addr: str = "127.0.0.1") -> int:
+    """A TCP port that is free at this moment on the host's loopback."""
+    with socket.socket() as s:
+        s.bind((addr, 0))
+        return s.getsockname()[1]
+
+
+def human_rate(octets: float, seconds: float) -> str:
+    return f"{octets / seconds / 1e6:.0f} MB/s" if seconds > 0 else "?"
+
+
+def strip_ansi(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
