@@ -66,6 +66,8 @@ struct adapt *adapt_begin(struct adapt_ctx *c, const struct adapt_begin *b, enum
 	a->body_end = UINT64_MAX;
 	a->progress_us = c->now_us;
 	a->txn.user = a;
+	a->txn.priority = r->priority;
+	a->txn.started_us = c->now_us;
 	if (b->head) {
 		a->head_len = b->head->len;
 		if (b->head->body == HTTP1_BODY_NONE)

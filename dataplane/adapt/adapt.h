@@ -42,7 +42,7 @@
 #define ADAPT_OUT_MAX (1024 * 1024)     /* octets of output waiting for the other half */
 #define ADAPT_BACKLOG_MAX (64u << 20)   /* octets a service may return ahead of the wire: more is overload */
 #define ADAPT_GENERATIONS 16
-#define ADAPT_RETRY_US 1000    /* the callout ring was full: try again */
+#define ADAPT_RETRY_US 5000    /* the callout stage had no room: looked at again even without its event */
 #define ADAPT_STALL_US 200000  /* keep full and no progress for this long: go on without copies */
 
 enum adapt_status { ADAPT_RUNNING, ADAPT_DONE, ADAPT_ABORT, ADAPT_ANSWER };
