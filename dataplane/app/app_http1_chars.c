@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <string.h>
+
 #include "app/app_http1_priv.h"
 
 #define T C_TOKEN
@@ -47,6 +49,33 @@ const uint8_t http1_chars[256] = {
 	['~'] = T | X | G | H,
 	[128 ... 255] = X | G,
 };
+
+#define EACH(octet) (0x0101010101010101u * (octet))
+
+/* Nothing below 0x20 and no 0x7f among eight octets. May err, but only in calling good octets
+ * suspicious. */
+static bool plain(const char *s)
+{
+	uint64_t v, d;
+
+	memcpy(&v, s, sizeof(v));
+	d = v ^ EACH(0x7f);
+	return ((((v - EACH(0x20)) & ~v) | ((d - EACH(0x01)) & ~d)) & EACH(0x80)) == 0;
+}
+
+uint32_t http1_text_end(const char *buf, uint32_t from, uint32_t to)
+{
+	while (from < to) {
+		if (to - from >= 8 && plain(buf + from)) {
+			from += 8;
+			continue;
+		}
+		if (!http1_is(buf[from], C_TEXT))
+			break;
+		from++;
+	}
+	return from;
+}
 
 bool http1_same(const char *s, uint32_t len, const char *lower)
 {

@@ -148,11 +148,9 @@ static enum http1_bad parse_status_line(struct http1_head *h, const char *buf, u
 	if (i < to && buf[i] != ' ')
 		return HTTP1_BAD_START_LINE;
 	h->reason = span(i < to ? i + 1 : i, to);
-	for (; i < to; i++) {
-		*at = i;
-		if (!http1_is(buf[i], C_TEXT))
-			return buf[i] == '\r' ? HTTP1_BAD_BARE_CR : HTTP1_BAD_START_LINE;
-	}
+	*at = http1_text_end(buf, i, to);
+	if (*at != to)
+		return buf[*at] == '\r' ? HTTP1_BAD_BARE_CR : HTTP1_BAD_START_LINE;
 	h->interim = h->status < 200 && h->status != 101;
 	return HTTP1_OK;
 }
@@ -198,12 +196,9 @@ static enum http1_bad parse_field(struct http1_head *h, const char *buf, uint32_
 	while (end > i && http1_is_space(buf[end - 1]))
 		end--;
 	f->value = span(i, end);
-	for (; i < end; i++) {
-		if (!http1_is(buf[i], C_TEXT)) {
-			*at = i;
-			return buf[i] == '\r' ? HTTP1_BAD_BARE_CR : HTTP1_BAD_FIELD_VALUE;
-		}
-	}
+	*at = http1_text_end(buf, i, end);
+	if (*at != end)
+		return buf[*at] == '\r' ? HTTP1_BAD_BARE_CR : HTTP1_BAD_FIELD_VALUE;
 	h->nfields++;
 	return HTTP1_OK;
 }

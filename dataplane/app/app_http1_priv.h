@@ -54,6 +54,8 @@ static inline bool http1_is_space(char c)
 	return c == ' ' || c == '\t';
 }
 
+/* Where in [from, to) the first octet is that is no C_TEXT, or to. */
+uint32_t http1_text_end(const char *buf, uint32_t from, uint32_t to);
 /* len octets at s are the lower-case name, whatever their own case. */
 bool http1_same(const char *s, uint32_t len, const char *lower);
 /* Walks a comma-separated list: the next element that is not empty, without white space around it.
