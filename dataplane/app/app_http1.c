@@ -232,7 +232,7 @@ static void length_step(struct http1 *p, uint32_t len, bool eof, struct http1_ev
 
 static void end_message(struct http1 *p, struct http1_event *ev)
 {
-	ev->type = HTTP1_END;
+	ev->type = p->tunnel ? HTTP1_TUNNEL : HTTP1_END;
 	p->state = p->tunnel ? S_TUNNEL : S_START;
 	if (p->kind == HTTP1_RESPONSE && !p->head.interim)
 		p->req_known = false;

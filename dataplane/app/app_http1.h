@@ -15,10 +15,10 @@
  *
  * Events of one message, however the stream is cut:
  *   NEED_MORE* HEAD ( BODY | FRAMING )* ( TRAILER | FRAMING )* END
- * then TUNNEL when the connection stops being HTTP (the 101 or the 2xx to
- * CONNECT is a message of its own with HEAD and END before that), else the next
- * message. NEED_MORE has ev.len > 0 for octets of a head only. TUNNEL and BAD
- * stay for good, with ev.len 0.
+ * but for the 101 and the 2xx to CONNECT, with which the connection stops being
+ * HTTP: NEED_MORE* HEAD TUNNEL, where TUNNEL also ends the message. NEED_MORE
+ * has ev.len > 0 for octets of a head only. TUNNEL and BAD stay for good, with
+ * ev.len 0.
  *
  * A FIN between messages is HTTP1_NEED_MORE with nothing left: an unanswered
  * request is the caller's to notice (http1_between).
@@ -61,7 +61,7 @@ enum http1_event_type {
 	HTTP1_FRAMING,   /* ev.len bytes of chunk-size lines, CRLFs, empty lines between messages: not part of the message */
 	HTTP1_TRAILER,   /* ev.len bytes of trailer fields, without the final empty line (that is FRAMING) */
 	HTTP1_END,       /* message complete; ev.len is 0 */
-	HTTP1_TUNNEL,    /* from here all bytes are opaque (CONNECT 2xx, 101, Upgrade accepted); ev.len 0 */
+	HTTP1_TUNNEL,    /* message complete, from here all bytes are opaque (CONNECT 2xx, 101); ev.len 0 */
 	HTTP1_BAD,       /* refused: p->bad says why, p->bad_offset where (octets since message start) */
 };
 

@@ -244,7 +244,7 @@ static void good_streams(void **state)
 		assert_int_equal(t.bad, HTTP1_OK);
 		assert_int_equal(t.n, g->n);
 		m = &t.m[t.n - 1];
-		assert_true(m->ended);
+		assert_int_equal(m->ended, !g->tunnel);
 		assert_int_equal(m->body_kind, g->body);
 		assert_int_equal(m->body, g->octets);
 		assert_int_equal(m->keep_alive, g->keep_alive);
