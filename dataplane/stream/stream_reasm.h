@@ -36,7 +36,7 @@ struct stream_range {
 	struct chunk *head;
 	struct chunk *tail;
 	uint32_t stamp; /* larger: changed later */
-	uint32_t rsvd;
+	uint32_t count; /* chunks */
 };
 
 struct stream_reasm {
@@ -57,8 +57,9 @@ struct stream_insert {
 
 void stream_reasm_init(struct stream_reasm *r);
 /* Takes over all chunks of q, which is the stream from seq on (q->bytes > 0), kept or freed; q is
- * empty afterwards. 0, or -ENOBUFS (bound reached) or -ENOMEM (pool empty): nothing was kept.
- * chunks_max bounds the chunks held after the insert. */
+ * empty afterwards. chunks_max bounds the chunks held after the insert. 0, -ENOBUFS (bound
+ * reached, nothing was kept), -ENOMEM (pool empty: res->fresh bytes were kept, perhaps none, the
+ * rest is as if it had not come). */
 int stream_reasm_insert(struct stream_reasm *r, struct chunk_pool *p, uint32_t seq,
 			struct chunkq *q, uint32_t chunks_max, struct stream_insert *res);
 /* Moves the range that begins at seq to the end of dst. Returns its bytes, 0 if there is none. */

@@ -128,7 +128,9 @@ enum tcp_state { /* names of RFC 9293 3.3.2; the half is opened in ESTABLISHED *
 #include "tcp/tcp_half.h"
 
 void tcp_half_open(struct tcp_half *h, const struct tcp_params *p, const struct tcp_env *env);
-/* Processes one segment. Takes over all chunks of payload (payload->bytes == s->len), kept or freed.
+/* After TCP_EV_RESET and TCP_EV_TIMEOUT what is in rxq (it was acknowledged) can still be taken; the
+ * send queue is gone.
+ * Processes one segment. Takes over all chunks of payload (payload->bytes == s->len), kept or freed.
  * Returns TCP_EV_* bits. ACKs are programmed, not sent: tcp_half_output sends. */
 uint32_t tcp_half_input(struct tcp_env *env, struct tcp_half *h, const struct tcp_segment *s,
 			struct chunkq *payload);
@@ -158,6 +160,9 @@ uint32_t tcp_half_timer(struct tcp_env *env, struct tcp_half *h);
 /* Absolute microseconds of the next due timer, UINT64_MAX = none. */
 uint64_t tcp_half_deadline(const struct tcp_half *h);
 enum tcp_state tcp_half_state(const struct tcp_half *h);
+/* May SYN s begin a new connection on the ports of h? True when h is closed, or in TIME_WAIT and s
+ * lies beyond all it received (RFC 9293 3.10.7.4, RFC 6191). The owner forgets the old flow then. */
+bool tcp_half_reusable(const struct tcp_half *h, const struct tcp_segment *s);
 /* Frees all chunks. The half may be opened again. */
 void tcp_half_free(struct tcp_env *env, struct tcp_half *h);
 

@@ -74,7 +74,8 @@ struct tcp_half {
 	/* Loss recovery. */
 	struct rte_mbuf *score; /* the scoreboard's ranges, NULL while there are none */
 	uint16_t score_n;
-	uint16_t rsvd16;
+	uint8_t probes;         /* window probes without an answer */
+	uint8_t rsvd8;
 	uint32_t sacked;        /* bytes the peer holds beyond snd_una */
 	uint32_t lost;          /* bytes lost and not sent again */
 	uint32_t lost_high;

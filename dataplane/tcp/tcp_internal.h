@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Shared by the files of dataplane/tcp/ only. */
+#ifndef TCP_INTERNAL_H
+#define TCP_INTERNAL_H
+
+#include "tcp/tcp.h"
+
+#define TCP_HDR_MIN 20u
+
+#define TCP_OPT_END 0
+#define TCP_OPT_NOP 1
+#define TCP_OPT_MSS 2
+#define TCP_OPT_WSCALE 3
+#define TCP_OPT_SACK_OK 4
+#define TCP_OPT_SACK 5
+#define TCP_OPT_MD5 19
+#define TCP_OPT_AO 29
+
+/* Times in microseconds. */
+#define TCP_NEVER UINT64_MAX
+#define TCP_RTO_FIRST 1000000u  /* before any sample, RFC 6298 2.1 */
+#define TCP_RTO_MIN 200000u
+#define TCP_RTO_MAX 60000000u
+#define TCP_RETRIES 15u         /* about nine minutes of silence at the least RTO */
+#define TCP_DELACK 40000u
+#define TCP_TIME_WAIT_TIME 1000000u /* long enough to answer a FIN sent again */
+#define TCP_CHALLENGE_GAP 100000u   /* RFC 5961 section 7 */
+#define TCP_TLP_SLACK 2000u
+#define TCP_REO_MIN 500u
+#define TCP_EMIT_RETRY 1000u    /* after the port refused a segment */
+
+#define TCP_QUICKACKS 16        /* segments acknowledged at once while the peer is starting */
+#define TCP_IW_SEGS 10u         /* RFC 6928 */
+#define TCP_DUPTHRESH 3u
+#define TCP_COPY_MAX 512u       /* smaller payloads do not pin the buffer they came in */
+#define TCP_SNDBUF_MIN (64u << 10)
+#define TCP_SNDBUF_MAX (4u << 20)
+
+enum tcp_ca { TCP_CA_OPEN, TCP_CA_RECOVERY, TCP_CA_LOSS };
+
+enum tcp_timer {
+	TCP_TIMER_NONE,
+	TCP_TIMER_RTO,
+	TCP_TIMER_TLP,
+	TCP_TIMER_PERSIST,
+	TCP_TIMER_RETRY,
+	TCP_TIMER_TIME_WAIT,
+};
+
+#define HALF_SACK 0x0001u
+#define HALF_RCV_FIN_KNOWN 0x0002u /* seen, maybe ahead of its turn */
+#define HALF_RCV_FIN 0x0004u       /* in order */
+#define HALF_FIN_QUEUED 0x0008u
+#define HALF_FIN_SENT 0x0010u
+#define HALF_ACK_NOW 0x0020u
+#define HALF_CWND_LIMITED 0x0040u
+#define HALF_WND_LIMITED 0x0080u   /* unsent bytes wait for the peer's window */
+#define HALF_TLP_OUT 0x0100u
+#define HALF_TLP_AGAIN 0x0200u     /* the probe repeated old bytes */
+#define HALF_PROBE 0x0400u         /* send a window probe */
+#define HALF_PUSH_SMALL 0x0800u    /* persist timer: fill the small window */
+#define HALF_TLP_DUE 0x1000u
+#define HALF_EMIT_FAILED 0x2000u
+
+static inline uint16_t get_be16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static inline uint32_t get_be32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static inline void put_be16(uint8_t *p, uint16_t v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+
+static inline bool seq_lt(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) < 0;
+}
+
+static inline bool seq_le(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) <= 0;
+}
+
+static inline uint32_t seq_max(uint32_t a, uint32_t b)
+{
+	return seq_lt(a, b) ? b : a;
+}
+
+static inline uint32_t seq_min(uint32_t a, uint32_t b)
+{
+	return seq_lt(a, b) ? a : b;
+}
+
+static inline uint32_t min_u32(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint32_t max_u32(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* One past the last queued byte; our FIN stands there. */
+static inline uint32_t tcp_data_end(const struct tcp_half *h)
+{
+	return h->snd_una + (uint32_t)h->sndq.bytes - h->una_skip;
+}
+
+static inline uint32_t tcp_unsent(const struct tcp_half *h)
+{
+	return h->flags & HALF_FIN_SENT ? 0 : tcp_data_end(h) - h->snd_nxt;
+}
+
+/* Bytes believed to be on their way (RFC 6675: pipe). */
+static inline uint32_t tcp_pipe(const struct tcp_half *h)
+{
+	uint32_t flight = h->snd_nxt - h->snd_una, out = h->sacked + h->lost;
+
+	return flight > out ? flight - out : 0;
+}
+
+/* tcp_score.c: what of the sent bytes was received, was lost, was sent again. */
+
+/* Peer holds [left, right), a stretch inside [snd_una, snd_nxt]. */
+void tcp_score_sack(struct tcp_env *env, struct tcp_half *h, uint32_t left, uint32_t right);
+/* snd_una has moved. */
+void tcp_score_ack(struct tcp_half *h);
+/* [left, right) was sent again just now; it begins and lies in a lost stretch. */
+void tcp_score_again(struct tcp_env *env, struct tcp_half *h, uint32_t left, uint32_t right);
+/* Lowest lost stretch. */
+bool tcp_score_lost(const struct tcp_half *h, uint32_t *left, uint32_t *right);
+/* Decides what is lost by what was received; arms reo_at for what is not decided yet. */
+void tcp_score_detect(struct tcp_env *env, struct tcp_half *h);
+/* reo_at has passed. */
+void tcp_score_reorder_due(struct tcp_env *env, struct tcp_half *h);
+/* Retransmission timeout: all the peer is not known to hold is lost. */
+void tcp_score_all_lost(struct tcp_half *h);
+void tcp_score_free(struct tcp_half *h);
+
+/* tcp_cc.c: CUBIC. */
+void tcp_cc_open(struct tcp_half *h);
+void tcp_cc_acked(struct tcp_half *h, uint64_t now_us, uint32_t bytes);
+/* A loss: sets ssthresh; the caller sets cwnd. */
+void tcp_cc_reduce(struct tcp_half *h);
+void tcp_cc_idle(struct tcp_half *h);
+uint32_t tcp_cc_initial(const struct tcp_half *h);
+
+/* tcp_loss.c: the states of loss recovery. */
+/* After an ACK: acked bytes left the queue, delivered bytes reached the peer. */
+void tcp_loss_acked(struct tcp_env *env, struct tcp_half *h, uint32_t acked, uint32_t delivered);
+void tcp_loss_timeout(struct tcp_env *env, struct tcp_half *h);
+void tcp_rtt_sample(struct tcp_half *h, uint64_t us);
+
+/* tcp_output.c */
+void tcp_timer_arm(struct tcp_env *env, struct tcp_half *h);
+/* How far the window can be opened beyond rcv_nxt now. */
+uint32_t tcp_rcv_space(const struct tcp_env *env, const struct tcp_half *h);
+
+/* tcp_half.c */
+/* No more of this connection; received bytes stay. */
+void tcp_half_die(struct tcp_env *env, struct tcp_half *h);
+
+#endif
