@@ -212,36 +212,45 @@ static void read_document(struct policy_reader *r)
 		r->no_memory = true;
 }
 
-static void syntax_error(struct policy_reader *r, const yaml_parser_t *p)
+/* Octets libyaml refuses are named by their offset alone. */
+static void bad_octet(struct policy_reader *r, const yaml_parser_t *p, const char *text, size_t len)
 {
-	size_t line = p->problem_mark.line, column = p->problem_mark.column;
+	uint32_t line = 1, column = 1;
 
+	for (size_t i = 0; i < p->problem_offset && i < len; i++) {
+		column = text[i] == '\n' ? 1 : column + 1;
+		line += text[i] == '\n';
+	}
+	policy_errors_add(r->errs, r->file, line, column, "Not YAML: %s.", p->problem ? p->problem : "unreadable text");
+}
+
+static void syntax_error(struct policy_reader *r, const yaml_parser_t *p, const char *text, size_t len)
+{
 	if (p->error == YAML_MEMORY_ERROR)
 		r->no_memory = true;
-	if (p->error == YAML_READER_ERROR)
-		policy_errors_add(r->errs, r->file, (uint32_t)p->mark.line + 1, (uint32_t)p->mark.column + 1,
-				  "Not YAML: %s at octet %zu.", p->problem ? p->problem : "unreadable text",
-				  p->problem_offset);
+	else if (p->error == YAML_READER_ERROR)
+		bad_octet(r, p, text, len);
 	else
-		policy_errors_add(r->errs, r->file, (uint32_t)line + 1, (uint32_t)column + 1, "Not YAML: %s%s%s.",
-				  p->problem ? p->problem : "out of memory", p->context ? " " : "",
+		policy_errors_add(r->errs, r->file, (uint32_t)p->problem_mark.line + 1,
+				  (uint32_t)p->problem_mark.column + 1, "Not YAML: %s%s%s.",
+				  p->problem ? p->problem : "unreadable text", p->context ? " " : "",
 				  p->context ? p->context : "");
 }
 
 /* Reads the one document; true when r->doc is loaded. */
-static bool load(struct policy_reader *r, yaml_parser_t *p)
+static bool load(struct policy_reader *r, yaml_parser_t *p, const char *text, size_t len)
 {
 	yaml_document_t more;
 	bool second;
 
 	if (!yaml_parser_load(p, r->doc)) {
-		syntax_error(r, p);
+		syntax_error(r, p, text, len);
 		return false;
 	}
 	if (!yaml_document_get_root_node(r->doc))
 		return true;
 	if (!yaml_parser_load(p, &more)) {
-		syntax_error(r, p);
+		syntax_error(r, p, text, len);
 		return true;
 	}
 	second = yaml_document_get_root_node(&more) != NULL;
@@ -261,7 +270,7 @@ static int parse(struct policy_reader *r, const char *text, size_t len)
 		return -ENOMEM;
 	yaml_parser_set_input_string(&p, (const unsigned char *)text, len);
 	r->doc = &doc;
-	if (load(r, &p)) {
+	if (load(r, &p, text, len)) {
 		read_document(r);
 		yaml_document_delete(&doc);
 	}

@@ -71,8 +71,8 @@ static void read_service(struct policy_reader *r, const struct policy_key *k, ya
 		}
 	}
 	near = policy_nearest(text, names, r->cfg->nservices);
-	policy_reader_error(r, node, "There is no service '%.64s'%s%s%s.", text, near ? ", did you mean '" : "",
-			    near ? near : "", near ? "'?" : "");
+	policy_reader_error(r, node, "There is no service '%.64s'%s%s%s", text, near ? ", did you mean '" : "",
+			    near ? near : "", near ? "'?" : ".");
 }
 
 static bool failure_word(struct policy_reader *r, yaml_node_t *node, const char *what, uint8_t *out)

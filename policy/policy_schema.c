@@ -106,6 +106,10 @@ const char *policy_nearest(const char *text, const char *const *words, uint32_t 
 			found = words[i];
 		}
 	}
+	for (uint32_t i = 0; i < n && !found && strlen(text) > 2; i++) {
+		if (!strncasecmp(words[i], text, strlen(text)))
+			found = words[i];
+	}
 	return found;
 }
 
@@ -188,6 +192,11 @@ static const char *type_word(enum policy_type t)
 	return names[t];
 }
 
+static const char *article(enum policy_type t)
+{
+	return t == POLICY_T_INTEGER ? "an" : "a";
+}
+
 static const char *type_example(enum policy_type t)
 {
 	switch (t) {
@@ -216,8 +225,8 @@ static bool value_number(struct policy_reader *r, const struct policy_key *k, co
 	int64_t v = 0;
 
 	if (!number_text(k, text, &v)) {
-		policy_reader_error(r, n, "%s must be a %s%s, not '%.40s'.", k->name, type_word(k->type),
-				    type_example(k->type), text);
+		policy_reader_error(r, n, "%s must be %s %s%s, not '%.40s'.", k->name, article(k->type),
+				    type_word(k->type), type_example(k->type), text);
 		return false;
 	}
 	if (v < k->min || v > k->max) {
@@ -285,8 +294,8 @@ bool policy_schema_value(struct policy_reader *r, const struct policy_key *k, ya
 	const char *text;
 
 	if (node->type != YAML_SCALAR_NODE) {
-		policy_reader_error(r, node, "%s must be a %s%s, here is %s.", k->name, type_word(k->type),
-				    type_example(k->type), policy_node_kind(node));
+		policy_reader_error(r, node, "%s must be %s %s%s, here is %s.", k->name, article(k->type),
+				    type_word(k->type), type_example(k->type), policy_node_kind(node));
 		return false;
 	}
 	text = policy_node_text(r, node, k->name);

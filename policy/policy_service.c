@@ -69,9 +69,9 @@ static void check_service(struct policy_reader *r, yaml_node_t *node, uint32_t i
 	policy_name_check(r, policy_node_find(r, node, "name"), s->name);
 	if (!*s->uri)
 		snprintf(s->uri, sizeof(s->uri), "urn:opes:service:%s", s->name);
-	if (strpbrk(s->uri, " \"<>"))
-		policy_reader_error(r, node, "uri '%.60s' is no URI: it holds a space, a quote or an angle bracket.",
-				    s->uri);
+	else if (strpbrk(s->uri, " \"<>"))
+		policy_reader_error(r, policy_node_find(r, node, "uri"),
+				    "uri '%.60s' is no URI: it holds a space, a quote or an angle bracket.", s->uri);
 }
 
 void policy_read_services(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base)
