@@ -118,7 +118,8 @@ static bool splice(struct tcp_half *h, unsigned i, unsigned n, const struct scor
 	if (h->score_n - n + m > ranges_max(h))
 		return false;
 	memmove(g + i + m, g + i + n, (h->score_n - i - n) * sizeof(*g));
-	memcpy(g + i, with, m * sizeof(*g));
+	if (m)
+		memcpy(g + i, with, m * sizeof(*g));
 	h->score_n = (uint16_t)(h->score_n - n + m);
 	return true;
 }

@@ -182,6 +182,8 @@ static void app_read(struct sim *s, unsigned i)
 		for (off = 0; off < c->len; off++)
 			s->mismatch |= c->data[off] != sim_byte(!i, side->received + off);
 		side->received += c->len;
+		if (side->received == s->conf.send[!i])
+			side->whole_at = s->now;
 		chunk_free(s->pool, c);
 	}
 }

@@ -34,6 +34,7 @@ struct sim_side {
 	struct tcp_half half;
 	uint64_t sent, received, credit_us;
 	uint64_t wire_free_us;
+	uint64_t whole_at; /* when the last byte came in */
 	uint32_t events;
 	uint32_t timer_runs;
 };

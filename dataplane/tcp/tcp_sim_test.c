@@ -24,39 +24,50 @@ static struct sim_conf conf_base(void)
 static void report(const char *what, const struct sim *s)
 {
 	const struct tcp_env *a = &s->side[0].env, *b = &s->side[1].env;
-	double sec = (double)(s->now - 1000000) / 1e6;
+	uint64_t end = s->side[0].whole_at > s->side[1].whole_at ? s->side[0].whole_at :
+								    s->side[1].whole_at;
+	double sec = end > 1000000 ? (double)(end - 1000000) / 1e6 : 1e-6;
 
-	print_message("%-22s %8.3f s %9.1f Mbit/s packets %lu lost %lu | rtx %lu+%lu fast %lu rto "
-		      "%lu tlp %lu ooo_drop %lu chal %lu\n",
+	print_message("%-24s %8.3f s %8.1f Mbit/s sent %lu lost %lu rtx %lu fast %lu rto %lu tlp "
+		      "%lu refused %lu challenge %lu\n",
 		      what, sec,
 		      (double)(s->side[0].received + s->side[1].received) * 8e-6 / sec,
-		      s->packets, s->drops, a->count.retrans, b->count.retrans,
+		      s->packets, s->drops, a->count.retrans + b->count.retrans,
 		      a->count.fast_rtx + b->count.fast_rtx, a->count.rto + b->count.rto,
 		      a->count.tlp + b->count.tlp, a->count.ooo_dropped + b->count.ooo_dropped,
 		      a->count.challenge + b->count.challenge);
 }
 
-static void run(const char *what, const struct sim_conf *c, uint64_t limit_s)
+/* Runs c to its end: every byte right, both ends closed, nothing leaked. Returns the virtual
+ * milliseconds until the last byte came in. */
+static uint64_t run(const char *what, const struct sim_conf *c, uint64_t limit_s)
 {
 	struct sim s;
+	uint64_t end;
 	bool ok;
 
 	sim_open(&s, c, &pool);
 	ok = sim_run(&s, limit_s * 1000000);
-	report(what, &s);
+	if (what)
+		report(what, &s);
 	if (!ok)
-		print_message("  states %d %d received %lu %lu now %lu mismatch %d\n",
-			      tcp_half_state(&s.side[0].half), tcp_half_state(&s.side[1].half),
-			      s.side[0].received, s.side[1].received, s.now, s.mismatch);
+		print_message("  seed %lu states %d %d received %lu %lu now %lu mismatch %d\n",
+			      c->seed, tcp_half_state(&s.side[0].half),
+			      tcp_half_state(&s.side[1].half), s.side[0].received,
+			      s.side[1].received, s.now, s.mismatch);
 	assert_true(ok);
-	assert_false(s.mismatch);
+	assert_int_equal(s.side[0].env.count.payload_conflict, 0);
+	assert_int_equal(s.side[1].env.count.payload_conflict, 0);
+	end = s.side[0].whole_at > s.side[1].whole_at ? s.side[0].whole_at : s.side[1].whole_at;
 	sim_close(&s);
 	assert_true(mem_testing_clean(&pool));
+	return end / 1000 - 1000;
 }
 
 static void test_loss(void **state)
 {
 	static const uint32_t loss[] = { 0, 100, 500, 1000 };
+	static const uint64_t most_ms[] = { 150, 300, 2500, 20000 };
 	struct sim_conf c = conf_base();
 	char name[32];
 	unsigned i, j;
@@ -70,8 +81,157 @@ static void test_loss(void **state)
 			c.queue = 512 << 10;
 			snprintf(name, sizeof(name), "loss %u%% %s", loss[i] / 100,
 				 j ? "both ways" : "one way");
-			run(name, &c, 300);
+			assert_true(run(name, &c, 300) <= most_ms[i]);
 		}
+	}
+}
+
+static void test_long_path(void **state)
+{
+	struct sim_conf c = conf_base();
+
+	c.delay_us = 20000;
+	c.send[0] = 8 * MIB;
+	c.rate = 125000000;
+	c.queue = 4 * MIB;
+	run("40 ms", &c, 60);
+	c.drop = 100;
+	run("40 ms, loss 1%", &c, 300);
+}
+
+static void test_no_sack(void **state)
+{
+	struct sim_conf c = conf_base();
+
+	c.no_sack = true;
+	c.send[0] = 4 * MIB;
+	c.rate = 125000000;
+	c.queue = 256 << 10;
+	run("no SACK", &c, 60);
+	c.drop = 100;
+	run("no SACK, loss 1%", &c, 60);
+	c.drop = 500;
+	run("no SACK, loss 5%", &c, 300);
+}
+
+static void test_no_wscale(void **state)
+{
+	struct sim_conf c = conf_base();
+
+	c.no_wscale = true;
+	c.send[0] = c.send[1] = 4 * MIB;
+	c.drop = 100;
+	run("no window scale", &c, 60);
+}
+
+static void test_reorder(void **state)
+{
+	struct sim_conf c = conf_base();
+
+	c.send[0] = 8 * MIB;
+	c.rate = 125000000;
+	c.reorder = 500;
+	c.reorder_us = 60;
+	run("reordering 5%, 60 us", &c, 60);
+	c.reorder_us = 5000;
+	run("reordering 5%, 5 ms", &c, 60);
+	c.dup = 500;
+	c.drop = 100;
+	run("and doubling, loss 1%", &c, 60);
+}
+
+/* A reader slower than the wire closes the window again and again. */
+static void test_slow_reader(void **state)
+{
+	struct sim_conf c = conf_base();
+
+	c.send[0] = 2 * MIB;
+	c.rcvbuf = 100000;
+	c.read_rate[1] = 1000000;
+	c.rate = 125000000;
+	assert_in_range(run("slow reader", &c, 60), 1900, 2400);
+	c.drop = 100;
+	assert_in_range(run("slow reader, loss 1%", &c, 60), 1900, 4000);
+	c.rcvbuf = 3000;
+	c.send[0] = 100000;
+	c.read_rate[1] = 100000;
+	run("tiny buffer, loss 1%", &c, 60);
+}
+
+static void test_small_pieces(void **state)
+{
+	struct sim_conf c = conf_base();
+
+	c.send[0] = 100000;
+	c.send[1] = 50000;
+	c.piece = 200;
+	run("small pieces", &c, 60);
+	c.drop = 300;
+	c.dup = 300;
+	c.reorder = 1000;
+	c.reorder_us = 300;
+	run("small pieces, bad wire", &c, 120);
+}
+
+/* A port without room refuses segments: nothing is lost but time. */
+static void test_port_refuses(void **state)
+{
+	struct sim_conf c = conf_base();
+
+	c.send[0] = c.send[1] = 2 * MIB;
+	c.emit_fail = 1000;
+	run("port refuses 10%", &c, 60);
+}
+
+static void test_black_hole(void **state)
+{
+	struct sim_conf c = conf_base();
+	struct sim s;
+
+	c.send[0] = 4 * MIB;
+	sim_open(&s, &c, &pool);
+	s.conf.rate = 10000000;
+	assert_false(sim_run(&s, 1100000));
+	s.black_hole[0] = s.black_hole[1] = true;
+	assert_false(sim_run(&s, 2000000000));
+	report("black hole", &s);
+	assert_true(s.side[0].events & TCP_EV_TIMEOUT);
+	assert_in_range(s.now, 300000000, 1000000000);
+	assert_int_equal(tcp_half_state(&s.side[0].half), TCP_CLOSED);
+	sim_close(&s);
+	assert_true(mem_testing_clean(&pool));
+}
+
+static void test_random(void **state)
+{
+	static const uint32_t some[] = { 0, 0, 50, 200, 1000, 2500 };
+	uint64_t seed;
+
+	for (seed = 1; seed <= 60; seed++) {
+		struct sim_conf c = conf_base();
+		struct sim r = { .rng = seed * 7919 };
+
+		sim_random(&r, 1);
+		c.seed = seed;
+		c.drop = some[sim_random(&r, 6)];
+		c.dup = some[sim_random(&r, 6)];
+		c.reorder = some[sim_random(&r, 6)];
+		c.reorder_us = sim_random(&r, 3000);
+		c.emit_fail = some[sim_random(&r, 4)];
+		c.delay_us = 1 + sim_random(&r, 3000);
+		c.rate = sim_random(&r, 2) ? 0 : 1000000 + sim_random(&r, 100000000);
+		c.queue = sim_random(&r, 2) ? 0 : 20000 + sim_random(&r, 200000);
+		c.rcvbuf = 2000 + sim_random(&r, 300000);
+		c.mss = (uint16_t)(100 + sim_random(&r, 1349));
+		c.isn[0] = sim_random(&r, UINT32_MAX);
+		c.isn[1] = UINT32_MAX - sim_random(&r, 100000);
+		c.send[0] = sim_random(&r, 200000);
+		c.send[1] = sim_random(&r, 2) ? 0 : sim_random(&r, 200000);
+		c.read_rate[1] = sim_random(&r, 3) ? 0 : 500000 + sim_random(&r, 1000000);
+		c.piece = sim_random(&r, 3) ? 0 : 1 + sim_random(&r, 3000);
+		c.no_sack = !sim_random(&r, 4);
+		c.no_wscale = !sim_random(&r, 4);
+		run(NULL, &c, 3600);
 	}
 }
 
@@ -91,6 +251,15 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_loss),
+		cmocka_unit_test(test_long_path),
+		cmocka_unit_test(test_no_sack),
+		cmocka_unit_test(test_no_wscale),
+		cmocka_unit_test(test_reorder),
+		cmocka_unit_test(test_slow_reader),
+		cmocka_unit_test(test_small_pieces),
+		cmocka_unit_test(test_port_refuses),
+		cmocka_unit_test(test_black_hole),
+		cmocka_unit_test(test_random),
 	};
 
 	return cmocka_run_group_tests_name("tcp_sim", tests, setup, teardown);
