@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A worker: the only place that knows the order of the stages. One loop:
+ *
+ *   rules offered? -> rx of both ports -> parse -> flow table -> session, or untouched to the other port
+ *     -> timers -> callout events -> flows with something to do -> callout stage (when it shares the core)
+ *     -> tx -> gauges, questions of control -> sleep when there is nothing
+ *
+ * Spreading flows: a port with enough queues gives both directions of a flow to one worker (symmetric RSS).
+ * Where one cannot, worker 0 receives everything and hands TCP to its owner by a symmetric hash over rings; where a
+ * port has too few transmit queues the others hand their frames back. The frames of one flow take one way, so they
+ * keep their order.
+ *
+ * INV-WORKER-1  a flow's entry, session, timers and mbuf references are touched by its worker only.
+ * INV-WORKER-2  no system call, lock, allocation or log in the loop but the ones of the port's driver and the sleep
+ *               of an idle worker.
+ * INV-WORKER-3  an unselected frame leaves as it came: no octet of it is written.
+ */
+#ifndef WORKER_WORKER_H
+#define WORKER_WORKER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <rte_ring.h>
+#include "callout/callout.h"
+#include "ctl/ctl_query.h"
+#include "ctl/ctl_rules.h"
+#include "flow/flow_table.h"
+#include "flow/flow_wheel.h"
+#include "port/port.h"
+#include "session/session.h"
+#include "stats/shm.h"
+
+#define WORKER_RING_SIZE 2048     /* frames between worker 0 and another, per direction and port */
+#define WORKER_GAUGE_US 10000     /* gauges, questions of control */
+#define WORKER_SPIN_LOOPS 64      /* empty loops before the first sleep */
+#define WORKER_SLEEP_MIN_NS 5000
+#define WORKER_SLEEP_MAX_NS 150000
+#define WORKER_SLEEP_BUSY_NS 20000 /* at most, while a service works for us */
+
+/* Microseconds from the TSC: monotonic, the same for all threads. */
+struct worker_clock {
+	uint64_t tsc0, us0;
+	uint64_t mult; /* microseconds per tick, 32.32 fixed point */
+};
+void worker_clock_init(struct worker_clock *c);
+uint64_t worker_clock_us(const struct worker_clock *c, uint64_t tsc);
+
+/* The callout stage and who runs it. */
+struct worker_callout {
+	struct callout_lcore *lcore;
+	struct ctl_rules_slot *slot;
+	const struct worker_clock *clock;
+	_Atomic bool *quit;
+	bool backoff;
+	int epoll_fd;
+	uint32_t generation;
+};
+
+struct worker {
+	unsigned index;
+	unsigned workers;
+	uint32_t seed;                /* of flow hashes */
+	bool backoff;
+	bool receives;                /* reads queue `queue` of both ports */
+	bool spreads;                 /* is worker 0 and hands frames to the others */
+	uint16_t queue;
+	struct port_pair *ports;
+	struct port_tx tx[2];
+	struct flow_table *flows;
+	struct flow_wheel *wheel;
+	struct session_ctx *sessions;
+	struct policy_matcher *matcher;
+	struct ctl_rules *rules;
+	struct ctl_rules_slot *slot;
+	struct flow_entry *run_head, *run_tail;
+	struct shm_worker *shm;
+	struct shm_query *query;
+	struct worker_callout *callout; /* NULL: on an lcore of its own */
+	struct worker *peer;            /* array of all workers */
+	struct rte_ring *rx_ring[2];    /* from worker 0, by port; NULL: receives by itself */
+	struct rte_ring *tx_ring[2];    /* to worker 0, by port; NULL: sends by itself */
+	const struct worker_clock *clock;
+	_Atomic bool *quit;
+	uint64_t now_us;
+	uint64_t gauge_us;
+	uint32_t draining;              /* generation whose predecessors may still be in use, 0 = none */
+	bool table_changed;             /* since the lookup of the burst at hand */
+};
+
+struct worker_config {
+	unsigned index, workers;
+	uint32_t seed;
+	bool backoff;
+	int socket_id;
+	struct port_pair *ports;
+	struct shm_root *shm;
+	struct ctl_rules_slot *slot;
+	const struct policy_limits *limits;
+	struct callout_port *callout_port;
+	struct worker_callout *callout; /* NULL unless this worker runs the callout stage in turn */
+	struct worker *peers;
+	const struct worker_clock *clock;
+	_Atomic bool *quit;
+};
+
+/* 0 or -errno with a sentence in err; on failure nothing is left. */
+int worker_create(struct worker *w, const struct worker_config *cfg, char *err, size_t err_len);
+void worker_destroy(struct worker *w);
+/* The loop (struct worker *), until quit. For rte_eal_remote_launch. */
+int worker_main(void *arg);
+
+/* One round of the callout stage. Returns the work done. */
+uint32_t worker_callout_round(struct worker_callout *c, uint64_t now_us);
+/* The loop of an lcore of its own (struct worker_callout *), until quit. */
+int worker_callout_main(void *arg);
+
+/* --- between the files of this folder ------------------------------------------------------------- */
+
+/* worker_rx.c: frames that came in on port; all are taken over. */
+void worker_frames(struct worker *w, unsigned port, struct rte_mbuf **pkt, unsigned n, bool spread);
+/* worker_flow.c */
+void worker_flow_segment(struct worker *w, struct flow_entry *e, unsigned side, unsigned port, struct rte_mbuf *m,
+			 const struct parse_frame *f);
+void worker_flow_syn(struct worker *w, unsigned port, struct rte_mbuf *m, const struct parse_frame *f);
+void worker_flow_forget(struct worker *w, struct flow_entry *e);
+uint32_t worker_flow_run(struct worker *w);
+void worker_flow_timer(void *ctx, struct flow_wheel_node *n);
+void worker_session_wake(void *cb, struct session *s);
+void worker_session_tx(void *cb, unsigned port, struct rte_mbuf *m);
+
+/* Takes over m. */
+static inline void worker_send(struct worker *w, unsigned port, struct rte_mbuf *m)
+{
+	if (w->tx_ring[port]) {
+		if (rte_ring_sp_enqueue(w->tx_ring[port], m) != 0) {
+			rte_pktmbuf_free(m);
+			w->shm->counter[STATS_tx_dropped]++;
+		}
+		return;
+	}
+	port_tx_put(&w->tx[port], m);
+}
+
+static inline void worker_bypass(struct worker *w, unsigned port, struct rte_mbuf *m)
+{
+	w->shm->counter[STATS_bypass_frames]++;
+	w->shm->counter[STATS_bypass_octets] += rte_pktmbuf_pkt_len(m);
+	worker_send(w, !port, m);
+}
+
+#endif

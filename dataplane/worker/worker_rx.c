@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From a burst of frames to sessions and the other port. */
+#include "worker/worker.h"
+
+#include <netinet/in.h>
+#include <rte_prefetch.h>
+
+static inline bool is_first_syn(const struct parse_frame *f)
+{
+	return (f->tcp_flags & (TCP_F_SYN | TCP_F_ACK | TCP_F_RST | TCP_F_FIN)) == TCP_F_SYN;
+}
+
+/* The first fragment of a segment whose flow is ours must not cross: with it the far end could put together octets that no
+ * service has seen. The others are worth nothing without the first and cross. */
+static bool is_stray_fragment(const struct worker *w, const struct parse_frame *f)
+{
+	unsigned side;
+
+	return f->is_fragment && f->proto == IPPROTO_TCP && f->key.sport != 0 &&
+	       flow_table_lookup(w->flows, &f->key, &side) != NULL;
+}
+
+static void frame_other(struct worker *w, unsigned port, struct rte_mbuf *m, const struct parse_frame *f)
+{
+	if (f->verdict == PARSE_MALFORMED)
+		w->shm->counter[STATS_frame_malformed]++;
+	if (unlikely(f->is_fragment) && is_stray_fragment(w, f)) {
+		w->shm->counter[STATS_fragment_dropped]++;
+		rte_pktmbuf_free(m);
+		return;
+	}
+	worker_bypass(w, port, m);
+}
+
+static void frame_tcp(struct worker *w, unsigned port, struct rte_mbuf *m, const struct parse_frame *f,
+		      struct flow_entry *e, unsigned side)
+{
+	/* Entries may have come or gone since the burst was looked up. */
+	if (unlikely(w->table_changed))
+		e = flow_table_lookup(w->flows, &f->key, &side);
+	if (e && e->session) {
+		/* A flow that crosses the cable a second time (routed back through it) is seen once. */
+		if (unlikely(port != (side == 0 ? e->client_port : !e->client_port))) {
+			worker_bypass(w, port, m);
+			return;
+		}
+		worker_flow_segment(w, e, side, port, m, f);
+		return;
+	}
+	if (!e && is_first_syn(f) && w->rules && w->rules->selects)
+		worker_flow_syn(w, port, m, f);
+	else
+		worker_bypass(w, port, m);
+}
+
+/* Frames that belong to other workers leave the burst; the number that stays is returned. */
+static unsigned spread_out(struct worker *w, unsigned port, struct rte_mbuf **pkt, struct parse_frame *f, unsigned n)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned owner = 0;
+
+		/* First fragments go where their flow is, so that they are noticed. */
+		if (f[i].is_ip && f[i].proto == IPPROTO_TCP && f[i].key.sport != 0)
+			owner = flow_key_hash(&f[i].key, w->seed) % w->workers;
+		if (owner == 0) {
+			if (kept != i) {
+				pkt[kept] = pkt[i];
+				f[kept] = f[i];
+			}
+			kept++;
+		} else if (rte_ring_sp_enqueue(w->peer[owner].rx_ring[port], pkt[i]) != 0) {
+			rte_pktmbuf_free(pkt[i]);
+			w->shm->counter[STATS_tx_dropped]++;
+		}
+	}
+	return kept;
+}
+
+void worker_frames(struct worker *w, unsigned port, struct rte_mbuf **pkt, unsigned n, bool spread)
+{
+	struct parse_frame f[PORT_BURST];
+	const struct flow_key *key[PORT_BURST];
+	struct flow_entry *e[PORT_BURST];
+	uint8_t side[PORT_BURST], at[PORT_BURST];
+	unsigned nkeys = 0;
+
+	for (unsigned i = 0; i < n && i < 4; i++)
+		rte_prefetch0(rte_pktmbuf_mtod(pkt[i], void *));
+	for (unsigned i = 0; i < n; i++) {
+		if (i + 4 < n)
+			rte_prefetch0(rte_pktmbuf_mtod(pkt[i + 4], void *));
+		parse_mbuf(&f[i], pkt[i]);
+	}
+	if (spread)
+		n = spread_out(w, port, pkt, f, n);
+	for (unsigned i = 0; i < n; i++) {
+		if (f[i].verdict == PARSE_TCP) {
+			at[i] = nkeys;
+			key[nkeys++] = &f[i].key;
+		}
+	}
+	w->table_changed = false;
+	if (nkeys)
+		flow_table_lookup_bulk(w->flows, key, nkeys, e, side);
+	for (unsigned i = 0; i < n; i++) {
+		if (f[i].verdict == PARSE_TCP)
+			frame_tcp(w, port, pkt[i], &f[i], e[at[i]], side[at[i]]);
+		else
+			frame_other(w, port, pkt[i], &f[i]);
+	}
+}
