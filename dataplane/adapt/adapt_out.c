@@ -75,6 +75,7 @@ static int decide_framing(struct adapt *a, const struct adapt_am *am, const stru
 {
 	int64_t total = adapted_total(a, am);
 	bool complete = a->rest ? a->orig_done : am && am->ended;
+	bool chunked_ok = a->chunked_ok && h->minor == 1;
 	bool was_chunked = a->head->body == HTTP1_BODY_CHUNKED;
 	bool was_close = a->head->body == HTTP1_BODY_CLOSE;
 
@@ -85,13 +86,13 @@ static int decide_framing(struct adapt *a, const struct adapt_am *am, const stru
 	} else if (h->kind == HTTP1_REQUEST && total >= 0 && *body == 0 &&
 		   (complete || a->head->body == HTTP1_BODY_NONE)) {
 		a->framing = h->has_content_length ? HTTP1_FRAME_LENGTH : HTTP1_FRAME_KEEP;
-	} else if (was_chunked && a->chunked_ok && !a->to_answer) {
+	} else if (was_chunked && chunked_ok && !a->to_answer) {
 		a->framing = HTTP1_FRAME_CHUNKED; /* trailers stay possible */
 	} else if (total >= (int64_t)head_len && !(was_chunked && !complete)) {
 		a->framing = HTTP1_FRAME_LENGTH;
 	} else if (was_close && a->identity_ok && !a->to_answer) {
 		a->framing = HTTP1_FRAME_CLOSE;
-	} else if (a->chunked_ok) {
+	} else if (chunked_ok) {
 		a->framing = HTTP1_FRAME_CHUNKED;
 	} else if (h->kind == HTTP1_RESPONSE) {
 		a->framing = HTTP1_FRAME_CLOSE;
