@@ -85,7 +85,10 @@ static int decide_framing(struct adapt *a, const struct adapt_am *am, const stru
 		a->framing = HTTP1_FRAME_KEEP;
 	} else if (h->kind == HTTP1_REQUEST && total >= 0 && *body == 0 &&
 		   (complete || a->head->body == HTTP1_BODY_NONE)) {
-		a->framing = h->has_content_length ? HTTP1_FRAME_LENGTH : HTTP1_FRAME_KEEP;
+		/* Whatever framing the service left in an empty request is not trusted. */
+		a->framing = http1_find(h, "Content-Length") || http1_find(h, "Transfer-Encoding")
+				     ? HTTP1_FRAME_LENGTH
+				     : HTTP1_FRAME_KEEP;
 	} else if (was_chunked && chunked_ok && !a->to_answer) {
 		a->framing = HTTP1_FRAME_CHUNKED; /* trailers stay possible */
 	} else if (total >= (int64_t)head_len && !(was_chunked && !complete)) {
