@@ -69,6 +69,13 @@ uint32_t policy_image_services(const struct policy_image *img);
 const struct policy_rule *policy_image_rule(const struct policy_image *img, uint32_t i);
 const struct policy_service *policy_image_service(const struct policy_image *img, uint32_t i);
 
+/* Names as the configuration writes them; "?" for a value out of range. cause: enum callout_cause. */
+const char *policy_action_name(uint32_t action);
+const char *policy_on_failure_name(uint32_t on_failure);
+const char *policy_protocol_name(uint32_t protocol);
+const char *policy_dialect_name(uint32_t dialect);
+const char *policy_cause_name(uint32_t cause);
+
 /* --- matching --------------------------------------------------------------------------------- */
 
 struct policy_tuple {
@@ -94,10 +101,13 @@ const struct policy_image *policy_matcher_image(const struct policy_matcher *m);
 bool policy_matcher_classifies(const struct policy_matcher *m);
 
 /* At the SYN. Rules count in file order; a bypass rule without message conditions that matches first ends the
- * search: bypass. */
+ * search: bypass. A bypass rule with message conditions is no reason to select a flow; where a later rule is one, first
+ * names whichever comes first, so that the bypass is met before it. Does not write to m: threads may share it for this. */
 void policy_select_flow(const struct policy_matcher *m, const struct policy_tuple *t, struct policy_selection *out);
 
-/* What a message offers to the conditions. Absent fields have NULL. */
+/* What a message offers to the conditions. Absent fields have NULL; an absent field meets no condition, nor its negation.
+ * host may carry a port and a final dot, they do not count (RFC 3986 3.2.2, 3.2.3). Values come without surrounding white
+ * space. At most 256 of the fields that rules name are looked at. */
 struct policy_message {
 	uint32_t kind;      /* one POLICY_KIND_* bit */
 	const char *method, *host, *path; /* responses carry those of their request */
@@ -108,7 +118,8 @@ struct policy_message {
 		      uint32_t *value_len);
 	const void *ctx;
 };
-/* First rule from sel->first on whose tuple and message conditions all hold; -1 = none: forward untouched. */
+/* First rule from sel->first on whose tuple and message conditions all hold (its action may be bypass); -1 = none: forward
+ * untouched. Rules of another protocol than the selection's take no part. What msg points at is read during the call only. */
 int32_t policy_match_message(struct policy_matcher *m, const struct policy_tuple *t,
 			     const struct policy_selection *sel, const struct policy_message *msg);
 
@@ -146,7 +157,6 @@ struct policy_config {
 	bool idle_backoff;          /* sleep when idle instead of spinning */
 	uint32_t memory_mb;         /* hugepage memory, 0 = DPDK's default */
 	bool no_huge;               /* tests of single processes only */
-	char pause_frames;          /* reserved */
 	struct policy_limits limits;
 	uint32_t nservices;
 	struct policy_service *services;
@@ -157,7 +167,7 @@ struct policy_config {
 /* One finding. text is a whole sentence that says what is wrong and what to do. */
 struct policy_error {
 	char file[256];
-	uint32_t line, column; /* from 1 */
+	uint32_t line, column; /* from 1; 1:1 where the file as a whole is meant */
 	char text[512];
 };
 struct policy_errors {
@@ -175,7 +185,8 @@ void policy_config_free(struct policy_config *c);
 /* Compiles rules and services to an image in malloc'd memory (free with free()). 0 or -errno with errs filled
  * (a regular expression that Hyperscan refuses is reported with its line by policy_config_parse already). */
 int policy_compile(const struct policy_config *c, uint32_t generation, struct policy_image **out, struct policy_errors *errs);
-/* Compares what needs a restart (ports, lcores, limits, file prefix); NULL if equal, else the key's path. */
+/* Compares what needs a restart (ports, lcores, limits, file prefix); NULL if equal, else the key's path, such as
+ * "ports.outside.mtu", valid until the thread's next call. */
 const char *policy_config_restart_needed(const struct policy_config *running, const struct policy_config *next);
 
 #endif

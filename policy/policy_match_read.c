@@ -2,6 +2,7 @@
 #include <string.h>
 #include "policy/policy_match_read.h"
 #include "policy/policy_value.h"
+#include "policy/policy_words.h"
 
 #define DIRECTION_INSIDE 1u
 #define DIRECTION_OUTSIDE 2u
@@ -13,7 +14,6 @@ static void read_subject(struct policy_reader *r, const struct policy_key *k, ya
 static void read_headers(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base);
 static void read_status(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base);
 
-static const struct policy_word protocols[] = {{"http", POLICY_PROTO_HTTP}, {"tcp", POLICY_PROTO_TCP}, {NULL, 0}};
 static const struct policy_word kinds[] = {
 	{"request", POLICY_KIND_REQUEST}, {"response", POLICY_KIND_RESPONSE}, {"stream", POLICY_KIND_STREAM}, {NULL, 0},
 };
@@ -30,7 +30,7 @@ static const struct policy_word directions[] = {
 
 /* offset: the list; its length stands at the offset count_of() finds. min of a subject: enum policy_subject. */
 static const struct policy_key match_keys[] = {
-	{"protocol", POLICY_T_ENUM, 0, FULL(pub.protocol), .words = protocols,
+	{"protocol", POLICY_T_ENUM, 0, FULL(pub.protocol), .words = policy_protocol_words,
 	 .doc = "How the flow is cut into messages. Needed by every rule but `bypass`: what the first rule that may "
 		"match a flow says holds for the whole flow, and rules with the other one take no part in it."},
 	{"kind", POLICY_T_CUSTOM, 0, FULL(pub.kinds), .fn = read_kind,

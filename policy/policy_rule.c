@@ -2,27 +2,16 @@
 /* The rules[] section: everything of a rule but the conditions of its match. */
 #include <stdlib.h>
 #include <string.h>
-#include "policy/policy_causes.h"
 #include "policy/policy_match_read.h"
 #include "policy/policy_schema.h"
 #include "policy/policy_value.h"
+#include "policy/policy_words.h"
 
 static void read_match(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base);
 static void read_service(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base);
 static void read_failure(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base);
 
-static const struct policy_word actions[] = {
-	{"bypass", POLICY_BYPASS}, {"block", POLICY_BLOCK}, {"observe", POLICY_OBSERVE}, {"adapt", POLICY_ADAPT}, {NULL, 0},
-};
-
-static const struct policy_word on_failure[] = {
-	{"open", POLICY_OPEN}, {"closed", POLICY_CLOSED}, {"answer", POLICY_ANSWER}, {NULL, 0},
-};
-
-/* Index: enum callout_cause. Cause 0 is none; as a key it is what all others default to. */
-static const char *const causes[] = POLICY_CAUSE_NAMES;
-#define NCAUSES (sizeof(causes) / sizeof(*causes))
-_Static_assert(NCAUSES <= POLICY_CAUSES, "a cause has no cell in struct policy_rule");
+_Static_assert(POLICY_CAUSE_WORDS <= POLICY_CAUSES, "a cause has no cell in struct policy_rule");
 
 #define RULE(member) POLICY_AT(struct policy_rule_full, pub.member)
 
@@ -31,7 +20,7 @@ static const struct policy_key rule_keys[] = {
 	 .doc = "Shown wherever the rule counts or acts; different from all others."},
 	{"match", POLICY_T_CUSTOM, 0, 0, 0, .fn = read_match, .section = &policy_match_section, .how = "map",
 	 .doc = "Conditions; all must hold. Absent: everything."},
-	{"action", POLICY_T_ENUM, POLICY_REQUIRED, RULE(action), .words = actions,
+	{"action", POLICY_T_ENUM, POLICY_REQUIRED, RULE(action), .words = policy_action_words,
 	 .doc = "`bypass`: crosses untouched. `block`: HTTP gets an answer with the status of `answer`, any other flow "
 		"a reset. `observe`: the service sees it, the traffic does not wait. `adapt`: the service decides what "
 		"goes on."},
@@ -78,7 +67,7 @@ static void read_service(struct policy_reader *r, const struct policy_key *k, ya
 static bool failure_word(struct policy_reader *r, yaml_node_t *node, const char *what, uint8_t *out)
 {
 	const char *text = policy_node_text(r, node, what);
-	const struct policy_word *w = text ? policy_word_find(r, node, what, on_failure, text) : NULL;
+	const struct policy_word *w = text ? policy_word_find(r, node, what, policy_on_failure_words, text) : NULL;
 
 	if (w)
 		*out = (uint8_t)w->value;
@@ -87,15 +76,12 @@ static bool failure_word(struct policy_reader *r, yaml_node_t *node, const char 
 
 static void failure_map(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, uint8_t *cell)
 {
-	struct policy_word words[NCAUSES + 1] = {0};
 	uint32_t seen = 0;
 
-	for (uint32_t i = 0; i < NCAUSES; i++)
-		words[i] = (struct policy_word){causes[i], i};
 	for (yaml_node_pair_t *p = node->data.mapping.pairs.start; p < node->data.mapping.pairs.top; p++) {
 		yaml_node_t *key = yaml_document_get_node(r->doc, p->key);
 		const char *text = policy_node_text(r, key, "A cause");
-		const struct policy_word *w = text ? policy_word_find(r, key, k->name, words, text) : NULL;
+		const struct policy_word *w = text ? policy_word_find(r, key, k->name, policy_cause_words, text) : NULL;
 
 		if (!w)
 			continue;
@@ -128,10 +114,10 @@ static void check_service(struct policy_reader *r, yaml_node_t *node, struct pol
 
 	if (needs && !at)
 		policy_reader_error(r, node, "Rule '%s': action %s needs a service.", rule->pub.name,
-				    actions[rule->pub.action].name);
+				    policy_action_name(rule->pub.action));
 	if (!needs && at)
 		policy_reader_error(r, at, "Rule '%s': action %s uses no service.", rule->pub.name,
-				    actions[rule->pub.action].name);
+				    policy_action_name(rule->pub.action));
 	if (!policy_node_find(r, node, "priority") && rule->pub.service < r->cfg->nservices)
 		rule->pub.priority = r->cfg->services[rule->pub.service].priority;
 }

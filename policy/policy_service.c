@@ -4,14 +4,9 @@
 #include "policy/policy_match_read.h"
 #include "policy/policy_schema.h"
 #include "policy/policy_value.h"
+#include "policy/policy_words.h"
 
 static void read_address(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base);
-
-static const struct policy_word dialects[] = {
-	{"draft", POLICY_DIALECT_DRAFT},
-	{"core", POLICY_DIALECT_CORE},
-	{NULL, 0},
-};
 
 #define SERVICE(member) POLICY_AT(struct policy_service, member)
 
@@ -22,7 +17,7 @@ static const struct policy_key service_keys[] = {
 	 .doc = "Where its callout server listens. Names are not resolved."},
 	{"uri", POLICY_T_STRING, 0, SERVICE(uri), .doc = "OPES service identifier offered to the server. Absent: "
 							  "`urn:opes:service:` and the name."},
-	{"dialect", POLICY_T_ENUM, 0, SERVICE(dialect), .def = "draft", .words = dialects,
+	{"dialect", POLICY_T_ENUM, 0, SERVICE(dialect), .def = "draft", .words = policy_dialect_words,
 	 .doc = "Dialect of OCP its server speaks."},
 	{"connections", POLICY_T_INTEGER, 0, SERVICE(connections), .def = "1", .min = 1, .max = 64,
 	 .doc = "Connections kept open for each priority in use."},

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "policy/policy_words.h"
+
+const struct policy_word policy_action_words[] = {
+	{"bypass", POLICY_BYPASS}, {"block", POLICY_BLOCK}, {"observe", POLICY_OBSERVE}, {"adapt", POLICY_ADAPT}, {NULL, 0},
+};
+
+const struct policy_word policy_on_failure_words[] = {
+	{"open", POLICY_OPEN}, {"closed", POLICY_CLOSED}, {"answer", POLICY_ANSWER}, {NULL, 0},
+};
+
+const struct policy_word policy_protocol_words[] = {
+	{"http", POLICY_PROTO_HTTP}, {"tcp", POLICY_PROTO_TCP}, {NULL, 0},
+};
+
+const struct policy_word policy_dialect_words[] = {
+	{"draft", POLICY_DIALECT_DRAFT}, {"core", POLICY_DIALECT_CORE}, {NULL, 0},
+};
+
+const struct policy_word policy_cause_words[POLICY_CAUSE_WORDS + 1] = {
+	{"default", 0}, {"connect", 1}, {"negotiation", 2}, {"lost", 3}, {"deadline", 4}, {"protocol", 5},
+	{"refused", 6}, {"overload", 7}, {"budget", 8}, {"framing", 9}, {NULL, 0},
+};
+
+static const char *name_of(const struct policy_word *w, uint32_t value)
+{
+	while (w->name && w->value != value)
+		w++;
+	return w->name ? w->name : "?";
+}
+
+const char *policy_action_name(uint32_t action)
+{
+	return name_of(policy_action_words, action);
+}
+
+const char *policy_on_failure_name(uint32_t on_failure)
+{
+	return name_of(policy_on_failure_words, on_failure);
+}
+
+const char *policy_protocol_name(uint32_t protocol)
+{
+	return name_of(policy_protocol_words, protocol);
+}
+
+const char *policy_dialect_name(uint32_t dialect)
+{
+	return name_of(policy_dialect_words, dialect);
+}
+
+const char *policy_cause_name(uint32_t cause)
+{
+	return name_of(policy_cause_words, cause);
+}
