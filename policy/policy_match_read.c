@@ -93,6 +93,8 @@ static void read_kind(struct policy_reader *r, const struct policy_key *k, yaml_
 
 	if (!n)
 		policy_reader_error(r, node, "kind is an empty list; it matches nothing.");
+	if (!spend(r, node, n))
+		return;
 	for (uint32_t i = 0; i < n; i++) {
 		yaml_node_t *item = policy_node_item(r, node, i);
 		const char *text = policy_node_text(r, item, k->name);
