@@ -80,50 +80,44 @@ static const struct policy_image *image_get(const struct control *c, bool *in_us
 
 /* --- status -------------------------------------------------------------------------------------- */
 
-static json_t *status_dataplane(const struct control *c)
+static void status_dataplane(const struct control *c, json_t *o)
 {
 	const struct shm_root *root = c->attached ? c->plane.root : NULL;
-	json_t *o = json_pack("{s:s}", "state", control_plane_state_name(c->plane.state));
 	uint64_t now = control_realtime_us();
 
+	json_object_set_new(o, "dataplane", json_string(control_plane_state_name(c->plane.state)));
 	if (!root) {
 		json_object_set_new(o, "reason", json_string(c->plane.why));
-		return o;
+		return;
 	}
-	json_object_set_new(o, "pid", json_integer(root->dataplane_pid));
-	json_object_set_new(o, "version",
+	json_object_set_new(o, "dataplane_pid", json_integer(c->plane.pid));
+	json_object_set_new(o, "dataplane_version",
 			    control_json_text(root->version_text, sizeof(root->version_text)));
-	json_object_set_new(o, "started", control_json_time(root->started_us));
-	json_object_set_new(o, "uptime_us",
+	json_object_set_new(o, "dataplane_started", control_json_time(root->started_us));
+	json_object_set_new(o, "dataplane_uptime_us",
 			    json_integer(now > root->started_us
 						 ? (json_int_t)(now - root->started_us)
 						 : 0));
-	json_object_set_new(o, "config_file",
+	json_object_set_new(o, "dataplane_file",
 			    control_json_text(root->config_file, sizeof(root->config_file)));
-	return o;
 }
 
-static json_t *status_rules(const struct control *c)
+/* generation: published last; adopted: in use by every worker; 0 without a dataplane. */
+static void status_rules(const struct control *c, json_t *o)
 {
+	const struct shm_publish *p = c->attached ? &c->plane.root->publish : NULL;
 	bool in_use;
 	const struct policy_image *img = image_get(c, &in_use);
-	json_t *o = json_pack("{s:b, s:I, s:i, s:i}", "in_use", in_use, "generation",
-			      (json_int_t)(in_use ? policy_image_generation(img) : 0), "rules",
-			      (int)policy_image_rules(img), "services",
-			      (int)policy_image_services(img));
-	const struct shm_publish *p;
 
-	if (!c->attached)
-		return o;
-	p = &c->plane.root->publish;
-	json_object_set_new(o, "published", json_integer(atomic_load(&p->generation)));
-	json_object_set_new(o, "adopted", json_integer(atomic_load(&p->adopted)));
-	json_object_set_new(o, "refused", json_integer(atomic_load(&p->refused)));
-	json_object_set_new(o, "pending", json_boolean(c->publish.state != CONTROL_PUBLISH_IDLE));
-	if (atomic_load(&p->refused))
+	json_object_set_new(o, "generation", json_integer(p ? atomic_load(&p->generation) : 0));
+	json_object_set_new(o, "adopted", json_integer(p ? atomic_load(&p->adopted) : 0));
+	json_object_set_new(o, "refused", json_integer(p ? atomic_load(&p->refused) : 0));
+	if (p && atomic_load(&p->refused))
 		json_object_set_new(o, "refused_reason",
 				    control_json_text(p->reason, sizeof(p->reason)));
-	return o;
+	json_object_set_new(o, "pending",
+			    json_boolean(p && c->publish.state != CONTROL_PUBLISH_IDLE));
+	json_object_set_new(o, "rules", json_integer(policy_image_rules(img)));
 }
 
 static json_t *status_workers(const struct control *c)
@@ -145,36 +139,40 @@ static json_t *status_workers(const struct control *c)
 	return list;
 }
 
-static json_t *status_services(const struct control *c)
+static void status_services(const struct control *c, json_t *o)
 {
 	bool in_use;
 	json_t *list = control_json_services(image_get(c, &in_use),
 					     c->attached ? c->plane.root : NULL);
-	json_t *s, *o;
+	json_t *s;
 	size_t i, up = 0;
 
 	json_array_foreach (list, i, s)
 		up += strcmp(json_string_value(json_object_get(s, "state")), "up") == 0;
-	o = json_pack("{s:i, s:i}", "total", (int)json_array_size(list), "up", (int)up);
+	json_object_set_new(o, "services", json_integer((json_int_t)json_array_size(list)));
+	json_object_set_new(o, "services_up", json_integer((json_int_t)up));
 	json_decref(list);
-	return o;
 }
 
 static int handle_status(struct call *call)
 {
 	struct control *c = call->c;
+	json_t *o = json_object();
 
-	call->result = json_pack(
-		"{s:o, s:{s:i, s:s, s:o, s:s}, s:{s:s, s:o}, s:o, s:o}", "dataplane",
-		status_dataplane(c), "control", "pid", (int)getpid(), "version", OPES_VERSION,
-		"started", control_json_time(c->started_us), "socket",
-		c->current.config->control_socket, "configuration", "file", c->path, "read",
-		control_json_time(c->config_us), "rules", status_rules(c), "services",
-		status_services(c));
+	status_dataplane(c, o);
+	status_rules(c, o);
+	status_services(c, o);
+	json_object_set_new(o, "control_pid", json_integer(getpid()));
+	json_object_set_new(o, "control_version", json_string(OPES_VERSION));
+	json_object_set_new(o, "control_started", control_json_time(c->started_us));
+	json_object_set_new(o, "socket", json_string(c->current.config->control_socket));
+	json_object_set_new(o, "file", json_string(c->path));
+	json_object_set_new(o, "file_read", control_json_time(c->config_us));
 	if (c->attached) {
-		json_object_set_new(call->result, "ports", control_json_ports(c->plane.root));
-		json_object_set_new(call->result, "workers", status_workers(c));
+		json_object_set_new(o, "ports", control_json_ports(c->plane.root));
+		json_object_set_new(o, "workers", status_workers(c));
 	}
+	call->result = o;
 	return 0;
 }
 

@@ -190,6 +190,8 @@ enum control_plane_state control_plane_poll(struct control_plane *p, uint64_t no
 		root_find(p);
 	if (p->state == CONTROL_PLANE_UP || p->state == CONTROL_PLANE_STALLED) {
 		beat = atomic_load_explicit(&p->root->heartbeat_us, memory_order_acquire);
+		if (beat == 0)
+			return p->state; /* it is ending in order */
 		p->state = now_us > beat + CONTROL_PLANE_STALL_US ? CONTROL_PLANE_STALLED
 								  : CONTROL_PLANE_UP;
 	}

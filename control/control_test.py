@@ -119,16 +119,16 @@ class ControlTest(unittest.TestCase):
 
     def result(self, *args):
         a = self.ask(*args)
-        self.assertTrue(a["ok"], a)
-        return a["result"]
+        self.assertNotIn("error", a)
+        return a
 
     def state(self):
-        return self.result("status")["dataplane"]["state"]
+        return self.result("status")["dataplane"]
 
     def wait_generation(self, g):
         def generation():
-            s = self.result("status")["rules"]
-            return s["in_use"] and s["generation"] == g and not s["pending"]
+            s = self.result("status")
+            return s["adopted"] == s["generation"] == g and not s["pending"]
         wait_for(generation)
 
     def logged(self):
@@ -159,7 +159,7 @@ class ControlTest(unittest.TestCase):
         self.start_primary()
         self.wait_generation(1)
         s = self.result("status")
-        self.assertEqual(s["dataplane"]["pid"], self.primary.p.pid)
+        self.assertEqual(s["dataplane_pid"], self.primary.p.pid)
         self.assertEqual([w["generation"] for w in s["workers"]], [1, 1])
         self.write("one", "two")
         r = self.result("rules", "reload")
@@ -198,7 +198,6 @@ class ControlTest(unittest.TestCase):
         self.wait_generation(1)
         self.write("one", tail="  - {name: two, action: leap}\n")
         a = self.ask("rules", "reload")
-        self.assertFalse(a["ok"])
         self.assertTrue(a["errors"][0]["line"])
         r = self.ctl("rules", "reload")
         self.assertEqual(r.returncode, 1)
@@ -207,7 +206,7 @@ class ControlTest(unittest.TestCase):
         a = self.ask("rules", "reload")
         self.assertIn("limits", a["error"])
         self.assertIn("restart", a["error"])
-        self.assertEqual(self.result("status")["rules"]["generation"], 1)
+        self.assertEqual(self.result("status")["generation"], 1)
         self.write("three")
         self.assertEqual(self.result("rules", "reload")["generation"], 2)
 
@@ -247,7 +246,7 @@ class ControlTest(unittest.TestCase):
         kinds = [e["kind"] for e in self.result("events")["events"]]
         self.assertEqual([k for k in kinds if k in ("first", "second")], ["first", "second"])
         # the same rules are in use already: nothing is published
-        self.assertEqual(self.result("status")["rules"]["generation"], 1)
+        self.assertEqual(self.result("status")["generation"], 1)
         self.control.kill()
         self.control.wait()
         self.write("two")
@@ -263,13 +262,13 @@ class ControlTest(unittest.TestCase):
         self.write("two")
         asking = threading.Thread(target=self.ctl, args=("rules", "reload"))
         asking.start()
-        wait_for(lambda: self.result("status")["rules"]["published"] == 2)
+        wait_for(lambda: self.result("status")["generation"] == 2)
         self.control.kill()
         self.control.wait()
         asking.join()
         self.start()
         wait_for(lambda: self.state() == "up")
-        self.assertTrue(self.result("status")["rules"]["pending"])
+        self.assertTrue(self.result("status")["pending"])
         self.primary.say("go")
         self.wait_generation(2)
         self.assertEqual(self.zones(), {b"opes_rules_2"})
@@ -358,7 +357,7 @@ class ControlTest(unittest.TestCase):
     def test_background(self):
         r = subprocess.run([CONTROL, "-c", self.config, "--log", self.log], capture_output=True, text=True, timeout=20)
         self.assertEqual((r.returncode, r.stderr), (0, ""))
-        pid = self.result("status")["control"]["pid"]
+        pid = self.result("status")["control_pid"]
         os.kill(pid, signal.SIGTERM)
         wait_for(lambda: not os.path.exists(self.socket))
 

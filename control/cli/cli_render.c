@@ -35,33 +35,32 @@ static unsigned long long plain(const json_t *o, const char *key)
 
 static void status_head(const json_t *r, FILE *out)
 {
-	const json_t *dp = json_object_get(r, "dataplane"), *ctl = json_object_get(r, "control");
-	const json_t *cfg = json_object_get(r, "configuration"), *rules = json_object_get(r, "rules");
-	const json_t *services = json_object_get(r, "services");
 	char buf[24], q[48];
 
-	if (json_object_get(dp, "reason"))
-		fprintf(out, "dataplane: %s (%s)\n", text(dp, "state"), text(dp, "reason"));
+	if (json_object_get(r, "reason"))
+		fprintf(out, "dataplane: %s (%s)\n", text(r, "dataplane"), text(r, "reason"));
 	else
 		fprintf(out, "dataplane: %s, pid %llu, version %s, since %s (%s)\n",
-			text(dp, "state"), plain(dp, "pid"), text(dp, "version"),
-			text(dp, "started"), cli_duration(number(dp, "uptime_us"), buf));
-	fprintf(out, "control:   up, pid %llu, version %s, since %s\n", plain(ctl, "pid"),
-		text(ctl, "version"), text(ctl, "started"));
-	fprintf(out, "file:      %s, read %s\n", text(cfg, "file"), text(cfg, "read"));
-	if (json_is_true(json_object_get(rules, "in_use")))
-		fprintf(out, "rules:     generation %llu, %s%s\n", plain(rules, "generation"),
-			quantity(rules, "rules", "rule", q),
-			json_is_true(json_object_get(rules, "pending"))
-				? ", a newer generation waits for the dataplane"
-				: "");
+			text(r, "dataplane"), plain(r, "dataplane_pid"), text(r, "dataplane_version"),
+			text(r, "dataplane_started"),
+			cli_duration(number(r, "dataplane_uptime_us"), buf));
+	fprintf(out, "control:   up, pid %llu, version %s, since %s\n", plain(r, "control_pid"),
+		text(r, "control_version"), text(r, "control_started"));
+	fprintf(out, "file:      %s, read %s\n", text(r, "file"), text(r, "file_read"));
+	if (number(r, "adopted"))
+		fprintf(out, "rules:     generation %llu, %s\n", plain(r, "adopted"),
+			quantity(r, "rules", "rule", q));
 	else
-		fprintf(out, "rules:     none in use, %llu in the file\n", plain(rules, "rules"));
-	if (number(rules, "refused"))
-		fprintf(out, "refused:   generation %llu: %s\n", plain(rules, "refused"),
-			text(rules, "refused_reason"));
-	fprintf(out, "services:  %llu of %llu up\n", plain(services, "up"),
-		plain(services, "total"));
+		fprintf(out, "rules:     none in use, %s in the file\n",
+			quantity(r, "rules", "rule", q));
+	if (json_is_true(json_object_get(r, "pending")))
+		fprintf(out, "published: generation %llu, which the dataplane has not adopted yet\n",
+			plain(r, "generation"));
+	if (number(r, "refused"))
+		fprintf(out, "refused:   generation %llu: %s\n", plain(r, "refused"),
+			text(r, "refused_reason"));
+	fprintf(out, "services:  %llu of %llu up\n", plain(r, "services_up"),
+		plain(r, "services"));
 }
 
 static void status_ports(const json_t *list, FILE *out)

@@ -18,7 +18,7 @@ static int fail(struct cli *cli, const char *text)
 	json_t *o;
 
 	if (cli->json) {
-		o = json_pack("{s:b, s:s}", "ok", 0, "error", text);
+		o = json_pack("{s:s}", "error", text);
 		json_print(o);
 		json_decref(o);
 	} else {
@@ -27,17 +27,25 @@ static int fail(struct cli *cli, const char *text)
 	return 1;
 }
 
-/* Prints an answer (reference stolen). Returns the exit code. */
+/*
+ * Prints an answer (reference stolen). JSON: the result alone, or {"error":...,"errors":[...]}; the exit code tells
+ * which. Returns the exit code.
+ */
 static int answer_print(struct cli *cli, const struct command *cmd, json_t *answer)
 {
 	bool ok = json_is_true(json_object_get(answer, "ok"));
 
-	if (cli->json)
+	if (cli->json && ok) {
+		json_print(json_object_get(answer, "result"));
+	} else if (cli->json) {
+		json_object_del(answer, "ok");
+		json_object_del(answer, "id");
 		json_print(answer);
-	else if (ok)
+	} else if (ok) {
 		cli_render(cmd, json_object_get(answer, "result"), stdout);
-	else
+	} else {
 		cli_render_error(answer, stderr);
+	}
 	fflush(stdout);
 	json_decref(answer);
 	return ok ? 0 : 1;
@@ -118,7 +126,7 @@ static int check(struct cli *cli, const struct command_call *call)
 		answer = cli_client_ask(&probe, json_pack("{s:s}", "command", "status"), err,
 					sizeof(err));
 		cli_client_close(&probe);
-		json_unpack(answer, "{s:{s:{s:s}}}", "result", "configuration", "file", &file);
+		json_unpack(answer, "{s:{s:s}}", "result", "file", &file);
 		if (file)
 			snprintf(path, sizeof(path), "%s", file);
 		json_decref(answer);

@@ -78,7 +78,7 @@ static void tables_are_aligned(void **state)
 
 static void down_is_said(void **state)
 {
-	char *text = rendered("status", "{\"dataplane\":{\"state\":\"down\",\"reason\":\"not running\"}}");
+	char *text = rendered("status", "{\"dataplane\":\"down\",\"reason\":\"not running\"}");
 
 	assert_int_equal(strncmp(text, "dataplane: down (not running)\n", 30), 0);
 	free(text);
