@@ -65,7 +65,7 @@ struct ocp_processor_ops {
 	/* Answer to ocp_processor_probe: what the peer said it still maintains. */
 	void (*alive)(void *ctx, uint32_t rid, bool has_xid, bool has_am_id);
 	/* A broken rule (also those that are merely ignored), for logs; user is NULL when no transaction is
-	 * concerned. Counted in any case. */
+	 * concerned. Counted in any case. The only callback (with output) that must not call the agent. */
 	void (*fault)(void *ctx, void *user, enum ocp_fault f, enum ocp_msg_type msg);
 
 	/* Of one transaction; user as given to xaction_start. */
