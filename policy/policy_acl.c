@@ -50,7 +50,11 @@ struct combination {
 static const struct policy_prefix any_prefix;
 static const struct policy_range any_range = {0, UINT16_MAX};
 
-#define FIELD(t, sz, i, in, off) {.type = RTE_ACL_FIELD_TYPE_##t, .size = sz, .field_index = i, .input_index = in, .offset = off}
+#define FIELD(t, sz, i, in, off)                                                                   \
+	{                                                                                          \
+		.type = RTE_ACL_FIELD_TYPE_##t, .size = sz, .field_index = i, .input_index = in,   \
+		.offset = off                                                                      \
+	}
 
 static void config_v4(struct rte_acl_config *c)
 {
@@ -91,7 +95,8 @@ static void config_v6(struct rte_acl_config *c)
 }
 
 /* Words of an address from the given one on; the mask length is what falls into each word. */
-static struct rte_acl_field *put_prefix(struct rte_acl_field *f, const struct policy_prefix *p, unsigned word)
+static struct rte_acl_field *put_prefix(struct rte_acl_field *f, const struct policy_prefix *p,
+					unsigned word)
 {
 	const uint8_t *addr = (const uint8_t *)p->addr;
 
@@ -112,8 +117,8 @@ static struct rte_acl_field *put_range(struct rte_acl_field *f, const struct pol
 	return f + 1;
 }
 
-static int add_entry(struct rte_acl_ctx *ctx, const struct policy_gate *g, const struct combination *c, uint32_t index,
-		     bool v4)
+static int add_entry(struct rte_acl_ctx *ctx, const struct policy_gate *g,
+		     const struct combination *c, uint32_t index, bool v4)
 {
 	struct acl_entry e = {
 		.data.category_mask = g->flags & POLICY_GATE_CONDITION ? 2 : 1,
@@ -168,13 +173,14 @@ static uint64_t entries(const struct policy_matcher *m, const struct policy_gate
 	return n * at_least_one(g->vlan.count);
 }
 
-static const struct policy_range *range_at(const struct policy_matcher *m, struct policy_slice s, uint32_t i)
+static const struct policy_range *range_at(const struct policy_matcher *m, struct policy_slice s,
+					   uint32_t i)
 {
 	return s.count ? &m->range[s.first + i] : &any_range;
 }
 
-static int add_ranges(const struct policy_matcher *m, struct rte_acl_ctx *ctx, struct combination *c, uint32_t index,
-		      bool v4)
+static int add_ranges(const struct policy_matcher *m, struct rte_acl_ctx *ctx,
+		      struct combination *c, uint32_t index, bool v4)
 {
 	const struct policy_gate *g = &m->gate[index];
 	int rc = 0;
@@ -193,14 +199,16 @@ static int add_ranges(const struct policy_matcher *m, struct rte_acl_ctx *ctx, s
 }
 
 /* The i-th prefix if it is of the family; a list without elements has one that matches all. */
-static const struct policy_prefix *prefix_at(const struct policy_matcher *m, struct policy_slice s, uint32_t i, bool v4)
+static const struct policy_prefix *prefix_at(const struct policy_matcher *m, struct policy_slice s,
+					     uint32_t i, bool v4)
 {
 	if (!s.count)
 		return &any_prefix;
 	return !!m->prefix[s.first + i].v4 == v4 ? &m->prefix[s.first + i] : NULL;
 }
 
-static int add_rule(const struct policy_matcher *m, struct rte_acl_ctx *ctx, uint32_t index, bool v4)
+static int add_rule(const struct policy_matcher *m, struct rte_acl_ctx *ctx, uint32_t index,
+		    bool v4)
 {
 	const struct policy_gate *g = &m->gate[index];
 	struct combination c;
@@ -234,7 +242,8 @@ static int build(const struct policy_matcher *m, struct rte_acl_ctx *ctx, bool v
 }
 
 /* *out stays NULL when no rule has an entry of the family. */
-static int table_create(struct rte_acl_ctx **out, const struct policy_matcher *m, bool v4, int socket_id)
+static int table_create(struct rte_acl_ctx **out, const struct policy_matcher *m, bool v4,
+			int socket_id)
 {
 	static atomic_uint serial;
 	struct rte_acl_param param = {.socket_id = socket_id,

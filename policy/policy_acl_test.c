@@ -21,7 +21,8 @@ struct written {
 	int nclient;
 	struct {
 		unsigned addr, bits;
-	} client[2], server; /* last octets of 10.0.x.y or 2001:db8::x.y; bits of these 16; server.bits 17 = any */
+	} client[2], server; /* last octets of 10.0.x.y or 2001:db8::x.y; bits of these 16;
+				server.bits 17 = any */
 	unsigned port_lo, port_hi, vlan; /* port_hi 0 = any; vlan 9 = any */
 };
 
@@ -76,7 +77,8 @@ static int put_rule(char *s, unsigned index, const struct written *w)
 	char *begin = s;
 
 	s += sprintf(s, "- {name: r%u, action: %s, match: {protocol: %s, direction: %s", index,
-		     w->bypass ? "bypass" : "block", w->http ? "http" : "tcp", directions[w->direction]);
+		     w->bypass ? "bypass" : "block", w->http ? "http" : "tcp",
+		     directions[w->direction]);
 	if (w->conditional)
 		s += sprintf(s, ", host: h");
 	if (w->nclient) {
@@ -157,10 +159,12 @@ static void put_tuple(struct policy_tuple *t, const struct asked *q)
 	t->from_port = (uint8_t)q->from;
 }
 
-static void agree(const struct policy_test *p, const struct written *w, uint32_t n, uint32_t space, uint32_t rounds)
+static void agree(const struct policy_test *p, const struct written *w, uint32_t n, uint32_t space,
+		  uint32_t rounds)
 {
 	for (uint32_t i = 0; i < rounds; i++) {
-		struct asked q = {rnd(3) == 0, rnd(space), rnd(space), rnd(10) ? 78 + rnd(36) : 1, rnd(4), rnd(2)};
+		struct asked q = {rnd(3) == 0, rnd(space), rnd(space), rnd(10) ? 78 + rnd(36) : 1,
+				  rnd(4),      rnd(2)};
 		struct policy_selection fast, linear;
 		struct policy_tuple t;
 		struct policy_probe probe;
@@ -171,7 +175,8 @@ static void agree(const struct policy_test *p, const struct written *w, uint32_t
 		policy_select_flow(p->matcher, &t, &fast);
 		policy_select_linear(p->matcher, &probe, &linear);
 		if (fast.first != want || linear.first != want || fast.protocol != linear.protocol)
-			fail_msg("round %u: reference %d, linear %d, classifier %d", i, want, linear.first, fast.first);
+			fail_msg("round %u: reference %d, linear %d, classifier %d", i, want,
+				 linear.first, fast.first);
 	}
 }
 
@@ -259,7 +264,9 @@ static void bypass_is_cheap(void **state)
 	memcpy(t.server, t.client, 16);
 	s += sprintf(s, "rules:\n");
 	for (uint32_t i = 0; i < n; i++)
-		s += sprintf(s, "- {name: r%u, action: block, match: {protocol: http, client: 10.%u.%u.0/24, server-port: [80, 443]}}\n",
+		s += sprintf(s,
+			     "- {name: r%u, action: block, match: {protocol: http, client: "
+			     "10.%u.%u.0/24, server-port: [80, 443]}}\n",
 			     i, i >> 8, i & 255);
 	begin = now();
 	policy_test_open(&p, text);
@@ -271,21 +278,28 @@ static void bypass_is_cheap(void **state)
 		assert_int_equal(sel.first, -1);
 	}
 	classified = now();
-	print_message("%u rules: ready after %.0f ms, a selection takes %.0f ns\n", n, (made - begin) * 1e3,
-		      (classified - made) * 1e9 / rounds);
+	print_message("%u rules: ready after %.0f ms, a selection takes %.0f ns\n", n,
+		      (made - begin) * 1e3, (classified - made) * 1e9 / rounds);
 	policy_test_close(&p);
 	free(text);
 }
 
 int main(void)
 {
-	char *eal[] = {"policy_acl_test", "--no-huge", "--no-pci", "--no-shconf", "-m", "256", "-l", "0",
-		       "--no-telemetry", "--log-level=5", NULL};
+	char *eal[] = {"policy_acl_test",
+		       "--no-huge",
+		       "--no-pci",
+		       "--no-shconf",
+		       "-m",
+		       "256",
+		       "-l",
+		       "0",
+		       "--no-telemetry",
+		       "--log-level=5",
+		       NULL};
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(few_rules_linear),
-		cmocka_unit_test(many_rules_classified),
-		cmocka_unit_test(a_thousand_rules),
-		cmocka_unit_test(too_many_combinations),
+		cmocka_unit_test(few_rules_linear), cmocka_unit_test(many_rules_classified),
+		cmocka_unit_test(a_thousand_rules), cmocka_unit_test(too_many_combinations),
 		cmocka_unit_test(bypass_is_cheap),
 	};
 	int rc;

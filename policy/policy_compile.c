@@ -38,7 +38,8 @@ static void *add(struct builder *b, enum policy_part p, size_t n)
 	return at;
 }
 
-static struct policy_slice add_list(struct builder *b, enum policy_part p, const void *list, uint32_t n)
+static struct policy_slice add_list(struct builder *b, enum policy_part p, const void *list,
+				    uint32_t n)
 {
 	struct policy_slice s = {(uint32_t)b->part[p].count, n};
 	void *at = n ? add(b, p, n) : NULL;
@@ -48,7 +49,8 @@ static struct policy_slice add_list(struct builder *b, enum policy_part p, const
 	return s;
 }
 
-static struct policy_slice add_terms(struct builder *b, const struct policy_rules *r, const struct policy_group *g)
+static struct policy_slice add_terms(struct builder *b, const struct policy_rules *r,
+				     const struct policy_group *g)
 {
 	struct policy_slice s = {(uint32_t)b->part[POLICY_PART_TERMS].count, g->nterms};
 
@@ -69,7 +71,8 @@ static struct policy_slice add_terms(struct builder *b, const struct policy_rule
 	return s;
 }
 
-static struct policy_slice add_groups(struct builder *b, const struct policy_rules *r, const struct policy_rule_full *rule)
+static struct policy_slice add_groups(struct builder *b, const struct policy_rules *r,
+				      const struct policy_rule_full *rule)
 {
 	struct policy_slice s = {(uint32_t)b->part[POLICY_PART_GROUPS].count, rule->ngroups};
 
@@ -102,7 +105,8 @@ static uint32_t host_hash(const struct policy_rule_full *rule)
 	return 0;
 }
 
-static void add_rule(struct builder *b, const struct policy_rules *r, const struct policy_rule_full *rule)
+static void add_rule(struct builder *b, const struct policy_rules *r,
+		     const struct policy_rule_full *rule)
 {
 	struct policy_gate *g = add(b, POLICY_PART_GATES, 1);
 	uint32_t all = POLICY_KIND_REQUEST | POLICY_KIND_RESPONSE | POLICY_KIND_STREAM;
@@ -114,7 +118,8 @@ static void add_rule(struct builder *b, const struct policy_rules *r, const stru
 	g->kinds = (uint8_t)rule->pub.kinds;
 	g->direction = (uint8_t)rule->direction;
 	if (rule->pub.action == POLICY_BYPASS)
-		g->flags = rule->pub.kinds == all && !rule->ngroups ? POLICY_GATE_BYPASS : POLICY_GATE_CONDITION;
+		g->flags = rule->pub.kinds == all && !rule->ngroups ? POLICY_GATE_BYPASS
+								    : POLICY_GATE_CONDITION;
 	g->host_hash = host_hash(rule);
 	g->client = add_list(b, POLICY_PART_PREFIXES, rule->client, rule->nclient);
 	g->server = add_list(b, POLICY_PART_PREFIXES, rule->server, rule->nserver);
@@ -165,13 +170,15 @@ static int place_databases(struct policy_image *img, const struct policy_rules *
 			continue;
 		f[i].db += img->part[POLICY_PART_DATABASES].offset;
 		if (hs_deserialize_database_at(r->field[i].db, r->field[i].db_len,
-					       (hs_database_t *)((char *)img + f[i].db)) != HS_SUCCESS)
+					       (hs_database_t *)((char *)img + f[i].db)) !=
+		    HS_SUCCESS)
 			return -EINVAL;
 	}
 	return 0;
 }
 
-static int assemble(struct builder *b, const struct policy_rules *r, uint32_t generation, struct policy_image **out)
+static int assemble(struct builder *b, const struct policy_rules *r, uint32_t generation,
+		    struct policy_image **out)
 {
 	size_t len = align(sizeof(struct policy_image));
 	struct policy_image *img;
@@ -233,6 +240,7 @@ int policy_compile(const struct policy_config *c, uint32_t generation, struct po
 	for (unsigned i = 0; i < POLICY_PART_MAX; i++)
 		free(b.part[i].data);
 	if (rc)
-		policy_errors_add(errs, c->file, 1, 1, "The rules cannot be compiled: %s.", strerror(-rc));
+		policy_errors_add(errs, c->file, 1, 1, "The rules cannot be compiled: %s.",
+				  strerror(-rc));
 	return rc;
 }

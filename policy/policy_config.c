@@ -8,37 +8,46 @@
 #define FILE_MAX ((size_t)64 << 20)
 #define LCORES 128 /* RTE_MAX_LCORE of Debian's DPDK */
 
-static void read_workers(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base);
+static void read_workers(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			 void *base);
 
 static const struct policy_key dpdk_keys[] = {
-	{"file-prefix", POLICY_T_STRING, 0, POLICY_AT(struct policy_config, file_prefix), .def = "opes", .min = 1,
-	 .doc = "Prefix of DPDK's shared files; `opes-control` finds its dataplane by it. A second appliance on "
-		"the same host needs another one."},
-	{"memory", POLICY_T_MEBIBYTE, 0, POLICY_AT(struct policy_config, memory_mb), .def = "512MiB",
-	 .max = 1 << 20, .doc = "Hugepage memory to take at start. 0 leaves it to DPDK."},
-	{"huge-pages", POLICY_T_BOOL, POLICY_INVERT, POLICY_AT(struct policy_config, no_huge), .def = "true",
-	 .doc = "`false` runs the dataplane on ordinary memory: for tests of the single process, since "
-		"`opes-control` cannot attach to it."},
+	{"file-prefix", POLICY_T_STRING, 0, POLICY_AT(struct policy_config, file_prefix),
+	 .def = "opes", .min = 1,
+	 .doc = "Prefix of DPDK's shared files; `opes-control` finds its dataplane by it. A second "
+		"appliance on the same host needs another one."},
+	{"memory", POLICY_T_MEBIBYTE, 0, POLICY_AT(struct policy_config, memory_mb),
+	 .def = "512MiB", .max = 1 << 20,
+	 .doc = "Hugepage memory to take at start. 0 leaves it to DPDK."},
+	{"huge-pages", POLICY_T_BOOL, POLICY_INVERT, POLICY_AT(struct policy_config, no_huge),
+	 .def = "true",
+	 .doc = "`false` runs the dataplane on ordinary memory: for tests of the single process, "
+		"since `opes-control` cannot attach to it."},
 };
 static const struct policy_section dpdk_section = POLICY_SECTION("dpdk", dpdk_keys);
 
 static const struct policy_key port_keys[] = {
-	{"device", POLICY_T_STRING, POLICY_REQUIRED, POLICY_AT(struct policy_port_config, device), .min = 1,
-	 .doc = "DPDK device: a PCI address (`0000:03:00.0`) or a virtual device with its arguments "
-		"(`net_af_packet0,iface=in0`)."},
-	{"mtu", POLICY_T_INTEGER, 0, POLICY_AT(struct policy_port_config, mtu), .def = "1500", .min = 576,
-	 .max = 9702, .doc = "Largest IP packet in octets; longer frames are not received."},
-	{"promiscuous", POLICY_T_BOOL, 0, POLICY_AT(struct policy_port_config, promiscuous), .def = "true",
-	 .doc = "Receive frames for every address. An appliance in a cable needs it, unless the device cannot."},
+	{"device", POLICY_T_STRING, POLICY_REQUIRED, POLICY_AT(struct policy_port_config, device),
+	 .min = 1,
+	 .doc = "DPDK device: a PCI address (`0000:03:00.0`) or a virtual device with its "
+		"arguments (`net_af_packet0,iface=in0`)."},
+	{"mtu", POLICY_T_INTEGER, 0, POLICY_AT(struct policy_port_config, mtu), .def = "1500",
+	 .min = 576, .max = 9702,
+	 .doc = "Largest IP packet in octets; longer frames are not received."},
+	{"promiscuous", POLICY_T_BOOL, 0, POLICY_AT(struct policy_port_config, promiscuous),
+	 .def = "true",
+	 .doc = "Receive frames for every address. An appliance in a cable needs it, unless the "
+		"device cannot."},
 };
 static const struct policy_section inside_section = POLICY_SECTION("ports.inside", port_keys);
 static const struct policy_section outside_section = POLICY_SECTION("ports.outside", port_keys);
 
 static const struct policy_key ports_keys[] = {
-	{"inside", POLICY_T_SECTION, POLICY_REQUIRED, 0, sizeof(struct policy_port_config), .section = &inside_section,
-	 .doc = "The port towards the protected network."},
+	{"inside", POLICY_T_SECTION, POLICY_REQUIRED, 0, sizeof(struct policy_port_config),
+	 .section = &inside_section, .doc = "The port towards the protected network."},
 	{"outside", POLICY_T_SECTION, POLICY_REQUIRED, sizeof(struct policy_port_config),
-	 sizeof(struct policy_port_config), .section = &outside_section, .doc = "The port towards the rest."},
+	 sizeof(struct policy_port_config), .section = &outside_section,
+	 .doc = "The port towards the rest."},
 };
 static const struct policy_section ports_section = POLICY_SECTION("ports", ports_keys);
 
@@ -46,69 +55,91 @@ static const struct policy_key lcores_keys[] = {
 	{"workers", POLICY_T_CUSTOM, 0, offsetof(struct policy_config, workers),
 	 offsetof(struct policy_config, worker_lcore) - offsetof(struct policy_config, workers) +
 		 sizeof(((struct policy_config *)0)->worker_lcore),
-	 .def = "[0]", .max = LCORES - 1, .fn = read_workers, .how = "list of 1 to 32 processor numbers, 0 to 127",
+	 .def = "[0]", .max = LCORES - 1, .fn = read_workers,
+	 .how = "list of 1 to 32 processor numbers, 0 to 127",
 	 .doc = "Processors that move packets, one worker on each. A flow stays on one of them."},
 	{"callout", POLICY_T_INTEGER, 0, POLICY_AT(struct policy_config, callout_lcore), .def = "0",
 	 .max = LCORES - 1,
-	 .doc = "Processor of the callout connections. It may be one of the workers', which then does both in turn."},
-	{"idle-backoff", POLICY_T_BOOL, 0, POLICY_AT(struct policy_config, idle_backoff), .def = "true",
-	 .doc = "Sleep for moments when there is no traffic. `false` polls without pause: lowest latency, "
-		"processors always at 100 %."},
+	 .doc = "Processor of the callout connections. It may be one of the workers', which then "
+		"does both in turn."},
+	{"idle-backoff", POLICY_T_BOOL, 0, POLICY_AT(struct policy_config, idle_backoff),
+	 .def = "true",
+	 .doc = "Sleep for moments when there is no traffic. `false` polls without pause: lowest "
+		"latency, processors always at 100 %."},
 };
 static const struct policy_section lcores_section = POLICY_SECTION("lcores", lcores_keys);
 
 static const struct policy_key limits_keys[] = {
-	{"flows", POLICY_T_INTEGER, 0, POLICY_AT(struct policy_limits, flows), .def = "65536", .min = 16,
-	 .max = 1 << 24, .doc = "Selected flows per worker. Beyond it a new flow crosses untouched."},
-	{"mbufs", POLICY_T_INTEGER, 0, POLICY_AT(struct policy_limits, mbufs), .def = "65536", .min = 1024,
-	 .max = 1 << 24, .doc = "Packet buffers of the port pair, about 2.3 KiB of hugepage memory each."},
-	{"receive-buffer", POLICY_T_SIZE, 0, POLICY_AT(struct policy_limits, receive_buffer), .def = "1MiB",
-	 .min = 4096, .max = 1 << 30, .doc = "Largest window a TCP half advertises."},
-	{"preservation", POLICY_T_SIZE, 0, POLICY_AT(struct policy_limits, preservation), .def = "128MiB",
-	 .max = (int64_t)1 << 40, .doc = "Octets of originals a worker keeps for all its messages together."},
-	{"preservation-per-message", POLICY_T_SIZE, 0, POLICY_AT(struct policy_limits, preservation_flow),
-	 .def = "4MiB", .max = (int64_t)1 << 40,
-	 .doc = "Octets of its original kept for one message, where its rule does not say (`preserve`)."},
-	{"transactions", POLICY_T_INTEGER, 0, POLICY_AT(struct policy_limits, transactions), .def = "1024", .min = 1,
-	 .max = 65536, .doc = "Open OCP transactions per connection. Beyond it the failure policy for `overload` applies."},
-	{"callout-ring", POLICY_T_INTEGER, 0, POLICY_AT(struct policy_limits, callout_ring), .def = "4096", .min = 64,
-	 .max = 1 << 20, .doc = "Entries of the ring between a worker and the callout processor, per direction; a "
-				"power of two."},
-	{"idle-timeout", POLICY_T_DURATION, 0, POLICY_AT(struct policy_limits, idle_timeout_us), .def = "1h",
-	 .min = 1000000, .max = 2592000000000, .doc = "A selected flow without a segment for this long is forgotten."},
-	{"handshake-timeout", POLICY_T_DURATION, 0, POLICY_AT(struct policy_limits, handshake_timeout_us),
-	 .def = "30s", .min = 100000, .max = 600000000, .doc = "Likewise before its handshake is complete."},
-	{"http-head", POLICY_T_SIZE, 0, POLICY_AT(struct policy_limits, http_head), .def = "64KiB", .min = 1024,
-	 .max = 65536, .doc = "Longest head (start line and fields) of an HTTP message."},
+	{"flows", POLICY_T_INTEGER, 0, POLICY_AT(struct policy_limits, flows), .def = "65536",
+	 .min = 16, .max = 1 << 24,
+	 .doc = "Selected flows per worker. Beyond it a new flow crosses untouched."},
+	{"mbufs", POLICY_T_INTEGER, 0, POLICY_AT(struct policy_limits, mbufs), .def = "65536",
+	 .min = 1024, .max = 1 << 24,
+	 .doc = "Packet buffers of the port pair, about 2.3 KiB of hugepage memory each."},
+	{"receive-buffer", POLICY_T_SIZE, 0, POLICY_AT(struct policy_limits, receive_buffer),
+	 .def = "1MiB", .min = 4096, .max = 1 << 30,
+	 .doc = "Largest window a TCP half advertises."},
+	{"preservation", POLICY_T_SIZE, 0, POLICY_AT(struct policy_limits, preservation),
+	 .def = "128MiB", .max = (int64_t)1 << 40,
+	 .doc = "Octets of originals a worker keeps for all its messages together."},
+	{"preservation-per-message", POLICY_T_SIZE, 0,
+	 POLICY_AT(struct policy_limits, preservation_flow), .def = "4MiB", .max = (int64_t)1 << 40,
+	 .doc = "Octets of its original kept for one message, where its rule does not say "
+		"(`preserve`)."},
+	{"transactions", POLICY_T_INTEGER, 0, POLICY_AT(struct policy_limits, transactions),
+	 .def = "1024", .min = 1, .max = 65536,
+	 .doc = "Open OCP transactions per connection. Beyond it the failure policy for `overload` "
+		"applies."},
+	{"callout-ring", POLICY_T_INTEGER, 0, POLICY_AT(struct policy_limits, callout_ring),
+	 .def = "4096", .min = 64, .max = 1 << 20,
+	 .doc = "Entries of the ring between a worker and the callout processor, per direction; a "
+		"power of two."},
+	{"idle-timeout", POLICY_T_DURATION, 0, POLICY_AT(struct policy_limits, idle_timeout_us),
+	 .def = "1h", .min = 1000000, .max = 2592000000000,
+	 .doc = "A selected flow without a segment for this long is forgotten."},
+	{"handshake-timeout", POLICY_T_DURATION, 0,
+	 POLICY_AT(struct policy_limits, handshake_timeout_us), .def = "30s", .min = 100000,
+	 .max = 600000000, .doc = "Likewise before its handshake is complete."},
+	{"http-head", POLICY_T_SIZE, 0, POLICY_AT(struct policy_limits, http_head), .def = "64KiB",
+	 .min = 1024, .max = 65536,
+	 .doc = "Longest head (start line and fields) of an HTTP message."},
 };
 static const struct policy_section limits_section = POLICY_SECTION("limits", limits_keys);
 
 static const struct policy_key root_keys[] = {
-	{"name", POLICY_T_STRING, POLICY_RESTART, POLICY_AT(struct policy_config, name), .def = "opes", .min = 1,
-	 .doc = "Name of this appliance, told to callout servers."},
-	{"dpdk", POLICY_T_SECTION, POLICY_RESTART, 0, 0, .section = &dpdk_section, .doc = "DPDK's environment."},
-	{"control-socket", POLICY_T_STRING, POLICY_RESTART, POLICY_AT(struct policy_config, control_socket),
-	 .def = "/run/opes/control.sock", .min = 1, .doc = "Unix socket `opes-control` serves and `opesctl` asks."},
-	{"ports", POLICY_T_SECTION, POLICY_REQUIRED | POLICY_RESTART, offsetof(struct policy_config, port), 0,
-	 .section = &ports_section, .doc = "The two ends of the cable."},
-	{"lcores", POLICY_T_SECTION, POLICY_RESTART, 0, 0, .section = &lcores_section, .doc = "Who runs where."},
+	{"name", POLICY_T_STRING, POLICY_RESTART, POLICY_AT(struct policy_config, name),
+	 .def = "opes", .min = 1, .doc = "Name of this appliance, told to callout servers."},
+	{"dpdk", POLICY_T_SECTION, POLICY_RESTART, 0, 0, .section = &dpdk_section,
+	 .doc = "DPDK's environment."},
+	{"control-socket", POLICY_T_STRING, POLICY_RESTART,
+	 POLICY_AT(struct policy_config, control_socket), .def = "/run/opes/control.sock", .min = 1,
+	 .doc = "Unix socket `opes-control` serves and `opesctl` asks."},
+	{"ports", POLICY_T_SECTION, POLICY_REQUIRED | POLICY_RESTART,
+	 offsetof(struct policy_config, port), 0, .section = &ports_section,
+	 .doc = "The two ends of the cable."},
+	{"lcores", POLICY_T_SECTION, POLICY_RESTART, 0, 0, .section = &lcores_section,
+	 .doc = "Who runs where."},
 	{"limits", POLICY_T_SECTION, POLICY_RESTART, offsetof(struct policy_config, limits), 0,
 	 .section = &limits_section, .doc = "Sizes fixed at start."},
-	{"services", POLICY_T_CUSTOM, 0, 0, 0, .section = &policy_service_section, .fn = policy_read_services,
-	 .how = "list of up to 64 maps", .doc = "Callout services."},
-	{"rules", POLICY_T_CUSTOM, 0, 0, 0, .section = &policy_rule_section, .fn = policy_read_rules,
-	 .how = "list of up to 65536 maps", .doc = "What is done with which traffic; the first rule that matches counts."},
+	{"services", POLICY_T_CUSTOM, 0, 0, 0, .section = &policy_service_section,
+	 .fn = policy_read_services, .how = "list of up to 64 maps", .doc = "Callout services."},
+	{"rules", POLICY_T_CUSTOM, 0, 0, 0, .section = &policy_rule_section,
+	 .fn = policy_read_rules, .how = "list of up to 65536 maps",
+	 .doc = "What is done with which traffic; the first rule that matches counts."},
 };
 const struct policy_section policy_root_section = POLICY_SECTION("configuration", root_keys);
 
-static void read_workers(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base)
+static void read_workers(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			 void *base)
 {
 	struct policy_config *c = base;
-	uint32_t n = policy_node_count(node), max = sizeof(c->worker_lcore) / sizeof(*c->worker_lcore);
+	uint32_t n = policy_node_count(node),
+		 max = sizeof(c->worker_lcore) / sizeof(*c->worker_lcore);
 	struct policy_key one = *k;
 
 	if (node->type != YAML_SEQUENCE_NODE || n < 1 || n > max) {
-		policy_reader_error(r, node, "workers must be a list of 1 to %u processor numbers.", max);
+		policy_reader_error(r, node, "workers must be a list of 1 to %u processor numbers.",
+				    max);
 		return;
 	}
 	one.type = POLICY_T_INTEGER;
@@ -121,7 +152,8 @@ static void read_workers(struct policy_reader *r, const struct policy_key *k, ya
 			continue;
 		for (uint32_t j = 0; j < i; j++) {
 			if (c->worker_lcore[j] == c->worker_lcore[i]) {
-				policy_reader_error(r, item, "workers names processor %u twice.", c->worker_lcore[i]);
+				policy_reader_error(r, item, "workers names processor %u twice.",
+						    c->worker_lcore[i]);
 				break;
 			}
 		}
@@ -150,15 +182,19 @@ static void check_ports(struct policy_reader *r, yaml_node_t *root)
 	if (!at || !*a || !*b)
 		return;
 	if (la == lb && !strncmp(a, b, la)) {
-		policy_reader_error(r, at, "ports.inside and ports.outside are the same device '%.*s'; an appliance in "
-					   "a cable needs two.", (int)la, a);
+		policy_reader_error(r, at,
+				    "ports.inside and ports.outside are the same device '%.*s'; an "
+				    "appliance in a cable needs two.",
+				    (int)la, a);
 		return;
 	}
 	la = device_iface(a, &ia);
 	lb = device_iface(b, &ib);
 	if (la && la == lb && !strncmp(ia, ib, la))
-		policy_reader_error(r, at, "ports.inside and ports.outside use the same interface '%.*s'; an appliance "
-					   "in a cable needs two.", (int)la, ia);
+		policy_reader_error(r, at,
+				    "ports.inside and ports.outside use the same interface '%.*s'; "
+				    "an appliance in a cable needs two.",
+				    (int)la, ia);
 }
 
 static void check_limits(struct policy_reader *r, yaml_node_t *root)
@@ -169,13 +205,15 @@ static void check_limits(struct policy_reader *r, yaml_node_t *root)
 
 	at = policy_node_find(r, limits, "callout-ring");
 	if (at && (l->callout_ring & (l->callout_ring - 1)))
-		policy_reader_error(r, at, "callout-ring must be a power of two, %u is not.", l->callout_ring);
+		policy_reader_error(r, at, "callout-ring must be a power of two, %u is not.",
+				    l->callout_ring);
 	at = policy_node_find(r, limits, "preservation-per-message");
 	if (!at)
 		at = policy_node_find(r, limits, "preservation");
 	if (at && l->preservation_flow > l->preservation)
-		policy_reader_error(r, at, "preservation-per-message is more than preservation, what all messages of a "
-					   "worker may keep together.");
+		policy_reader_error(r, at,
+				    "preservation-per-message is more than preservation, what all "
+				    "messages of a worker may keep together.");
 }
 
 static void check_socket(struct policy_reader *r, yaml_node_t *root)
@@ -200,7 +238,9 @@ static void read_document(struct policy_reader *r)
 	yaml_node_t *root = yaml_document_get_root_node(r->doc);
 
 	if (!root) {
-		policy_reader_error(r, NULL, "The file is empty; at least ports.inside and ports.outside are needed.");
+		policy_reader_error(
+			r, NULL,
+			"The file is empty; at least ports.inside and ports.outside are needed.");
 		return;
 	}
 	r->cfg->workers = 1;
@@ -221,10 +261,12 @@ static void bad_octet(struct policy_reader *r, const yaml_parser_t *p, const cha
 		column = text[i] == '\n' ? 1 : column + 1;
 		line += text[i] == '\n';
 	}
-	policy_errors_add(r->errs, r->file, line, column, "Not YAML: %s.", p->problem ? p->problem : "unreadable text");
+	policy_errors_add(r->errs, r->file, line, column, "Not YAML: %s.",
+			  p->problem ? p->problem : "unreadable text");
 }
 
-static void syntax_error(struct policy_reader *r, const yaml_parser_t *p, const char *text, size_t len)
+static void syntax_error(struct policy_reader *r, const yaml_parser_t *p, const char *text,
+			 size_t len)
 {
 	if (p->error == YAML_MEMORY_ERROR)
 		r->no_memory = true;
@@ -233,8 +275,8 @@ static void syntax_error(struct policy_reader *r, const yaml_parser_t *p, const 
 	else
 		policy_errors_add(r->errs, r->file, (uint32_t)p->problem_mark.line + 1,
 				  (uint32_t)p->problem_mark.column + 1, "Not YAML: %s%s%s.",
-				  p->problem ? p->problem : "unreadable text", p->context ? " " : "",
-				  p->context ? p->context : "");
+				  p->problem ? p->problem : "unreadable text",
+				  p->context ? " " : "", p->context ? p->context : "");
 }
 
 /* Reads the one document; true when r->doc is loaded. */
@@ -301,7 +343,8 @@ int policy_config_parse(const char *name, const char *text, size_t len, struct p
 	if (r.cfg && r.rules)
 		rc = parse(&r, text, len);
 	if (rc == -ENOMEM)
-		policy_errors_add(errs, name, 1, 1, "Out of memory while reading the configuration.");
+		policy_errors_add(errs, name, 1, 1,
+				  "Out of memory while reading the configuration.");
 	if (!rc) {
 		*out = r.cfg;
 		return 0;
@@ -359,7 +402,8 @@ int policy_config_read(const char *path, struct policy_config **out, struct poli
 	if (rc) {
 		*out = NULL;
 		errs->count = 0;
-		policy_errors_add(errs, path, 1, 1, "The configuration cannot be read: %s.", strerror(-rc));
+		policy_errors_add(errs, path, 1, 1, "The configuration cannot be read: %s.",
+				  strerror(-rc));
 		return rc;
 	}
 	rc = policy_config_parse(path, text, len, out, errs);
@@ -376,9 +420,12 @@ void policy_config_free(struct policy_config *c)
 	free(c);
 }
 
-const char *policy_config_restart_needed(const struct policy_config *running, const struct policy_config *next)
+const char *policy_config_restart_needed(const struct policy_config *running,
+					 const struct policy_config *next)
 {
 	static _Thread_local char path[128];
 
-	return policy_schema_differs(&policy_root_section, running, next, 0, path, sizeof(path)) ? path : NULL;
+	return policy_schema_differs(&policy_root_section, running, next, 0, path, sizeof(path))
+		       ? path
+		       : NULL;
 }

@@ -11,8 +11,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-static bool no_field(const void *ctx, uint32_t i, const char **name, uint32_t *name_len, const char **value,
-		     uint32_t *value_len)
+static bool no_field(const void *ctx, uint32_t i, const char **name, uint32_t *name_len,
+		     const char **value, uint32_t *value_len)
 {
 	*name = "Content-Type";
 	*name_len = 12;
@@ -24,15 +24,23 @@ static bool no_field(const void *ctx, uint32_t i, const char **name, uint32_t *n
 static void match(const struct policy_image *img)
 {
 	struct policy_tuple t = {.client = {[10] = 0xff, 0xff, 10, 0, 0, 1}, .server_port = 80};
-	struct policy_message msg = {.kind = POLICY_KIND_RESPONSE, .method = "GET", .method_len = 3, .host = "www.example.com",
-				     .host_len = 15, .path = "/download/x", .path_len = 11, .status = 200, .field = no_field};
+	struct policy_message msg = {.kind = POLICY_KIND_RESPONSE,
+				     .method = "GET",
+				     .method_len = 3,
+				     .host = "www.example.com",
+				     .host_len = 15,
+				     .path = "/download/x",
+				     .path_len = 11,
+				     .status = 200,
+				     .field = no_field};
 	struct policy_selection sel;
 	struct policy_matcher *m;
 
 	if (policy_matcher_create(&m, img, -1))
 		return;
 	policy_select_flow(m, &t, &sel);
-	if (sel.first >= 0 && policy_match_message(m, &t, &sel, &msg) >= (int32_t)policy_image_rules(img))
+	if (sel.first >= 0 &&
+	    policy_match_message(m, &t, &sel, &msg) >= (int32_t)policy_image_rules(img))
 		abort();
 	policy_matcher_destroy(m);
 }

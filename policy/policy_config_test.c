@@ -73,8 +73,10 @@ static const struct bad bad[] = {
 	{PORTS "limits: {preservation: 1MiB}\n", 2, 24, "more than preservation"},
 	{PORTS "control-socket: opes.sock\n", 2, 17, "absolute path"},
 	/* ports and lcores */
-	{"ports: {inside: {device: \"a,iface=x\"}, outside: {device: \"a,iface=y\"}}\n", 1, 58, "same device 'a'"},
-	{"ports: {inside: {device: \"a,iface=x\"}, outside: {device: \"b,iface=x\"}}\n", 1, 58, "same interface 'x'"},
+	{"ports: {inside: {device: \"a,iface=x\"}, outside: {device: \"a,iface=y\"}}\n", 1, 58,
+	 "same device 'a'"},
+	{"ports: {inside: {device: \"a,iface=x\"}, outside: {device: \"b,iface=x\"}}\n", 1, 58,
+	 "same interface 'x'"},
 	{"ports: {inside: {device: a, mtu: 40}, outside: {device: b}}\n", 1, 34, "not within 576"},
 	{PORTS "lcores: {workers: 1}\n", 2, 19, "list of 1 to 32"},
 	{PORTS "lcores: {workers: []}\n", 2, 19, "list of 1 to 32"},
@@ -91,8 +93,10 @@ static const struct bad bad[] = {
 	{PORTS "services:\n- {name: a, address: \"unix:x\"}\n", 3, 22, "absolute path"},
 	{PORTS "services:\n- {name: a, address: \"udp:1.2.3.4:5\"}\n", 3, 22, "must be tcp:"},
 	{PORTS "services:\n- {name: a b, address: \"unix:/x\"}\n", 3, 10, "letters, digits"},
-	{PORTS "services:\n- {name: a, address: \"unix:/x\"}\n- {name: a, address: \"unix:/y\"}\n", 4, 10, "Two services"},
-	{PORTS "services:\n- {name: a, address: \"unix:/x\", dialect: cor}\n", 3, 42, "did you mean 'core'"},
+	{PORTS "services:\n- {name: a, address: \"unix:/x\"}\n- {name: a, address: \"unix:/y\"}\n",
+	 4, 10, "Two services"},
+	{PORTS "services:\n- {name: a, address: \"unix:/x\", dialect: cor}\n", 3, 42,
+	 "did you mean 'core'"},
 	/* rules */
 	{PORTS ECHO "rules: {}\n", 3, 8, "must be a list"},
 	{HEAD "- name: a\n", 4, 3, "'action' is missing"},
@@ -101,62 +105,93 @@ static const struct bad bad[] = {
 	{HEAD "- {name: a, action: adapt, match: {protocol: tcp}}\n", 4, 3, "needs a service"},
 	{HEAD "- {name: a, action: observe, match: {protocol: tcp}}\n", 4, 3, "needs a service"},
 	{HEAD "- {name: a, action: bypass, service: echo}\n", 4, 38, "uses no service"},
-	{HEAD "- {name: a, action: adapt, service: ecko, match: {protocol: tcp}}\n", 4, 37, "did you mean 'echo'"},
+	{HEAD "- {name: a, action: adapt, service: ecko, match: {protocol: tcp}}\n", 4, 37,
+	 "did you mean 'echo'"},
 	{HEAD "- {name: a, action: bypass}\n- {name: a, action: bypass}\n", 5, 10, "Two rules"},
-	{HEAD "- {name: a, action: adapt, service: echo, match: {protocol: tcp}, on-failure: answer}\n", 4, 79,
-	 "needs protocol http"},
-	{HEAD "- {name: a, action: adapt, service: echo, match: {protocol: tcp}, on-failure: {lost: answer}}\n", 4, 79,
-	 "needs protocol http"},
-	{HEAD "- {name: a, action: bypass, on-failure: shut}\n", 4, 41, "known: open, closed, answer"},
-	{HEAD "- {name: a, action: bypass, on-failure: {conect: open}}\n", 4, 42, "did you mean 'connect'"},
-	{HEAD "- {name: a, action: bypass, on-failure: {lost: open, lost: open}}\n", 4, 54, "given twice"},
+	{HEAD
+	 "- {name: a, action: adapt, service: echo, match: {protocol: tcp}, on-failure: answer}\n",
+	 4, 79, "needs protocol http"},
+	{HEAD "- {name: a, action: adapt, service: echo, match: {protocol: tcp}, on-failure: "
+	      "{lost: answer}}\n",
+	 4, 79, "needs protocol http"},
+	{HEAD "- {name: a, action: bypass, on-failure: shut}\n", 4, 41,
+	 "known: open, closed, answer"},
+	{HEAD "- {name: a, action: bypass, on-failure: {conect: open}}\n", 4, 42,
+	 "did you mean 'connect'"},
+	{HEAD "- {name: a, action: bypass, on-failure: {lost: open, lost: open}}\n", 4, 54,
+	 "given twice"},
 	{HEAD "- {name: a, action: bypass, answer: 200}\n", 4, 37, "not within 400 to 599"},
-	{HEAD "- {name: a, action: bypass, preserve: 1GiB}\n", 4, 39, "more than limits.preservation"},
+	{HEAD "- {name: a, action: bypass, preserve: 1GiB}\n", 4, 39,
+	 "more than limits.preservation"},
 	/* match */
 	{HEAD "- {name: a, action: bypass, match: {kind: request}}\n", 4, 36, "needs protocol"},
 	{HEAD "- {name: a, action: bypass, match: {host: x}}\n", 4, 36, "needs protocol"},
 	{HEAD "- {name: a, action: bypass, match: {protocol: udp}}\n", 4, 47, "known: http, tcp"},
-	{HEAD "- {name: a, action: bypass, match: {protocol: tcp, kind: request}}\n", 4, 58, "only the kind stream"},
-	{HEAD "- {name: a, action: bypass, match: {protocol: http, kind: [request, stream]}}\n", 4, 59, "kinds request"},
-	{HEAD "- {name: a, action: bypass, match: {protocol: http, kind: []}}\n", 4, 59, "empty list"},
-	{HEAD "- {name: a, action: bypass, match: {protocol: tcp, path: /}}\n", 4, 36, "protocol http"},
+	{HEAD "- {name: a, action: bypass, match: {protocol: tcp, kind: request}}\n", 4, 58,
+	 "only the kind stream"},
+	{HEAD "- {name: a, action: bypass, match: {protocol: http, kind: [request, stream]}}\n", 4,
+	 59, "kinds request"},
+	{HEAD "- {name: a, action: bypass, match: {protocol: http, kind: []}}\n", 4, 59,
+	 "empty list"},
+	{HEAD "- {name: a, action: bypass, match: {protocol: tcp, path: /}}\n", 4, 36,
+	 "protocol http"},
 	{HEAD "- {name: a, action: bypass, match: {client: 10.0.0.0/33}}\n", 4, 45, "0-32"},
-	{HEAD "- {name: a, action: bypass, match: {client: [10.0.0.0/8, 10.0.0.1/8]}}\n", 4, 58, "beyond its prefix"},
-	{HEAD "- {name: a, action: bypass, match: {server: example.com}}\n", 4, 45, "not an IP address"},
+	{HEAD "- {name: a, action: bypass, match: {client: [10.0.0.0/8, 10.0.0.1/8]}}\n", 4, 58,
+	 "beyond its prefix"},
+	{HEAD "- {name: a, action: bypass, match: {server: example.com}}\n", 4, 45,
+	 "not an IP address"},
 	{HEAD "- {name: a, action: bypass, match: {server: []}}\n", 4, 45, "empty list"},
 	{HEAD "- {name: a, action: bypass, match: {client-port: 65536}}\n", 4, 50, "0 to 65535"},
-	{HEAD "- {name: a, action: bypass, match: {server-port: [80, 9-8]}}\n", 4, 55, "range LOW-HIGH"},
+	{HEAD "- {name: a, action: bypass, match: {server-port: [80, 9-8]}}\n", 4, 55,
+	 "range LOW-HIGH"},
 	{HEAD "- {name: a, action: bypass, match: {vlan: 4095}}\n", 4, 43, "0 to 4094"},
-	{HEAD "- {name: a, action: bypass, match: {direction: inside}}\n", 4, 48, "did you mean 'inside-out'"},
-	{HEAD "- {name: a, action: bypass, match: {protocol: http, host: \"\"}}\n", 4, 59, "empty text"},
-	{HEAD "- {name: a, action: bypass, match: {protocol: http, host: []}}\n", 4, 59, "empty list"},
-	{HEAD "- {name: a, action: bypass, match: {protocol: http, host: {exact: a, prefix: b}}}\n", 4, 59, "one key"},
-	{HEAD "- {name: a, action: bypass, match: {protocol: http, host: {regx: a}}}\n", 4, 60, "did you mean 'regex'"},
-	{HEAD "- {name: a, action: bypass, match: {protocol: http, host: {not: {not: a}}}}\n", 4, 66, "known: exact"},
-	{HEAD "- {name: a, action: bypass, match: {protocol: http, method: {regex: GET}}}\n", 4, 69, "no regex"},
-	{HEAD "- {name: a, action: bypass, match: {protocol: http, status: 99}}\n", 4, 61, "100 to 999"},
-	{HEAD "- {name: a, action: bypass, match: {protocol: http, headers: {name: a}}}\n", 4, 62, "must be a list"},
-	{HEAD "- {name: a, action: bypass, match: {protocol: http, headers: [a]}}\n", 4, 63, "a map with name"},
-	{HEAD "- {name: a, action: bypass, match: {protocol: http, headers: [{name: \"a:\"}]}}\n", 4, 70, "no field name"},
-	{HEAD "- {name: a, action: bypass, match: {protocol: http, headers: [{name: a, val: b}]}}\n", 4, 63, "no other"},
+	{HEAD "- {name: a, action: bypass, match: {direction: inside}}\n", 4, 48,
+	 "did you mean 'inside-out'"},
+	{HEAD "- {name: a, action: bypass, match: {protocol: http, host: \"\"}}\n", 4, 59,
+	 "empty text"},
+	{HEAD "- {name: a, action: bypass, match: {protocol: http, host: []}}\n", 4, 59,
+	 "empty list"},
+	{HEAD "- {name: a, action: bypass, match: {protocol: http, host: {exact: a, prefix: b}}}\n",
+	 4, 59, "one key"},
+	{HEAD "- {name: a, action: bypass, match: {protocol: http, host: {regx: a}}}\n", 4, 60,
+	 "did you mean 'regex'"},
+	{HEAD "- {name: a, action: bypass, match: {protocol: http, host: {not: {not: a}}}}\n", 4,
+	 66, "known: exact"},
+	{HEAD "- {name: a, action: bypass, match: {protocol: http, method: {regex: GET}}}\n", 4, 69,
+	 "no regex"},
+	{HEAD "- {name: a, action: bypass, match: {protocol: http, status: 99}}\n", 4, 61,
+	 "100 to 999"},
+	{HEAD "- {name: a, action: bypass, match: {protocol: http, headers: {name: a}}}\n", 4, 62,
+	 "must be a list"},
+	{HEAD "- {name: a, action: bypass, match: {protocol: http, headers: [a]}}\n", 4, 63,
+	 "a map with name"},
+	{HEAD "- {name: a, action: bypass, match: {protocol: http, headers: [{name: \"a:\"}]}}\n",
+	 4, 70, "no field name"},
+	{HEAD
+	 "- {name: a, action: bypass, match: {protocol: http, headers: [{name: a, val: b}]}}\n",
+	 4, 63, "no other"},
 	/* regular expressions */
-	{HEAD "- {name: a, action: bypass, match: {protocol: http, path: {regex: \"a(b\"}}}\n", 4, 67,
-	 "Hyperscan: Missing close parenthesis"},
-	{HEAD "- {name: a, action: bypass, match: {protocol: http, host: [{regex: a}, {regex: \"(?<=x)y\"}]}}\n", 4, 80,
-	 "'(?<=x)y' is refused"},
-	{HEAD "- {name: a, action: bypass, match: {protocol: http, headers: [{name: x, value: {regex: '*'}}]}}\n", 4, 88,
-	 "is refused"},
+	{HEAD "- {name: a, action: bypass, match: {protocol: http, path: {regex: \"a(b\"}}}\n", 4,
+	 67, "Hyperscan: Missing close parenthesis"},
+	{HEAD "- {name: a, action: bypass, match: {protocol: http, host: [{regex: a}, {regex: "
+	      "\"(?<=x)y\"}]}}\n",
+	 4, 80, "'(?<=x)y' is refused"},
+	{HEAD "- {name: a, action: bypass, match: {protocol: http, headers: [{name: x, value: "
+	      "{regex: '*'}}]}}\n",
+	 4, 88, "is refused"},
 };
 
 static void errors_have_places(void **state)
 {
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 		assert_null(parse(bad[i].text));
-		if (errs.count != 1 || errs.e[0].line != bad[i].line || errs.e[0].column != bad[i].column ||
-		    !strstr(errs.e[0].text, bad[i].says) || strcmp(errs.e[0].file, "t.yaml"))
-			fail_msg("case %zu: %s\nwant 1 error at %u:%u: ..%s..\ngot %u, first at %u:%u: %s", i,
-				 bad[i].text, bad[i].line, bad[i].column, bad[i].says, errs.count, errs.e[0].line,
-				 errs.e[0].column, errs.e[0].text);
+		if (errs.count != 1 || errs.e[0].line != bad[i].line ||
+		    errs.e[0].column != bad[i].column || !strstr(errs.e[0].text, bad[i].says) ||
+		    strcmp(errs.e[0].file, "t.yaml"))
+			fail_msg("case %zu: %s\nwant 1 error at %u:%u: ..%s..\ngot %u, first at "
+				 "%u:%u: %s",
+				 i, bad[i].text, bad[i].line, bad[i].column, bad[i].says,
+				 errs.count, errs.e[0].line, errs.e[0].column, errs.e[0].text);
 	}
 }
 
@@ -166,7 +201,8 @@ static void all_errors_at_once(void **state)
 			  "zzz: 1\n"
 			  "limits: {flows: x, mbufs: y}\n"
 			  "rules:\n"
-			  "- {name: a, action: bypass, match: {protocol: http, path: [{regex: '('}, {regex: ')'}]}}\n"
+			  "- {name: a, action: bypass, match: {protocol: http, path: [{regex: "
+			  "'('}, {regex: ')'}]}}\n"
 			  "- {name: b, action: adapt, service: none, match: {protocol: tcp}}\n"));
 	assert_int_equal(errs.count, 8);
 	for (uint32_t i = 1; i < errs.count; i++)
@@ -185,8 +221,9 @@ static void many_errors_are_counted(void **state)
 
 static void defaults(void **state)
 {
-	struct policy_config *c = parse(HEAD "- {name: a, action: adapt, service: echo, match: {protocol: http}}\n"
-					     "- {name: b, action: block, match: {protocol: http}}\n");
+	struct policy_config *c =
+		parse(HEAD "- {name: a, action: adapt, service: echo, match: {protocol: http}}\n"
+			   "- {name: b, action: block, match: {protocol: http}}\n");
 	const struct policy_rules *r;
 
 	assert_non_null(c);
@@ -249,7 +286,8 @@ static void values_are_taken(void **state)
 		"- {name: b, action: observe, service: s1, priority: -3, match: {protocol: tcp}}\n"
 		"services:\n"
 		"- {name: s1, address: \"tcp:[::1]:99\", priority: 5}\n"
-		"- {name: s2, address: \"unix:/x\", uri: \"urn:x\", dialect: core, priority: 7, deadline: 1500ms}\n"
+		"- {name: s2, address: \"unix:/x\", uri: \"urn:x\", dialect: core, priority: 7, "
+		"deadline: 1500ms}\n"
 		"ports: {outside: {device: b, mtu: 9000, promiscuous: no}, inside: {device: a}}\n"
 		"lcores: {workers: [3, 1], callout: 2, idle-backoff: off}\n"
 		"dpdk: {memory: 0, huge-pages: false, file-prefix: other}\n");
@@ -287,7 +325,7 @@ static void cause_names_follow_callout(void **state)
 		const char *name;
 	} causes[] = {
 		{CALLOUT_CAUSE_CONNECT, "connect"},   {CALLOUT_CAUSE_NEGOTIATION, "negotiation"},
-		{CALLOUT_CAUSE_LOST, "lost"},         {CALLOUT_CAUSE_DEADLINE, "deadline"},
+		{CALLOUT_CAUSE_LOST, "lost"},	      {CALLOUT_CAUSE_DEADLINE, "deadline"},
 		{CALLOUT_CAUSE_PROTOCOL, "protocol"}, {CALLOUT_CAUSE_REFUSED, "refused"},
 		{CALLOUT_CAUSE_OVERLOAD, "overload"}, {CALLOUT_CAUSE_BUDGET, "budget"},
 		{CALLOUT_CAUSE_FRAMING, "framing"},   {CALLOUT_CAUSE_MAX, "?"},
@@ -339,16 +377,18 @@ static void restart(void **state)
 
 static void aliases(void **state)
 {
-	struct policy_config *c = parse(PORTS "rules:\n"
-					"- {name: a, action: bypass, match: &m {client: &l [10.0.0.0/8]}}\n"
-					"- {name: b, action: bypass, match: *m}\n"
-					"- {name: c, action: bypass, match: {server: *l}}\n");
+	struct policy_config *c =
+		parse(PORTS "rules:\n"
+			    "- {name: a, action: bypass, match: &m {client: &l [10.0.0.0/8]}}\n"
+			    "- {name: b, action: bypass, match: *m}\n"
+			    "- {name: c, action: bypass, match: {server: *l}}\n");
 
 	assert_non_null(c);
 	policy_config_free(c);
 	/* An alias to what it stands in must not be followed for ever. */
 	assert_null(parse(PORTS "rules: &r\n- *r\n"));
-	assert_null(parse(PORTS "rules:\n- {name: a, action: bypass, match: {protocol: http, host: &h {not: *h}}}\n"));
+	assert_null(parse(PORTS "rules:\n- {name: a, action: bypass, match: {protocol: http, host: "
+				"&h {not: *h}}}\n"));
 }
 
 static void missing_file(void **state)
@@ -368,7 +408,8 @@ static void default_file(void **state)
 	struct policy_config *c = NULL;
 
 	if (policy_config_read(OPES_DEFAULT_CONFIG, &c, &errs))
-		fail_msg("%s:%u:%u: %s", errs.e[0].file, errs.e[0].line, errs.e[0].column, errs.e[0].text);
+		fail_msg("%s:%u:%u: %s", errs.e[0].file, errs.e[0].line, errs.e[0].column,
+			 errs.e[0].text);
 	policy_config_free(c);
 }
 
@@ -425,7 +466,8 @@ static void documentation_is_current(void **state)
 	fclose(in);
 	want[want_len - 1] = 0; /* the empty line after the last table */
 	if (!strstr(have, want))
-		fail_msg("docs/configuration.md differs from the tables: print them with policy_reference");
+		fail_msg("docs/configuration.md differs from the tables: print them with "
+			 "policy_reference");
 	free(want);
 	free(have);
 }

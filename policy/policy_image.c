@@ -27,7 +27,8 @@ static uint64_t crc_octets(uint64_t crc, const uint8_t *p, size_t len, const uin
 
 uint64_t policy_image_checksum(const struct policy_image *img, size_t len)
 {
-	const size_t at = offsetof(struct policy_image, checksum), after = at + sizeof(img->checksum);
+	const size_t at = offsetof(struct policy_image, checksum),
+		     after = at + sizeof(img->checksum);
 	const uint8_t *p = (const uint8_t *)img;
 	static const uint8_t zero[8];
 	uint64_t table[256], crc = ~UINT64_C(0);
@@ -35,7 +36,8 @@ uint64_t policy_image_checksum(const struct policy_image *img, size_t len)
 	for (uint64_t i = 0; i < 256; i++) {
 		table[i] = i;
 		for (unsigned j = 0; j < 8; j++)
-			table[i] = table[i] >> 1 ^ (table[i] & 1 ? UINT64_C(0xc96c5795d7870f42) : 0);
+			table[i] =
+				table[i] >> 1 ^ (table[i] & 1 ? UINT64_C(0xc96c5795d7870f42) : 0);
 	}
 	crc = crc_octets(crc, p, at, table);
 	crc = crc_octets(crc, zero, sizeof(zero), table);
@@ -52,7 +54,8 @@ static bool sections_fit(const struct policy_image *img)
 	for (unsigned i = 0; i < POLICY_PART_MAX; i++) {
 		const struct policy_span *s = &img->part[i];
 
-		if (s->offset % POLICY_IMAGE_ALIGN || s->offset < sizeof(*img) || s->offset > img->length ||
+		if (s->offset % POLICY_IMAGE_ALIGN || s->offset < sizeof(*img) ||
+		    s->offset > img->length ||
 		    s->count > (img->length - s->offset) / policy_image_element[i])
 			return false;
 	}
@@ -60,7 +63,8 @@ static bool sections_fit(const struct policy_image *img)
 	       img->part[POLICY_PART_RULES].count == img->part[POLICY_PART_GATES].count &&
 	       img->part[POLICY_PART_SERVICES].count <= POLICY_SERVICES_MAX &&
 	       img->part[POLICY_PART_FIELDS].count >= POLICY_FIELD_HEADER &&
-	       img->part[POLICY_PART_FIELDS].count <= POLICY_FIELDS_MAX && img->nregex <= POLICY_ITEMS_MAX;
+	       img->part[POLICY_PART_FIELDS].count <= POLICY_FIELDS_MAX &&
+	       img->nregex <= POLICY_ITEMS_MAX;
 }
 
 static bool services_sound(const struct policy_image *img)
@@ -69,7 +73,8 @@ static bool services_sound(const struct policy_image *img)
 		const struct policy_service *s = policy_image_service(img, i);
 
 		if (!memchr(s->name, 0, sizeof(s->name)) || !memchr(s->uri, 0, sizeof(s->uri)) ||
-		    !memchr(s->address, 0, sizeof(s->address)) || s->dialect > POLICY_DIALECT_CORE || !s->connections)
+		    !memchr(s->address, 0, sizeof(s->address)) ||
+		    s->dialect > POLICY_DIALECT_CORE || !s->connections)
 			return false;
 	}
 	return true;
@@ -83,7 +88,8 @@ static bool rules_sound(const struct policy_image *img)
 		const struct policy_rule *r = policy_image_rule(img, i);
 
 		if (!memchr(r->name, 0, sizeof(r->name)) || r->action > POLICY_ADAPT ||
-		    r->protocol > POLICY_PROTO_HTTP || g->protocol != r->protocol || g->kinds != r->kinds)
+		    r->protocol > POLICY_PROTO_HTTP || g->protocol != r->protocol ||
+		    g->kinds != r->kinds)
 			return false;
 		if (r->service != UINT32_MAX && r->service >= policy_image_services(img))
 			return false;
@@ -93,9 +99,11 @@ static bool rules_sound(const struct policy_image *img)
 			if (r->on_failure[j] > POLICY_ANSWER)
 				return false;
 		}
-		if (!inside(img, POLICY_PART_PREFIXES, g->client) || !inside(img, POLICY_PART_PREFIXES, g->server) ||
+		if (!inside(img, POLICY_PART_PREFIXES, g->client) ||
+		    !inside(img, POLICY_PART_PREFIXES, g->server) ||
 		    !inside(img, POLICY_PART_RANGES, g->client_port) ||
-		    !inside(img, POLICY_PART_RANGES, g->server_port) || !inside(img, POLICY_PART_RANGES, g->vlan) ||
+		    !inside(img, POLICY_PART_RANGES, g->server_port) ||
+		    !inside(img, POLICY_PART_RANGES, g->vlan) ||
 		    !inside(img, POLICY_PART_GROUPS, g->groups))
 			return false;
 	}
@@ -115,15 +123,17 @@ static bool conditions_sound(const struct policy_image *img)
 	for (uint64_t i = 0; i < img->part[POLICY_PART_GROUPS].count; i++, g++) {
 		bool status = g->subject == POLICY_SUBJECT_STATUS;
 
-		if (g->subject >= POLICY_SUBJECT_MAX || g->field >= img->part[POLICY_PART_FIELDS].count ||
+		if (g->subject >= POLICY_SUBJECT_MAX ||
+		    g->field >= img->part[POLICY_PART_FIELDS].count ||
 		    !inside(img, status ? POLICY_PART_RANGES : POLICY_PART_TERMS, g->terms))
 			return false;
 	}
 	for (uint64_t i = 0; i < img->part[POLICY_PART_TERMS].count; i++, t++) {
 		if (t->op >= POLICY_OP_MAX)
 			return false;
-		if (t->op == POLICY_OP_REGEX ? t->text >= img->nregex :
-		    !inside(img, POLICY_PART_TEXT, (struct policy_slice){t->text, t->len}))
+		if (t->op == POLICY_OP_REGEX ? t->text >= img->nregex
+					     : !inside(img, POLICY_PART_TEXT,
+						       (struct policy_slice){t->text, t->len}))
 			return false;
 	}
 	return true;
@@ -145,10 +155,13 @@ static bool fields_sound(const struct policy_image *img)
 				return false;
 			continue;
 		}
-		if (f->db % POLICY_IMAGE_ALIGN || f->db < dbs->offset || f->db - dbs->offset > dbs->count ||
-		    f->db_len > dbs->count - (f->db - dbs->offset) || f->db_len < POLICY_IMAGE_ALIGN)
+		if (f->db % POLICY_IMAGE_ALIGN || f->db < dbs->offset ||
+		    f->db - dbs->offset > dbs->count ||
+		    f->db_len > dbs->count - (f->db - dbs->offset) ||
+		    f->db_len < POLICY_IMAGE_ALIGN)
 			return false;
-		if (hs_database_size((const hs_database_t *)((const char *)img + f->db), &size) != HS_SUCCESS ||
+		if (hs_database_size((const hs_database_t *)((const char *)img + f->db), &size) !=
+			    HS_SUCCESS ||
 		    size > f->db_len)
 			return false;
 	}
@@ -161,15 +174,15 @@ int policy_image_check(const void *mem, size_t len)
 
 	if ((uintptr_t)mem % POLICY_IMAGE_ALIGN || len < sizeof(*img))
 		return -EINVAL;
-	if (img->magic != POLICY_IMAGE_MAGIC || img->version != POLICY_IMAGE_VERSION || img->length > len ||
-	    img->length < sizeof(*img))
+	if (img->magic != POLICY_IMAGE_MAGIC || img->version != POLICY_IMAGE_VERSION ||
+	    img->length > len || img->length < sizeof(*img))
 		return -EINVAL;
 	if (img->checksum != policy_image_checksum(img, img->length))
 		return -EINVAL;
 	if (strncmp(img->hyperscan, hs_version(), sizeof(img->hyperscan) - 1))
 		return -EINVAL;
-	if (!sections_fit(img) || !services_sound(img) || !rules_sound(img) || !conditions_sound(img) ||
-	    !fields_sound(img))
+	if (!sections_fit(img) || !services_sound(img) || !rules_sound(img) ||
+	    !conditions_sound(img) || !fields_sound(img))
 		return -EINVAL;
 	return 0;
 }

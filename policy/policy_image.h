@@ -30,7 +30,7 @@ enum policy_part {
 
 struct policy_span {
 	uint64_t offset; /* from the image's begin */
-	uint64_t count;  /* elements */
+	uint64_t count;	 /* elements */
 };
 
 struct policy_image {
@@ -38,7 +38,7 @@ struct policy_image {
 	uint32_t version;
 	uint32_t generation;
 	uint64_t length;
-	uint64_t checksum; /* over the whole image with this member 0 */
+	uint64_t checksum;  /* over the whole image with this member 0 */
 	char hyperscan[32]; /* version that made the databases */
 	uint32_t nregex;
 	uint32_t reserved;
@@ -53,15 +53,15 @@ struct policy_slice { /* of another section */
 struct policy_gate {
 	uint8_t protocol, kinds, direction;
 	uint8_t flags;
-	uint32_t host_hash; /* of the one exact host it asks for, else 0 */
-	struct policy_slice client, server;                  /* prefixes */
+	uint32_t host_hash;		    /* of the one exact host it asks for, else 0 */
+	struct policy_slice client, server; /* prefixes */
 	struct policy_slice client_port, server_port, vlan; /* ranges */
 	struct policy_slice groups;
 	uint32_t reserved[2];
 };
 _Static_assert(sizeof(struct policy_gate) == 64, "a gate is one cache line");
 enum {
-	POLICY_GATE_BYPASS = 1,    /* takes the whole flow, whatever its messages */
+	POLICY_GATE_BYPASS = 1,	   /* takes the whole flow, whatever its messages */
 	POLICY_GATE_CONDITION = 2, /* a bypass of some messages only: no reason to look at a flow */
 };
 

@@ -17,9 +17,12 @@ static const char text[] =
 	"services: [{name: s, address: \"unix:/x\"}]\n"
 	"rules:\n"
 	"- {name: a, action: bypass, match: {protocol: http, host: {suffix: .x}}}\n"
-	"- {name: b, action: adapt, service: s, match: {protocol: http, client: [10.0.0.0/8, \"2001:db8::/32\"],\n"
-	"   server-port: [80, 8000-8999], vlan: 0, path: [{prefix: /a}, {regex: \"x+\"}], headers: [{name: h, value: y}]}}\n"
-	"- {name: c, action: block, match: {protocol: http, status: 200-299, content-type: text/html}}\n";
+	"- {name: b, action: adapt, service: s, match: {protocol: http, client: [10.0.0.0/8, "
+	"\"2001:db8::/32\"],\n"
+	"   server-port: [80, 8000-8999], vlan: 0, path: [{prefix: /a}, {regex: \"x+\"}], headers: "
+	"[{name: h, value: y}]}}\n"
+	"- {name: c, action: block, match: {protocol: http, status: 200-299, content-type: "
+	"text/html}}\n";
 
 static struct policy_image *good(void)
 {
@@ -29,14 +32,15 @@ static struct policy_image *good(void)
 
 	if (img)
 		return img;
-	if (policy_config_parse("fuzz", text, sizeof(text) - 1, &c, &errs) || policy_compile(c, 1, &img, &errs))
+	if (policy_config_parse("fuzz", text, sizeof(text) - 1, &c, &errs) ||
+	    policy_compile(c, 1, &img, &errs))
 		abort();
 	policy_config_free(c);
 	return img;
 }
 
-static bool one_field(const void *ctx, uint32_t i, const char **name, uint32_t *name_len, const char **value,
-		      uint32_t *value_len)
+static bool one_field(const void *ctx, uint32_t i, const char **name, uint32_t *name_len,
+		      const char **value, uint32_t *value_len)
 {
 	*name = "H";
 	*name_len = 1;
@@ -48,8 +52,15 @@ static bool one_field(const void *ctx, uint32_t i, const char **name, uint32_t *
 static void ask(const struct policy_image *img)
 {
 	struct policy_tuple t = {.client = {[10] = 0xff, 0xff, 10, 0, 0, 1}, .server_port = 80};
-	struct policy_message msg = {.kind = POLICY_KIND_RESPONSE, .method = "GET", .method_len = 3, .host = "h", .host_len = 1,
-				     .path = "/abxx", .path_len = 5, .status = 200, .field = one_field};
+	struct policy_message msg = {.kind = POLICY_KIND_RESPONSE,
+				     .method = "GET",
+				     .method_len = 3,
+				     .host = "h",
+				     .host_len = 1,
+				     .path = "/abxx",
+				     .path_len = 5,
+				     .status = 200,
+				     .field = one_field};
 	struct policy_selection sel = {.first = 0, .protocol = POLICY_PROTO_HTTP};
 	struct policy_matcher *m;
 

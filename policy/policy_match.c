@@ -20,15 +20,16 @@ void policy_probe_set(struct policy_probe *p, const struct policy_tuple *t)
 	p->vlan = t->vlan;
 }
 
-static bool prefix_match(const struct policy_matcher *m, struct policy_slice s, const uint64_t addr[2], bool v4)
+static bool prefix_match(const struct policy_matcher *m, struct policy_slice s,
+			 const uint64_t addr[2], bool v4)
 {
 	const struct policy_prefix *p = m->prefix + s.first;
 
 	if (!s.count)
 		return true;
 	for (uint32_t i = 0; i < s.count; i++, p++) {
-		if (((addr[0] & p->mask[0]) ^ p->addr[0]) == 0 && ((addr[1] & p->mask[1]) ^ p->addr[1]) == 0 &&
-		    !!p->v4 == v4)
+		if (((addr[0] & p->mask[0]) ^ p->addr[0]) == 0 &&
+		    ((addr[1] & p->mask[1]) ^ p->addr[1]) == 0 && !!p->v4 == v4)
 			return true;
 	}
 	return false;
@@ -47,7 +48,8 @@ static bool range_match(const struct policy_matcher *m, struct policy_slice s, u
 	return false;
 }
 
-bool policy_probe_match(const struct policy_matcher *m, const struct policy_gate *g, const struct policy_probe *p)
+bool policy_probe_match(const struct policy_matcher *m, const struct policy_gate *g,
+			const struct policy_probe *p)
 {
 	return (g->direction & p->direction) && range_match(m, g->server_port, p->server_port) &&
 	       prefix_match(m, g->server, p->server, p->server_v4) &&
@@ -56,10 +58,12 @@ bool policy_probe_match(const struct policy_matcher *m, const struct policy_gate
 }
 
 /*
- * decides: the first rule that is no conditional bypass; before: the first that is one. A conditional bypass by
- * itself is no reason to look at a flow, but where a later rule is, messages must meet the bypass first.
+ * decides: the first rule that is no conditional bypass; before: the first that is one. A
+ * conditional bypass by itself is no reason to look at a flow, but where a later rule is, messages
+ * must meet the bypass first.
  */
-static void selection_set(const struct policy_matcher *m, int32_t decides, int32_t before, struct policy_selection *out)
+static void selection_set(const struct policy_matcher *m, int32_t decides, int32_t before,
+			  struct policy_selection *out)
 {
 	const struct policy_gate *g;
 
@@ -71,10 +75,12 @@ static void selection_set(const struct policy_matcher *m, int32_t decides, int32
 	if (g->flags & POLICY_GATE_BYPASS)
 		return;
 	out->protocol = g->protocol;
-	out->first = before >= 0 && before < decides && g->protocol == POLICY_PROTO_HTTP ? before : decides;
+	out->first = before >= 0 && before < decides && g->protocol == POLICY_PROTO_HTTP ? before
+											 : decides;
 }
 
-void policy_select_linear(const struct policy_matcher *m, const struct policy_probe *p, struct policy_selection *out)
+void policy_select_linear(const struct policy_matcher *m, const struct policy_probe *p,
+			  struct policy_selection *out)
 {
 	int32_t decides = -1, before = -1;
 
@@ -93,13 +99,15 @@ void policy_select_linear(const struct policy_matcher *m, const struct policy_pr
 	selection_set(m, decides, before, out);
 }
 
-void policy_select_flow(const struct policy_matcher *m, const struct policy_tuple *t, struct policy_selection *out)
+void policy_select_flow(const struct policy_matcher *m, const struct policy_tuple *t,
+			struct policy_selection *out)
 {
 	struct policy_probe p;
 	int32_t first[2];
 
 	policy_probe_set(&p, t);
-	/* The classifier has one table per family; a tuple of two families is nothing a frame can hold. */
+	/* The classifier has one table per family; a tuple of two families is nothing a frame can
+	 * hold. */
 	if (!m->acl || p.client_v4 != p.server_v4) {
 		policy_select_linear(m, &p, out);
 		return;
@@ -108,8 +116,8 @@ void policy_select_flow(const struct policy_matcher *m, const struct policy_tupl
 	selection_set(m, first[0], first[1], out);
 }
 
-int32_t policy_match_message(struct policy_matcher *m, const struct policy_tuple *t, const struct policy_selection *sel,
-			     const struct policy_message *msg)
+int32_t policy_match_message(struct policy_matcher *m, const struct policy_tuple *t,
+			     const struct policy_selection *sel, const struct policy_message *msg)
 {
 	struct policy_probe p;
 
@@ -171,7 +179,8 @@ static int scratch_create(struct policy_matcher *m)
 	return 0;
 }
 
-int policy_matcher_create(struct policy_matcher **out, const struct policy_image *img, int socket_id)
+int policy_matcher_create(struct policy_matcher **out, const struct policy_image *img,
+			  int socket_id)
 {
 	struct policy_matcher *m;
 	int rc;
@@ -201,9 +210,10 @@ int policy_matcher_create(struct policy_matcher **out, const struct policy_image
 		policy_matcher_destroy(m);
 		return rc;
 	}
-	/* Where the classifier cannot be built (rules whose lists multiply beyond its bounds, no EAL), the linear
-	 * search gives the same results. */
-	if (m->nrules > POLICY_LINEAR_MAX && rte_lcore_count() && policy_acl_create(&m->acl, m, socket_id))
+	/* Where the classifier cannot be built (rules whose lists multiply beyond its bounds, no
+	 * EAL), the linear search gives the same results. */
+	if (m->nrules > POLICY_LINEAR_MAX && rte_lcore_count() &&
+	    policy_acl_create(&m->acl, m, socket_id))
 		m->acl = NULL;
 	*out = m;
 	return 0;

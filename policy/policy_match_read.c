@@ -7,15 +7,24 @@
 #define DIRECTION_INSIDE 1u
 #define DIRECTION_OUTSIDE 2u
 
-static void read_kind(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base);
-static void read_prefixes(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base);
-static void read_ranges(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base);
-static void read_subject(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base);
-static void read_headers(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base);
-static void read_status(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base);
+static void read_kind(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+		      void *base);
+static void read_prefixes(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			  void *base);
+static void read_ranges(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			void *base);
+static void read_subject(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			 void *base);
+static void read_headers(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			 void *base);
+static void read_status(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			void *base);
 
 static const struct policy_word kinds[] = {
-	{"request", POLICY_KIND_REQUEST}, {"response", POLICY_KIND_RESPONSE}, {"stream", POLICY_KIND_STREAM}, {NULL, 0},
+	{"request", POLICY_KIND_REQUEST},
+	{"response", POLICY_KIND_RESPONSE},
+	{"stream", POLICY_KIND_STREAM},
+	{NULL, 0},
 };
 static const struct policy_word directions[] = {
 	{"any", DIRECTION_INSIDE | DIRECTION_OUTSIDE},
@@ -28,40 +37,49 @@ static const struct policy_word directions[] = {
 #define PREFIXES "IP address or prefix, or a list of them"
 #define STRINGS "text condition, or a list of them"
 
-/* offset: the list; its length stands at the offset count_of() finds. min of a subject: enum policy_subject. */
+/* offset: the list; its length stands at the offset count_of() finds. min of a subject: enum
+ * policy_subject. */
 static const struct policy_key match_keys[] = {
 	{"protocol", POLICY_T_ENUM, 0, FULL(pub.protocol), .words = policy_protocol_words,
-	 .doc = "How the flow is cut into messages. Needed by every rule but `bypass`: what the first rule that may "
-		"match a flow says holds for the whole flow, and rules with the other one take no part in it."},
+	 .doc = "How the flow is cut into messages. Needed by every rule but `bypass`: what the "
+		"first rule that may match a flow says holds for the whole flow, and rules with "
+		"the other one take no part in it."},
 	{"kind", POLICY_T_CUSTOM, 0, FULL(pub.kinds), .fn = read_kind,
 	 .how = "`request`, `response`, `stream` or a list of them",
-	 .doc = "Which messages. Absent: `request` and `response` for http, `stream` (each direction of the flow is one) for tcp."},
+	 .doc = "Which messages. Absent: `request` and `response` for http, `stream` (each "
+		"direction of the flow is one) for tcp."},
 	{"direction", POLICY_T_ENUM, 0, FULL(direction), .def = "any", .words = directions,
-	 .doc = "Where the client sits: `inside-out` on the inside port, `outside-in` on the outside port."},
+	 .doc = "Where the client sits: `inside-out` on the inside port, `outside-in` on the "
+		"outside port."},
 	{"client", POLICY_T_CUSTOM, 0, FULL(client), .fn = read_prefixes, .how = PREFIXES,
 	 .doc = "Address of the end that opens the connection."},
-	{"server", POLICY_T_CUSTOM, 0, FULL(server), .fn = read_prefixes, .how = PREFIXES, .doc = "Address of the other end."},
+	{"server", POLICY_T_CUSTOM, 0, FULL(server), .fn = read_prefixes, .how = PREFIXES,
+	 .doc = "Address of the other end."},
 	{"client-port", POLICY_T_CUSTOM, 0, FULL(client_port), .max = 65535, .fn = read_ranges,
 	 .how = "port, range `8000-8999`, or a list of them", .doc = "TCP port of the client."},
 	{"server-port", POLICY_T_CUSTOM, 0, FULL(server_port), .max = 65535, .fn = read_ranges,
 	 .how = "port, range `8000-8999`, or a list of them", .doc = "TCP port of the server."},
 	{"vlan", POLICY_T_CUSTOM, 0, FULL(vlan), .max = 4094, .fn = read_ranges,
-	 .how = "VLAN id 0 to 4094, range, or a list of them", .doc = "Outer VLAN id; 0 is untagged."},
+	 .how = "VLAN id 0 to 4094, range, or a list of them",
+	 .doc = "Outer VLAN id; 0 is untagged."},
 	{"method", POLICY_T_CUSTOM, 0, 0, 0, .min = POLICY_SUBJECT_METHOD, .fn = read_subject,
-	 .how = "text condition, or a list of them; no regex", .doc = "Method of the request, case counts."},
-	{"host", POLICY_T_CUSTOM, 0, 0, 0, .min = POLICY_SUBJECT_HOST, .fn = read_subject, .how = STRINGS,
-	 .doc = "Host of the request, without port and final dot, any case."},
-	{"path", POLICY_T_CUSTOM, 0, 0, 0, .min = POLICY_SUBJECT_PATH, .fn = read_subject, .how = STRINGS,
-	 .doc = "Path and query of the request as sent, case counts."},
-	{"content-type", POLICY_T_CUSTOM, 0, 0, 0, .min = POLICY_SUBJECT_CONTENT_TYPE, .fn = read_subject, .how = STRINGS,
+	 .how = "text condition, or a list of them; no regex",
+	 .doc = "Method of the request, case counts."},
+	{"host", POLICY_T_CUSTOM, 0, 0, 0, .min = POLICY_SUBJECT_HOST, .fn = read_subject,
+	 .how = STRINGS, .doc = "Host of the request, without port and final dot, any case."},
+	{"path", POLICY_T_CUSTOM, 0, 0, 0, .min = POLICY_SUBJECT_PATH, .fn = read_subject,
+	 .how = STRINGS, .doc = "Path and query of the request as sent, case counts."},
+	{"content-type", POLICY_T_CUSTOM, 0, 0, 0, .min = POLICY_SUBJECT_CONTENT_TYPE,
+	 .fn = read_subject, .how = STRINGS,
 	 .doc = "Media type of the message without parameters, any case."},
 	{"headers", POLICY_T_CUSTOM, 0, 0, 0, .min = POLICY_SUBJECT_HEADER, .fn = read_headers,
 	 .how = "list of maps `{name, value}`",
-	 .doc = "Fields of the message itself. `name` in any case; `value` is a text condition, or a list of them, case "
-		"counts; without it the field must be there. All entries must hold; of a field that is there more than once, "
-		"one occurrence is enough."},
-	{"status", POLICY_T_CUSTOM, 0, 0, 0, .min = POLICY_SUBJECT_STATUS, .max = 999, .fn = read_status,
-	 .how = "status 100 to 999, range `300-399`, or a list of them", .doc = "Status of a response."},
+	 .doc = "Fields of the message itself. `name` in any case; `value` is a text condition, or "
+		"a list of them, case counts; without it the field must be there. All entries must "
+		"hold; of a field that is there more than once, one occurrence is enough."},
+	{"status", POLICY_T_CUSTOM, 0, 0, 0, .min = POLICY_SUBJECT_STATUS, .max = 999,
+	 .fn = read_status, .how = "status 100 to 999, range `300-399`, or a list of them",
+	 .doc = "Status of a response."},
 };
 const struct policy_section policy_match_section = POLICY_SECTION("rules[].match", match_keys);
 
@@ -73,7 +91,8 @@ static bool spend(struct policy_reader *r, const yaml_node_t *node, uint32_t n)
 	r->rules->items += n;
 	if (r->rules->items < POLICY_ITEMS_MAX)
 		return true;
-	policy_reader_error(r, node, "The conditions of all rules together are more than %u.", POLICY_ITEMS_MAX);
+	policy_reader_error(r, node, "The conditions of all rules together are more than %u.",
+			    POLICY_ITEMS_MAX);
 	return false;
 }
 
@@ -86,7 +105,8 @@ static void *take(struct policy_reader *r, size_t count, size_t size)
 	return p;
 }
 
-static void read_kind(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base)
+static void read_kind(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+		      void *base)
 {
 	struct policy_rule_full *rule = base;
 	uint32_t n = policy_node_count(node);
@@ -98,7 +118,8 @@ static void read_kind(struct policy_reader *r, const struct policy_key *k, yaml_
 	for (uint32_t i = 0; i < n; i++) {
 		yaml_node_t *item = policy_node_item(r, node, i);
 		const char *text = policy_node_text(r, item, k->name);
-		const struct policy_word *w = text ? policy_word_find(r, item, k->name, kinds, text) : NULL;
+		const struct policy_word *w =
+			text ? policy_word_find(r, item, k->name, kinds, text) : NULL;
 
 		if (w)
 			rule->pub.kinds |= w->value;
@@ -125,7 +146,8 @@ static uint32_t *count_of(struct policy_rule_full *rule, uint32_t offset)
 	return map[i].count;
 }
 
-static void read_prefixes(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base)
+static void read_prefixes(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			  void *base)
 {
 	struct policy_rule_full *rule = base;
 	uint32_t n = policy_node_count(node), *count = count_of(rule, k->offset);
@@ -150,8 +172,8 @@ static void read_prefixes(struct policy_reader *r, const struct policy_key *k, y
 	*count = n;
 }
 
-static struct policy_range *range_list(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
-				       uint32_t min, uint32_t *count)
+static struct policy_range *range_list(struct policy_reader *r, const struct policy_key *k,
+				       yaml_node_t *node, uint32_t min, uint32_t *count)
 {
 	uint32_t n = policy_node_count(node);
 	struct policy_range *list;
@@ -165,15 +187,19 @@ static struct policy_range *range_list(struct policy_reader *r, const struct pol
 		yaml_node_t *item = policy_node_item(r, node, i);
 		const char *text = policy_node_text(r, item, k->name);
 
-		if (text && (!policy_value_range(text, (uint32_t)k->max, &list[i]) || list[i].lo < min))
-			policy_reader_error(r, item, "%s: '%.40s' is neither a number %u to %u nor a range LOW-HIGH of "
-						     "such.", k->name, text, min, (uint32_t)k->max);
+		if (text &&
+		    (!policy_value_range(text, (uint32_t)k->max, &list[i]) || list[i].lo < min))
+			policy_reader_error(r, item,
+					    "%s: '%.40s' is neither a number %u to %u nor a range "
+					    "LOW-HIGH of such.",
+					    k->name, text, min, (uint32_t)k->max);
 	}
 	*count = list ? n : 0;
 	return list;
 }
 
-static void read_ranges(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base)
+static void read_ranges(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			void *base)
 {
 	struct policy_range *list = range_list(r, k, node, 0, count_of(base, k->offset));
 
@@ -181,7 +207,8 @@ static void read_ranges(struct policy_reader *r, const struct policy_key *k, yam
 }
 
 /* Room for more groups of the rule; NULL without memory. */
-static struct policy_group *add_groups(struct policy_reader *r, struct policy_rule_full *rule, uint32_t n)
+static struct policy_group *add_groups(struct policy_reader *r, struct policy_rule_full *rule,
+				       uint32_t n)
 {
 	struct policy_group *g = take(r, rule->ngroups + n, sizeof(*g));
 
@@ -196,15 +223,18 @@ static struct policy_group *add_groups(struct policy_reader *r, struct policy_ru
 }
 
 static const struct policy_word ops[] = {
-	{"exact", POLICY_OP_EXACT}, {"prefix", POLICY_OP_PREFIX}, {"suffix", POLICY_OP_SUFFIX},
-	{"regex", POLICY_OP_REGEX}, {NULL, 0},
+	{"exact", POLICY_OP_EXACT},
+	{"prefix", POLICY_OP_PREFIX},
+	{"suffix", POLICY_OP_SUFFIX},
+	{"regex", POLICY_OP_REGEX},
+	{NULL, 0},
 };
 
-static void set_term(struct policy_reader *r, const char *what, yaml_node_t *node, const struct policy_group *g,
-		     enum policy_op op, struct policy_term *t)
+static void set_term(struct policy_reader *r, const char *what, yaml_node_t *node,
+		     const struct policy_group *g, enum policy_op op, struct policy_term *t)
 {
-	bool lower = op != POLICY_OP_REGEX &&
-		     (g->subject == POLICY_SUBJECT_HOST || g->subject == POLICY_SUBJECT_CONTENT_TYPE);
+	bool lower = op != POLICY_OP_REGEX && (g->subject == POLICY_SUBJECT_HOST ||
+					       g->subject == POLICY_SUBJECT_CONTENT_TYPE);
 	const char *text = policy_node_text(r, node, what);
 
 	if (!text)
@@ -221,15 +251,16 @@ static void set_term(struct policy_reader *r, const char *what, yaml_node_t *nod
 	t->len = (uint32_t)strlen(text);
 	t->text = policy_rules_strdup(r->rules, text, t->len, lower);
 	if (t->text && op == POLICY_OP_REGEX)
-		t->regex = policy_rules_regex(r->rules, g->field, t->text, (uint32_t)node->start_mark.line + 1,
+		t->regex = policy_rules_regex(r->rules, g->field, t->text,
+					      (uint32_t)node->start_mark.line + 1,
 					      (uint32_t)node->start_mark.column + 1);
 	if (!t->text || t->regex == UINT32_MAX)
 		r->no_memory = true;
 }
 
 /* A scalar (exact), or a map of one of exact, prefix, suffix, regex. */
-static void read_term(struct policy_reader *r, const char *what, yaml_node_t *node, const struct policy_group *g,
-		      struct policy_term *t)
+static void read_term(struct policy_reader *r, const char *what, yaml_node_t *node,
+		      const struct policy_group *g, struct policy_term *t)
 {
 	yaml_node_pair_t *p;
 	yaml_node_t *key;
@@ -242,26 +273,30 @@ static void read_term(struct policy_reader *r, const char *what, yaml_node_t *no
 	}
 	p = node->data.mapping.pairs.start;
 	if (node->data.mapping.pairs.top - p != 1) {
-		policy_reader_error(r, node, "%s: a text condition has one key of exact, prefix, suffix, regex; more "
-					     "conditions are a list.", what);
+		policy_reader_error(r, node,
+				    "%s: a text condition has one key of exact, prefix, suffix, "
+				    "regex; more conditions are a list.",
+				    what);
 		return;
 	}
 	key = yaml_document_get_node(r->doc, p->key);
 	text = policy_node_text(r, key, "A key");
 	w = text ? policy_word_find(r, key, what, ops, text) : NULL;
 	if (w)
-		set_term(r, what, yaml_document_get_node(r->doc, p->value), g, (enum policy_op)w->value, t);
+		set_term(r, what, yaml_document_get_node(r->doc, p->value), g,
+			 (enum policy_op)w->value, t);
 }
 
 /* The conditions of a group whose subject and field are set: NODE, [NODE...] or {not: either}. */
-static void read_group(struct policy_reader *r, const char *what, yaml_node_t *node, struct policy_group *g)
+static void read_group(struct policy_reader *r, const char *what, yaml_node_t *node,
+		       struct policy_group *g)
 {
 	yaml_node_t *not = policy_node_find(r, node, "not");
 	uint32_t n;
 
-	if (not && node->data.mapping.pairs.top - node->data.mapping.pairs.start == 1) {
+	if (not &&node->data.mapping.pairs.top - node->data.mapping.pairs.start == 1) {
 		g->negate = true;
-		node = not;
+		node = not ;
 	}
 	n = policy_node_count(node);
 	if (!n)
@@ -274,7 +309,8 @@ static void read_group(struct policy_reader *r, const char *what, yaml_node_t *n
 	g->nterms = g->term ? n : 0;
 }
 
-static void read_subject(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base)
+static void read_subject(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			 void *base)
 {
 	static const uint32_t fields[] = {
 		[POLICY_SUBJECT_HOST] = POLICY_FIELD_HOST,
@@ -292,17 +328,22 @@ static void read_subject(struct policy_reader *r, const struct policy_key *k, ya
 
 static void read_header(struct policy_reader *r, yaml_node_t *node, struct policy_group *g)
 {
-	yaml_node_t *name = policy_node_find(r, node, "name"), *value = policy_node_find(r, node, "value");
+	yaml_node_t *name = policy_node_find(r, node, "name"),
+		    *value = policy_node_find(r, node, "value");
 	const char *text;
 	int extra;
 
 	if (node->type != YAML_MAPPING_NODE || !name) {
-		policy_reader_error(r, node, "headers: an entry is a map with name and, optionally, value.");
+		policy_reader_error(r, node,
+				    "headers: an entry is a map with name and, optionally, value.");
 		return;
 	}
-	extra = (int)(node->data.mapping.pairs.top - node->data.mapping.pairs.start) - 1 - (value != NULL);
+	extra = (int)(node->data.mapping.pairs.top - node->data.mapping.pairs.start) - 1 -
+		(value != NULL);
 	if (extra)
-		policy_reader_error(r, node, "headers: an entry has the keys name and value, each once, and no other.");
+		policy_reader_error(
+			r, node,
+			"headers: an entry has the keys name and value, each once, and no other.");
 	text = policy_node_text(r, name, "headers: name");
 	if (!text)
 		return;
@@ -313,14 +354,16 @@ static void read_header(struct policy_reader *r, yaml_node_t *node, struct polic
 	g->field = policy_rules_field(r->rules, text, strlen(text));
 	if (g->field == UINT32_MAX) {
 		g->field = POLICY_FIELD_HEADER;
-		policy_reader_error(r, name, "headers: the rules name more than %u different fields.",
+		policy_reader_error(r, name,
+				    "headers: the rules name more than %u different fields.",
 				    POLICY_FIELDS_MAX - POLICY_FIELD_HEADER);
 	} else if (value) {
 		read_group(r, "headers: value", value, g);
 	}
 }
 
-static void read_headers(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base)
+static void read_headers(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			 void *base)
 {
 	uint32_t n = policy_node_count(node);
 	struct policy_group *g;
@@ -339,7 +382,8 @@ static void read_headers(struct policy_reader *r, const struct policy_key *k, ya
 	}
 }
 
-static void read_status(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base)
+static void read_status(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			void *base)
 {
 	struct policy_group *g = add_groups(r, base, 1);
 
@@ -351,19 +395,25 @@ static void read_status(struct policy_reader *r, const struct policy_key *k, yam
 
 void policy_name_check(struct policy_reader *r, yaml_node_t *at, const char *name)
 {
-	if (at && name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")])
-		policy_reader_error(r, at, "The name '%.64s' holds something other than letters, digits, '.', '_' and '-'.",
+	if (at &&
+	    name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")])
+		policy_reader_error(r, at,
+				    "The name '%.64s' holds something other than letters, digits, "
+				    "'.', '_' and '-'.",
 				    name);
 }
 
 static void finish_tcp(struct policy_reader *r, yaml_node_t *match, struct policy_rule_full *rule)
 {
 	if (rule->ngroups)
-		policy_reader_error(r, match, "Rule '%s': method, host, path, content-type, headers and status need "
-					      "protocol http.", rule->pub.name);
+		policy_reader_error(r, match,
+				    "Rule '%s': method, host, path, content-type, headers and "
+				    "status need protocol http.",
+				    rule->pub.name);
 	if (rule->pub.kinds & ~POLICY_KIND_STREAM)
 		policy_reader_error(r, policy_node_find(r, match, "kind"),
-				    "Rule '%s': protocol tcp has only the kind stream.", rule->pub.name);
+				    "Rule '%s': protocol tcp has only the kind stream.",
+				    rule->pub.name);
 	rule->pub.kinds = POLICY_KIND_STREAM;
 }
 
@@ -371,7 +421,8 @@ static void finish_http(struct policy_reader *r, yaml_node_t *match, struct poli
 {
 	if (rule->pub.kinds & POLICY_KIND_STREAM)
 		policy_reader_error(r, policy_node_find(r, match, "kind"),
-				    "Rule '%s': protocol http has the kinds request and response.", rule->pub.name);
+				    "Rule '%s': protocol http has the kinds request and response.",
+				    rule->pub.name);
 	if (!rule->pub.kinds)
 		rule->pub.kinds = POLICY_KIND_REQUEST | POLICY_KIND_RESPONSE;
 }
@@ -384,13 +435,15 @@ void policy_match_finish(struct policy_reader *r, yaml_node_t *node, struct poli
 	bool message = rule->ngroups || rule->pub.kinds;
 
 	if (!protocol && (!bypass || message) && policy_node_find(r, node, "action"))
-		policy_reader_error(r, match ? match : node, "Rule '%s': match needs protocol (http or tcp)%s.",
+		policy_reader_error(r, match ? match : node,
+				    "Rule '%s': match needs protocol (http or tcp)%s.",
 				    rule->pub.name, bypass ? " with these conditions" : "");
 	if (protocol && rule->pub.protocol == POLICY_PROTO_TCP)
 		finish_tcp(r, match, rule);
 	else if (protocol)
 		finish_http(r, match, rule);
-	/* Without message conditions a bypass takes the whole flow, whatever its framing would be. */
+	/* Without message conditions a bypass takes the whole flow, whatever its framing would be.
+	 */
 	if (bypass && (!message || rule->pub.protocol == POLICY_PROTO_TCP))
 		rule->pub.kinds = POLICY_KIND_REQUEST | POLICY_KIND_RESPONSE | POLICY_KIND_STREAM;
 }

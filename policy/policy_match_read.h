@@ -9,7 +9,8 @@
 void policy_match_read(struct policy_reader *r, yaml_node_t *node, struct policy_rule_full *rule);
 /* What the keys mean together: protocol and kind by default, contradictions. node: the rule. */
 void policy_match_finish(struct policy_reader *r, yaml_node_t *node, struct policy_rule_full *rule);
-/* A name is of letters, digits, '.', '_' and '-'; at may be NULL (then it is absent, and said so). */
+/* A name is of letters, digits, '.', '_' and '-'; at may be NULL (then it is absent, and said so).
+ */
 void policy_name_check(struct policy_reader *r, yaml_node_t *at, const char *name);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The matcher: truth tables of conditions, the flow's selection, an image that was moved or damaged. */
+/* The matcher: truth tables of conditions, the flow's selection, an image that was moved or
+ * damaged. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,8 +15,8 @@ struct field {
 	const char *name, *value;
 };
 
-static bool field_at(const void *ctx, uint32_t i, const char **name, uint32_t *name_len, const char **value,
-		     uint32_t *value_len)
+static bool field_at(const void *ctx, uint32_t i, const char **name, uint32_t *name_len,
+		     const char **value, uint32_t *value_len)
 {
 	const struct field *f = (const struct field *)ctx + i;
 
@@ -28,8 +29,8 @@ static bool field_at(const void *ctx, uint32_t i, const char **name, uint32_t *n
 	return true;
 }
 
-static struct policy_message message(uint32_t kind, const char *method, const char *host, const char *path,
-				     uint16_t status, const struct field *fields)
+static struct policy_message message(uint32_t kind, const char *method, const char *host,
+				     const char *path, uint16_t status, const struct field *fields)
 {
 	return (struct policy_message){
 		.kind = kind,
@@ -107,27 +108,42 @@ static const struct truth truths[] = {
 	{M("path: {regex: \"^$\"}"), REQ, .path = "", .holds = true},
 	{M("path: {regex: \"a.b\"}"), REQ, .path = "a\nb", .holds = true},
 	/* content type: any case, no parameters */
-	{M("content-type: text/html"), RSP, .field = {{"Content-Type", "Text/HTML; charset=utf-8"}}, .holds = true},
-	{M("content-type: text/html"), RSP, .field = {{"content-type", "text/html ;x"}}, .holds = true},
-	{M("content-type: text/html"), RSP, .field = {{"content-type", "text/htm"}}, .holds = false},
-	{M("content-type: {prefix: text/}"), RSP, .field = {{"CONTENT-TYPE", "TEXT/plain"}}, .holds = true},
-	{M("content-type: {prefix: text/}"), RSP, .field = {{"X-Content-Type", "text/plain"}}, .holds = false},
-	{M("content-type: {regex: \"json$\"}"), RSP, .field = {{"content-type", "application/x+JSON;a=b"}}, .holds = true},
-	{M("content-type: {not: {prefix: image/}}"), RSP, .field = {{"content-type", "text/x"}}, .holds = true},
-	{M("content-type: {not: {prefix: image/}}"), RSP, .field = {{"content-type", "image/x"}}, .holds = false},
+	{M("content-type: text/html"), RSP, .field = {{"Content-Type", "Text/HTML; charset=utf-8"}},
+	 .holds = true},
+	{M("content-type: text/html"), RSP, .field = {{"content-type", "text/html ;x"}},
+	 .holds = true},
+	{M("content-type: text/html"), RSP, .field = {{"content-type", "text/htm"}},
+	 .holds = false},
+	{M("content-type: {prefix: text/}"), RSP, .field = {{"CONTENT-TYPE", "TEXT/plain"}},
+	 .holds = true},
+	{M("content-type: {prefix: text/}"), RSP, .field = {{"X-Content-Type", "text/plain"}},
+	 .holds = false},
+	{M("content-type: {regex: \"json$\"}"), RSP,
+	 .field = {{"content-type", "application/x+JSON;a=b"}}, .holds = true},
+	{M("content-type: {not: {prefix: image/}}"), RSP, .field = {{"content-type", "text/x"}},
+	 .holds = true},
+	{M("content-type: {not: {prefix: image/}}"), RSP, .field = {{"content-type", "image/x"}},
+	 .holds = false},
 	{M("content-type: {not: {prefix: image/}}"), RSP, .holds = false},
 	/* headers: name in any case, value's counts; one of several occurrences is enough */
 	{M("headers: [{name: X-Scan}]"), REQ, .field = {{"x-scan", ""}}, .holds = true},
 	{M("headers: [{name: X-Scan}]"), REQ, .field = {{"x-scam", "1"}}, .holds = false},
-	{M("headers: [{name: X-Scan, value: yes}]"), REQ, .field = {{"X-SCAN", "yes"}}, .holds = true},
-	{M("headers: [{name: X-Scan, value: yes}]"), REQ, .field = {{"X-SCAN", "Yes"}}, .holds = false},
-	{M("headers: [{name: a, value: [x, {prefix: y}]}]"), REQ, .field = {{"A", "z"}, {"a", "yy"}}, .holds = true},
+	{M("headers: [{name: X-Scan, value: yes}]"), REQ, .field = {{"X-SCAN", "yes"}},
+	 .holds = true},
+	{M("headers: [{name: X-Scan, value: yes}]"), REQ, .field = {{"X-SCAN", "Yes"}},
+	 .holds = false},
+	{M("headers: [{name: a, value: [x, {prefix: y}]}]"), REQ,
+	 .field = {{"A", "z"}, {"a", "yy"}}, .holds = true},
 	{M("headers: [{name: a, value: {not: x}}]"), REQ, .field = {{"A", "z"}}, .holds = true},
-	{M("headers: [{name: a, value: {not: x}}]"), REQ, .field = {{"A", "z"}, {"A", "x"}}, .holds = false},
+	{M("headers: [{name: a, value: {not: x}}]"), REQ, .field = {{"A", "z"}, {"A", "x"}},
+	 .holds = false},
 	{M("headers: [{name: a, value: {not: x}}]"), REQ, .field = {{"B", "z"}}, .holds = false},
-	{M("headers: [{name: a, value: {regex: \"^y\"}}]"), REQ, .field = {{"A", "x"}, {"a", "y"}}, .holds = true},
-	{M("headers: [{name: a, value: {regex: \"^y\"}}]"), REQ, .field = {{"A", "x"}, {"b", "y"}}, .holds = false},
-	{M("headers: [{name: a, value: {regex: \"^$\"}}]"), REQ, .field = {{"A", ""}}, .holds = true},
+	{M("headers: [{name: a, value: {regex: \"^y\"}}]"), REQ, .field = {{"A", "x"}, {"a", "y"}},
+	 .holds = true},
+	{M("headers: [{name: a, value: {regex: \"^y\"}}]"), REQ, .field = {{"A", "x"}, {"b", "y"}},
+	 .holds = false},
+	{M("headers: [{name: a, value: {regex: \"^$\"}}]"), REQ, .field = {{"A", ""}},
+	 .holds = true},
 	{M("headers: [{name: a, value: {regex: \"^y\"}}, {name: b, value: {regex: \"^y\"}}]"), REQ,
 	 .field = {{"A", "y"}, {"b", "y"}}, .holds = true},
 	{M("headers: [{name: a, value: {regex: \"^y\"}}, {name: b, value: {regex: \"^y\"}}]"), REQ,
@@ -149,28 +165,35 @@ static const struct truth truths[] = {
 };
 
 static const struct policy_tuple tuple = {
-	.client = {[10] = 0xff, 0xff, 10, 0, 0, 1}, .server = {[10] = 0xff, 0xff, 192, 0, 2, 1},
-	.client_port = 40000, .server_port = 80,
+	.client = {[10] = 0xff, 0xff, 10, 0, 0, 1},
+	.server = {[10] = 0xff, 0xff, 192, 0, 2, 1},
+	.client_port = 40000,
+	.server_port = 80,
 };
 
 static void truth_tables(void **state)
 {
 	for (size_t i = 0; i < sizeof(truths) / sizeof(*truths); i++) {
 		const struct truth *t = &truths[i];
-		struct policy_message msg = message(t->kind, t->method, t->host, t->path, t->status, t->field);
+		struct policy_message msg =
+			message(t->kind, t->method, t->host, t->path, t->status, t->field);
 		struct policy_selection sel;
 		struct policy_test p;
 		char text[1024];
 
-		snprintf(text, sizeof(text), "rules:\n- {name: a, action: block, match: {protocol: http, %s}}\n", t->match);
+		snprintf(text, sizeof(text),
+			 "rules:\n- {name: a, action: block, match: {protocol: http, %s}}\n",
+			 t->match);
 		policy_test_open(&p, text);
 		policy_select_flow(p.matcher, &tuple, &sel);
 		assert_int_equal(sel.first, 0);
 		assert_int_equal(sel.protocol, POLICY_PROTO_HTTP);
 		/* twice: nothing of one message stays for the next */
 		for (unsigned j = 0; j < 2; j++) {
-			if (policy_match_message(p.matcher, &tuple, &sel, &msg) != (t->holds ? 0 : -1))
-				fail_msg("case %zu: %s should %shold", i, t->match, t->holds ? "" : "not ");
+			if (policy_match_message(p.matcher, &tuple, &sel, &msg) !=
+			    (t->holds ? 0 : -1))
+				fail_msg("case %zu: %s should %shold", i, t->match,
+					 t->holds ? "" : "not ");
 		}
 		policy_test_close(&p);
 	}
@@ -178,15 +201,18 @@ static void truth_tables(void **state)
 
 static void messages_do_not_mix(void **state)
 {
-	struct policy_message yes = message(REQ, "GET", "a", "/yes", 0, NULL), no = message(REQ, "GET", "b", "/no", 0, NULL);
+	struct policy_message yes = message(REQ, "GET", "a", "/yes", 0, NULL),
+			      no = message(REQ, "GET", "b", "/no", 0, NULL);
 	static const struct field none[1];
 	struct policy_selection sel;
 	struct policy_test p;
 
 	yes.ctx = none;
 	no.ctx = none;
-	policy_test_open(&p, "rules:\n- {name: a, action: block, match: {protocol: http, path: {regex: yes}}}\n"
-			     "- {name: b, action: block, match: {protocol: http, host: {regex: b}}}\n");
+	policy_test_open(
+		&p,
+		"rules:\n- {name: a, action: block, match: {protocol: http, path: {regex: yes}}}\n"
+		"- {name: b, action: block, match: {protocol: http, host: {regex: b}}}\n");
 	policy_select_flow(p.matcher, &tuple, &sel);
 	for (unsigned i = 0; i < 3; i++) {
 		assert_int_equal(policy_match_message(p.matcher, &tuple, &sel, &yes), 0);
@@ -208,22 +234,30 @@ static void selection(void **state)
 		{"[{name: a, action: block, match: {protocol: tcp}}]", 0, POLICY_PROTO_TCP},
 		{"[{name: a, action: block, match: {protocol: http}}]", 0, POLICY_PROTO_HTTP},
 		/* a bypass of whole flows ends the search */
-		{"[{name: a, action: bypass, match: {server-port: 80}}, {name: b, action: block, match: {protocol: tcp}}]",
+		{"[{name: a, action: bypass, match: {server-port: 80}}, {name: b, action: block, "
+		 "match: {protocol: tcp}}]",
 		 -1, 0},
-		{"[{name: a, action: bypass, match: {server-port: 81}}, {name: b, action: block, match: {protocol: tcp}}]",
+		{"[{name: a, action: bypass, match: {server-port: 81}}, {name: b, action: block, "
+		 "match: {protocol: tcp}}]",
 		 1, POLICY_PROTO_TCP},
-		{"[{name: a, action: bypass, match: {protocol: http}}, {name: b, action: block, match: {protocol: tcp}}]",
+		{"[{name: a, action: bypass, match: {protocol: http}}, {name: b, action: block, "
+		 "match: {protocol: tcp}}]",
 		 -1, 0},
 		/* a bypass of some messages does not, and must come before the others */
 		{"[{name: a, action: bypass, match: {protocol: http, host: x}}]", -1, 0},
-		{"[{name: a, action: bypass, match: {protocol: http, host: x}}, {name: b, action: block, match: {protocol: http}}]",
+		{"[{name: a, action: bypass, match: {protocol: http, host: x}}, {name: b, action: "
+		 "block, match: {protocol: http}}]",
 		 0, POLICY_PROTO_HTTP},
-		{"[{name: a, action: bypass, match: {protocol: http, kind: request}}, {name: b, action: block, match: {protocol: http}}]",
+		{"[{name: a, action: bypass, match: {protocol: http, kind: request}}, {name: b, "
+		 "action: block, match: {protocol: http}}]",
 		 0, POLICY_PROTO_HTTP},
-		{"[{name: a, action: bypass, match: {protocol: http, host: x}}, {name: b, action: block, match: {protocol: tcp}}]",
+		{"[{name: a, action: bypass, match: {protocol: http, host: x}}, {name: b, action: "
+		 "block, match: {protocol: tcp}}]",
 		 1, POLICY_PROTO_TCP},
-		{"[{name: a, action: bypass, match: {protocol: http, host: x}}, {name: b, action: bypass}, "
-		 "{name: c, action: block, match: {protocol: http}}]", -1, 0},
+		{"[{name: a, action: bypass, match: {protocol: http, host: x}}, {name: b, action: "
+		 "bypass}, "
+		 "{name: c, action: block, match: {protocol: http}}]",
+		 -1, 0},
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -234,7 +268,8 @@ static void selection(void **state)
 		snprintf(text, sizeof(text), "rules: %s\n", cases[i].rules);
 		policy_test_open(&p, text);
 		policy_select_flow(p.matcher, &tuple, &sel);
-		if (sel.first != cases[i].first || (sel.first >= 0 && sel.protocol != cases[i].protocol))
+		if (sel.first != cases[i].first ||
+		    (sel.first >= 0 && sel.protocol != cases[i].protocol))
 			fail_msg("%s: %d %u", cases[i].rules, sel.first, sel.protocol);
 		policy_test_close(&p);
 	}
@@ -242,18 +277,20 @@ static void selection(void **state)
 
 static void first_rule_wins(void **state)
 {
-	struct policy_message req = message(REQ, "GET", "x", "/", 0, NULL), other = message(REQ, "GET", "y", "/", 0, NULL);
+	struct policy_message req = message(REQ, "GET", "x", "/", 0, NULL),
+			      other = message(REQ, "GET", "y", "/", 0, NULL);
 	static const struct field none[1];
 	struct policy_selection sel;
 	struct policy_test p;
 
 	req.ctx = none;
 	other.ctx = none;
-	policy_test_open(&p, "rules:\n"
-			     "- {name: a, action: bypass, match: {protocol: http, host: x}}\n"
-			     "- {name: b, action: block, match: {protocol: tcp}}\n"
-			     "- {name: c, action: block, match: {protocol: http, client: 10.0.0.2}}\n"
-			     "- {name: d, action: block, match: {protocol: http, client: 10.0.0.1}}\n");
+	policy_test_open(&p,
+			 "rules:\n"
+			 "- {name: a, action: bypass, match: {protocol: http, host: x}}\n"
+			 "- {name: b, action: block, match: {protocol: tcp}}\n"
+			 "- {name: c, action: block, match: {protocol: http, client: 10.0.0.2}}\n"
+			 "- {name: d, action: block, match: {protocol: http, client: 10.0.0.1}}\n");
 	sel = (struct policy_selection){.first = 0, .protocol = POLICY_PROTO_HTTP};
 	assert_int_equal(policy_match_message(p.matcher, &tuple, &sel, &req), 0);
 	assert_int_equal(policy_match_message(p.matcher, &tuple, &sel, &other), 3);
@@ -268,13 +305,17 @@ static void families_are_apart(void **state)
 	struct policy_selection sel;
 	struct policy_test p;
 
-	policy_test_open(&p, "rules: [{name: a, action: block, match: {protocol: tcp, client: \"::/0\"}}]\n");
+	policy_test_open(
+		&p,
+		"rules: [{name: a, action: block, match: {protocol: tcp, client: \"::/0\"}}]\n");
 	policy_select_flow(p.matcher, &tuple, &sel);
 	assert_int_equal(sel.first, -1);
 	policy_select_flow(p.matcher, &v6, &sel);
 	assert_int_equal(sel.first, 0);
 	policy_test_close(&p);
-	policy_test_open(&p, "rules: [{name: a, action: block, match: {protocol: tcp, client: 0.0.0.0/0}}]\n");
+	policy_test_open(
+		&p,
+		"rules: [{name: a, action: block, match: {protocol: tcp, client: 0.0.0.0/0}}]\n");
 	policy_select_flow(p.matcher, &tuple, &sel);
 	assert_int_equal(sel.first, 0);
 	policy_select_flow(p.matcher, &v6, &sel);
@@ -285,14 +326,16 @@ static void families_are_apart(void **state)
 /* Any alignment-preserving copy works, and the original may go. */
 static void image_can_be_moved(void **state)
 {
-	struct policy_message msg = message(REQ, "GET", "abc", "/", 0, (const struct field[1]){{0}});
+	struct policy_message msg =
+		message(REQ, "GET", "abc", "/", 0, (const struct field[1]){{0}});
 	struct policy_selection sel;
 	struct policy_matcher *m;
 	struct policy_test p;
 	size_t size;
 	char *copy;
 
-	policy_test_open(&p, "rules: [{name: a, action: block, match: {protocol: http, host: {regex: \"b+c$\"}}}]\n");
+	policy_test_open(&p, "rules: [{name: a, action: block, match: {protocol: http, host: "
+			     "{regex: \"b+c$\"}}}]\n");
 	size = policy_image_size(p.image);
 	copy = aligned_alloc(64, size + 192);
 	assert_non_null(copy);
@@ -318,7 +361,8 @@ static void damage_is_found(void **state)
 	uint8_t *octets;
 
 	policy_test_open(&p, "services: [{name: s, address: \"unix:/x\"}]\n"
-			     "rules: [{name: a, action: adapt, service: s, match: {protocol: http, path: {regex: x}}}]\n");
+			     "rules: [{name: a, action: adapt, service: s, match: {protocol: http, "
+			     "path: {regex: x}}}]\n");
 	size = policy_image_size(p.image);
 	octets = (uint8_t *)p.image;
 	for (size_t i = 0; i < size; i += 1 + i / 512) {
@@ -337,12 +381,9 @@ static void damage_is_found(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(truth_tables),
-		cmocka_unit_test(messages_do_not_mix),
-		cmocka_unit_test(selection),
-		cmocka_unit_test(first_rule_wins),
-		cmocka_unit_test(families_are_apart),
-		cmocka_unit_test(image_can_be_moved),
+		cmocka_unit_test(truth_tables),	      cmocka_unit_test(messages_do_not_mix),
+		cmocka_unit_test(selection),	      cmocka_unit_test(first_rule_wins),
+		cmocka_unit_test(families_are_apart), cmocka_unit_test(image_can_be_moved),
 		cmocka_unit_test(damage_is_found),
 	};
 

@@ -9,8 +9,9 @@
 #include <hs/hs.h>
 #include "policy/policy_image.h"
 
-#define POLICY_LINEAR_MAX 16  /* rules up to which a linear search is the faster one */
-#define POLICY_FOUND_MAX 256  /* fields of one message that rules name; the HTTP framer allows 128 in all */
+#define POLICY_LINEAR_MAX 16 /* rules up to which a linear search is the faster one */
+#define POLICY_FOUND_MAX                                                                           \
+	256 /* fields of one message that rules name; the HTTP framer allows 128 in all */
 
 /* Header field of the message under way that a rule names. */
 struct policy_found {
@@ -37,7 +38,7 @@ struct policy_matcher {
 	uint32_t nrules, nfields;
 	struct policy_acl *acl; /* NULL = linear search */
 	hs_scratch_t *scratch;
-	uint16_t *name_table;   /* open addressing by hash: field index, 0 = free */
+	uint16_t *name_table; /* open addressing by hash: field index, 0 = free */
 	uint32_t name_mask;
 
 	/* The message under way. */
@@ -46,7 +47,7 @@ struct policy_matcher {
 	uint32_t host_hash;
 	bool fields_read;
 	uint32_t nfound;
-	uint64_t *hit;     /* one bit per expression, valid for scanned fields */
+	uint64_t *hit;	   /* one bit per expression, valid for scanned fields */
 	uint64_t *scanned; /* one bit per field */
 	struct policy_found found[POLICY_FOUND_MAX];
 };
@@ -60,15 +61,19 @@ struct policy_probe {
 };
 
 void policy_probe_set(struct policy_probe *p, const struct policy_tuple *t);
-bool policy_probe_match(const struct policy_matcher *m, const struct policy_gate *g, const struct policy_probe *p);
+bool policy_probe_match(const struct policy_matcher *m, const struct policy_gate *g,
+			const struct policy_probe *p);
 /* The reference: rule by rule in order. */
-void policy_select_linear(const struct policy_matcher *m, const struct policy_probe *p, struct policy_selection *out);
+void policy_select_linear(const struct policy_matcher *m, const struct policy_probe *p,
+			  struct policy_selection *out);
 
 /* Classifier over the image's gates; -errno: stay linear. Needs EAL. */
 int policy_acl_create(struct policy_acl **out, const struct policy_matcher *m, int socket_id);
 void policy_acl_destroy(struct policy_acl *a);
-/* first[0]: first rule that decides about the flow, first[1]: first bypass with conditions; -1 = none. */
-void policy_acl_classify(const struct policy_acl *a, const struct policy_probe *p, int32_t first[2]);
+/* first[0]: first rule that decides about the flow, first[1]: first bypass with conditions; -1 =
+ * none. */
+void policy_acl_classify(const struct policy_acl *a, const struct policy_probe *p,
+			 int32_t first[2]);
 
 /* Message conditions of one rule. */
 void policy_message_begin(struct policy_matcher *m, const struct policy_message *msg);

@@ -77,7 +77,8 @@ static void fields_read(struct policy_matcher *m)
 	if (!m->msg->field)
 		return;
 	for (uint32_t i = 0; m->msg->field(m->msg->ctx, i, &name, &nlen, &value, &vlen); i++) {
-		if (nlen == sizeof(type) - 1 && !m->content_type.s && !strncasecmp(name, type, nlen))
+		if (nlen == sizeof(type) - 1 && !m->content_type.s &&
+		    !strncasecmp(name, type, nlen))
 			m->content_type = media_type(value, vlen);
 		field = field_find(m, name, nlen);
 		if (field && m->nfound < POLICY_FOUND_MAX)
@@ -85,7 +86,8 @@ static void fields_read(struct policy_matcher *m)
 	}
 }
 
-static int on_hit(unsigned id, unsigned long long from, unsigned long long to, unsigned flags, void *ctx)
+static int on_hit(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
+		  void *ctx)
 {
 	struct policy_matcher *m = ctx;
 
@@ -143,18 +145,20 @@ static bool equal(const char *a, const char *b, uint32_t len, bool any_case)
 	return any_case ? !strncasecmp(a, b, len) : !memcmp(a, b, len);
 }
 
-static bool literal_match(const struct policy_matcher *m, const struct policy_image_term *t, struct policy_text v,
-			  bool any_case)
+static bool literal_match(const struct policy_matcher *m, const struct policy_image_term *t,
+			  struct policy_text v, bool any_case)
 {
 	const char *want = m->text + t->text;
 
 	if (v.len < t->len || (t->op == POLICY_OP_EXACT && v.len != t->len))
 		return false;
-	return equal(want, t->op == POLICY_OP_SUFFIX ? v.s + (v.len - t->len) : v.s, t->len, any_case);
+	return equal(want, t->op == POLICY_OP_SUFFIX ? v.s + (v.len - t->len) : v.s, t->len,
+		     any_case);
 }
 
 /* Any term of the group, for this value of its field. */
-static bool terms_match(struct policy_matcher *m, const struct policy_image_group *g, struct policy_text v, bool any_case)
+static bool terms_match(struct policy_matcher *m, const struct policy_image_group *g,
+			struct policy_text v, bool any_case)
 {
 	const struct policy_image_term *t = m->term + g->terms.first;
 
@@ -179,7 +183,8 @@ static bool header_match(struct policy_matcher *m, const struct policy_image_gro
 		if (m->found[i].field != g->field)
 			continue;
 		there = true;
-		any = terms_match(m, g, (struct policy_text){m->found[i].value, m->found[i].len}, false);
+		any = terms_match(m, g, (struct policy_text){m->found[i].value, m->found[i].len},
+				  false);
 	}
 	return there && (!g->terms.count || any != g->negate);
 }

@@ -69,7 +69,8 @@ static void letters(char *s, uint32_t min, uint32_t max)
 
 static void invent_term(struct term *t, int subject)
 {
-	static const char *const patterns[] = {"^a", "b$", "^a+$", "a.b", "[ab]A", "^$", "ba|ab", "B"};
+	static const char *const patterns[] = {"^a",	"b$", "^a+$",  "a.b",
+					       "[ab]A", "^$", "ba|ab", "B"};
 
 	t->op = (int)rnd(subject == METHOD ? 3 : 4);
 	if (t->op == 3)
@@ -104,7 +105,8 @@ static void invent_rule(struct rule *r)
 
 static int put_group(char *s, const struct group *g)
 {
-	static const char *const names[] = {"method", "host", "path", "content-type", "headers", "status"};
+	static const char *const names[] = {"method",	    "host",    "path",
+					    "content-type", "headers", "status"};
 	static const char *const ops[] = {"exact", "prefix", "suffix", "regex"};
 	char *begin = s;
 
@@ -130,7 +132,9 @@ static bool term_holds(const struct term *t, const char *v, bool any_case)
 	bool hit;
 
 	if (t->op == 3) {
-		assert_int_equal(regcomp(&re, t->text, REG_EXTENDED | REG_NOSUB | (any_case ? REG_ICASE : 0)), 0);
+		assert_int_equal(regcomp(&re, t->text,
+					 REG_EXTENDED | REG_NOSUB | (any_case ? REG_ICASE : 0)),
+				 0);
 		hit = regexec(&re, v, 0, NULL, 0) == 0;
 		regfree(&re);
 		return hit;
@@ -236,8 +240,8 @@ static void invent_offer(struct offer *o)
 	}
 }
 
-static bool field_at(const void *ctx, uint32_t i, const char **name, uint32_t *name_len, const char **value,
-		     uint32_t *value_len)
+static bool field_at(const void *ctx, uint32_t i, const char **name, uint32_t *name_len,
+		     const char **value, uint32_t *value_len)
 {
 	const struct offer *o = ctx;
 
@@ -281,8 +285,9 @@ static void random_rules_and_messages(void **state)
 		s += sprintf(s, "rules:\n");
 		for (unsigned j = 0; j < RULES; j++) {
 			invent_rule(&rule[j]);
-			s += sprintf(s, "- {name: r%u, action: block, match: {protocol: http, kind: %s", j,
-				     kinds[rule[j].kinds]);
+			s += sprintf(
+				s, "- {name: r%u, action: block, match: {protocol: http, kind: %s",
+				j, kinds[rule[j].kinds]);
 			for (int k = 0; k < rule[j].ngroups; k++)
 				s += put_group(s, &rule[j].group[k]);
 			s += sprintf(s, "}}\n");
@@ -298,7 +303,8 @@ static void random_rules_and_messages(void **state)
 			want = reference(rule, &o);
 			got = policy_match_message(p.matcher, &t, &sel, &msg);
 			if (want != got)
-				fail_msg("round %u %u: reference %d, matcher %d\n%s", i, j, want, got, text);
+				fail_msg("round %u %u: reference %d, matcher %d\n%s", i, j, want,
+					 got, text);
 			matched += got >= 0;
 		}
 		policy_test_close(&p);
@@ -314,30 +320,38 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-/* What one message costs with ten thousand rules, some of them expressions, none of which applies. */
+/* What one message costs with ten thousand rules, some of them expressions, none of which applies.
+ */
 static void many_rules(void **state)
 {
 	static const struct policy_tuple t;
 	const struct policy_selection sel = {.first = 0, .protocol = POLICY_PROTO_HTTP};
 	const uint32_t n = 10000, rounds = 200;
 	char *text = malloc((size_t)n * 120 + 100), *s = text;
-	struct offer o = {.kind = POLICY_KIND_REQUEST, .host = true, .path = true, .host_text = "none", .path_text = "/"};
+	struct offer o = {.kind = POLICY_KIND_REQUEST,
+			  .host = true,
+			  .path = true,
+			  .host_text = "none",
+			  .path_text = "/"};
 	struct policy_message msg = message(&o);
 	struct policy_test p;
 	double begin, made;
 
 	s += sprintf(s, "rules:\n");
 	for (uint32_t i = 0; i < n; i++)
-		s += sprintf(s, i % 20 ? "- {name: r%u, action: block, match: {protocol: http, host: h%u.example}}\n" :
-				       "- {name: r%u, action: block, match: {protocol: http, path: {regex: '^/p%u/.*[.]exe$'}}}\n",
+		s += sprintf(s,
+			     i % 20 ? "- {name: r%u, action: block, match: {protocol: http, host: "
+				      "h%u.example}}\n"
+				    : "- {name: r%u, action: block, match: {protocol: http, path: "
+				      "{regex: '^/p%u/.*[.]exe$'}}}\n",
 			     i, i);
 	begin = now();
 	policy_test_open(&p, text);
 	made = now();
 	for (uint32_t i = 0; i < rounds; i++)
 		assert_int_equal(policy_match_message(p.matcher, &t, &sel, &msg), -1);
-	print_message("%u rules: ready after %.0f ms, a message takes %.1f us\n", n, (made - begin) * 1e3,
-		      (now() - made) * 1e6 / rounds);
+	print_message("%u rules: ready after %.0f ms, a message takes %.1f us\n", n,
+		      (made - begin) * 1e3, (now() - made) * 1e6 / rounds);
 	policy_test_close(&p);
 	free(text);
 }

@@ -23,9 +23,16 @@ enum policy_subject {
 	POLICY_SUBJECT_MAX
 };
 
-enum policy_op { POLICY_OP_EXACT, POLICY_OP_PREFIX, POLICY_OP_SUFFIX, POLICY_OP_REGEX, POLICY_OP_MAX };
+enum policy_op {
+	POLICY_OP_EXACT,
+	POLICY_OP_PREFIX,
+	POLICY_OP_SUFFIX,
+	POLICY_OP_REGEX,
+	POLICY_OP_MAX
+};
 
-/* Address and mask as they lie in memory, network order, IPv4 mapped; v4: the family it stands for. */
+/* Address and mask as they lie in memory, network order, IPv4 mapped; v4: the family it stands for.
+ */
 struct policy_prefix {
 	uint64_t addr[2], mask[2];
 	uint32_t v4;
@@ -40,7 +47,7 @@ struct policy_term {
 	enum policy_op op;
 	const char *text; /* lower case when the subject is compared without case */
 	uint32_t len;
-	uint32_t regex;   /* index into policy_rules.regex */
+	uint32_t regex; /* index into policy_rules.regex */
 };
 
 /* Any of the terms (or ranges) must hold; negated: the field must be there and none hold. */
@@ -72,7 +79,7 @@ struct policy_field {
 	const char *name; /* lower case; headers only */
 	uint32_t len, hash;
 	uint32_t regex_first, regex_count; /* bits of its expressions, set when compiled */
-	void *db;         /* Hyperscan, serialised, malloc'd; NULL = no expressions */
+	void *db; /* Hyperscan, serialised, malloc'd; NULL = no expressions */
 	size_t db_len;
 };
 
@@ -90,7 +97,7 @@ struct policy_block {
 
 struct policy_rules {
 	struct policy_block *blocks;
-	size_t items;        /* conditions so far, against POLICY_ITEMS_MAX */
+	size_t items; /* conditions so far, against POLICY_ITEMS_MAX */
 	struct policy_rule_full *rule;
 	uint32_t nrules;
 	struct policy_field *field; /* POLICY_FIELDS_MAX allocated by growth */
@@ -119,7 +126,8 @@ static inline char policy_lower(char c)
 	return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
 
-/* Compiles the expressions of every field; refused ones are added to errs under file's name. 0 or -ENOMEM. */
+/* Compiles the expressions of every field; refused ones are added to errs under file's name. 0 or
+ * -ENOMEM. */
 int policy_regex_compile(struct policy_rules *r, const char *file, struct policy_errors *errs);
 
 /* Adds one finding; the first POLICY_ERRORS_MAX are kept, count goes on. */

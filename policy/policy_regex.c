@@ -75,8 +75,9 @@ static void refused(const struct policy_rules *r, const struct policy_regex *x, 
 
 	while (len && (err->message[len - 1] == '.' || err->message[len - 1] == '\n'))
 		len--;
-	policy_errors_add(errs, file, x->line, x->column, "The regular expression '%.80s' is refused by Hyperscan: %.*s.",
-			  x->text, (int)len, err->message);
+	policy_errors_add(errs, file, x->line, x->column,
+			  "The regular expression '%.80s' is refused by Hyperscan: %.*s.", x->text,
+			  (int)len, err->message);
 }
 
 static int keep(struct policy_field *f, hs_database_t *db)
@@ -98,7 +99,8 @@ static int keep(struct policy_field *f, hs_database_t *db)
 	return rc;
 }
 
-/* Compiles what is left of the batch, dropping what is refused, until all that remains is accepted. */
+/* Compiles what is left of the batch, dropping what is refused, until all that remains is accepted.
+ */
 static int compile_field(struct policy_rules *r, uint32_t field, struct batch *b, const char *file,
 			 struct policy_errors *errs)
 {
@@ -107,7 +109,8 @@ static int compile_field(struct policy_rules *r, uint32_t field, struct batch *b
 		hs_database_t *db = NULL;
 		int bad;
 
-		if (hs_compile_multi(b->text, b->flags, b->id, b->n, HS_MODE_BLOCK, NULL, &db, &err) == HS_SUCCESS)
+		if (hs_compile_multi(b->text, b->flags, b->id, b->n, HS_MODE_BLOCK, NULL, &db,
+				     &err) == HS_SUCCESS)
 			return keep(&r->field[field], db);
 		bad = err ? err->expression : 0;
 		if (err && (bad >= 0 || b->n == 1)) {

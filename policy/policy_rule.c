@@ -7,9 +7,12 @@
 #include "policy/policy_value.h"
 #include "policy/policy_words.h"
 
-static void read_match(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base);
-static void read_service(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base);
-static void read_failure(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base);
+static void read_match(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+		       void *base);
+static void read_service(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			 void *base);
+static void read_failure(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			 void *base);
 
 _Static_assert(POLICY_CAUSE_WORDS <= POLICY_CAUSES, "a cause has no cell in struct policy_rule");
 
@@ -18,34 +21,38 @@ _Static_assert(POLICY_CAUSE_WORDS <= POLICY_CAUSES, "a cause has no cell in stru
 static const struct policy_key rule_keys[] = {
 	{"name", POLICY_T_STRING, POLICY_REQUIRED, RULE(name), .min = 1,
 	 .doc = "Shown wherever the rule counts or acts; different from all others."},
-	{"match", POLICY_T_CUSTOM, 0, 0, 0, .fn = read_match, .section = &policy_match_section, .how = "map",
-	 .doc = "Conditions; all must hold. Absent: everything."},
+	{"match", POLICY_T_CUSTOM, 0, 0, 0, .fn = read_match, .section = &policy_match_section,
+	 .how = "map", .doc = "Conditions; all must hold. Absent: everything."},
 	{"action", POLICY_T_ENUM, POLICY_REQUIRED, RULE(action), .words = policy_action_words,
-	 .doc = "`bypass`: crosses untouched. `block`: HTTP gets an answer with the status of `answer`, any other flow "
-		"a reset. `observe`: the service sees it, the traffic does not wait. `adapt`: the service decides what "
-		"goes on."},
-	{"service", POLICY_T_CUSTOM, 0, RULE(service), .fn = read_service, .how = "name of a service",
+	 .doc = "`bypass`: crosses untouched. `block`: HTTP gets an answer with the status of "
+		"`answer`, any other flow a reset. `observe`: the service sees it, the traffic "
+		"does not wait. `adapt`: the service decides what goes on."},
+	{"service", POLICY_T_CUSTOM, 0, RULE(service), .fn = read_service,
+	 .how = "name of a service",
 	 .doc = "Required by `observe` and `adapt`, refused with the others."},
 	{"on-failure", POLICY_T_CUSTOM, 0, RULE(on_failure), .def = "open", .fn = read_failure,
 	 .how = "`open`, `closed` or `answer`; or a map of these by cause",
-	 .doc = "When the service fails. `open`: the original goes on. `closed`: the flow is reset. `answer`: HTTP only, "
-		"an error of ours with the status of `answer`. Causes: see below."},
+	 .doc = "When the service fails. `open`: the original goes on. `closed`: the flow is "
+		"reset. `answer`: HTTP only, an error of ours with the status of `answer`. Causes: "
+		"see below."},
 	{"answer", POLICY_T_INTEGER, 0, RULE(answer_status), .min = 400, .max = 599,
 	 .doc = "HTTP status of our own answers. Absent: 403 for `block`, else 502."},
 	{"priority", POLICY_T_INTEGER, 0, RULE(priority), .min = INT32_MIN, .max = INT32_MAX,
 	 .doc = "OCP connection priority of its transactions. Absent: its service's."},
 	{"preserve", POLICY_T_SIZE, 0, RULE(preserve_max), .min = 0, .max = (int64_t)1 << 40,
-	 .doc = "Octets of the original kept per message, so that it can go on without the service. Absent: "
-		"`limits.preservation-per-message`."},
+	 .doc = "Octets of the original kept per message, so that it can go on without the "
+		"service. Absent: `limits.preservation-per-message`."},
 };
 const struct policy_section policy_rule_section = POLICY_SECTION("rules[]", rule_keys);
 
-static void read_match(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base)
+static void read_match(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+		       void *base)
 {
 	policy_match_read(r, node, base);
 }
 
-static void read_service(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base)
+static void read_service(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			 void *base)
 {
 	struct policy_rule_full *rule = base;
 	const char *names[POLICY_SERVICES_MAX], *text = policy_node_text(r, node, k->name), *near;
@@ -60,28 +67,32 @@ static void read_service(struct policy_reader *r, const struct policy_key *k, ya
 		}
 	}
 	near = policy_nearest(text, names, r->cfg->nservices);
-	policy_reader_error(r, node, "There is no service '%.64s'%s%s%s", text, near ? ", did you mean '" : "",
-			    near ? near : "", near ? "'?" : ".");
+	policy_reader_error(r, node, "There is no service '%.64s'%s%s%s", text,
+			    near ? ", did you mean '" : "", near ? near : "", near ? "'?" : ".");
 }
 
 static bool failure_word(struct policy_reader *r, yaml_node_t *node, const char *what, uint8_t *out)
 {
 	const char *text = policy_node_text(r, node, what);
-	const struct policy_word *w = text ? policy_word_find(r, node, what, policy_on_failure_words, text) : NULL;
+	const struct policy_word *w =
+		text ? policy_word_find(r, node, what, policy_on_failure_words, text) : NULL;
 
 	if (w)
 		*out = (uint8_t)w->value;
 	return w != NULL;
 }
 
-static void failure_map(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, uint8_t *cell)
+static void failure_map(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			uint8_t *cell)
 {
 	uint32_t seen = 0;
 
-	for (yaml_node_pair_t *p = node->data.mapping.pairs.start; p < node->data.mapping.pairs.top; p++) {
+	for (yaml_node_pair_t *p = node->data.mapping.pairs.start; p < node->data.mapping.pairs.top;
+	     p++) {
 		yaml_node_t *key = yaml_document_get_node(r->doc, p->key);
 		const char *text = policy_node_text(r, key, "A cause");
-		const struct policy_word *w = text ? policy_word_find(r, key, k->name, policy_cause_words, text) : NULL;
+		const struct policy_word *w =
+			text ? policy_word_find(r, key, k->name, policy_cause_words, text) : NULL;
 
 		if (!w)
 			continue;
@@ -96,7 +107,8 @@ static void failure_map(struct policy_reader *r, const struct policy_key *k, yam
 	}
 }
 
-static void read_failure(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base)
+static void read_failure(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			 void *base)
 {
 	struct policy_rule_full *rule = base;
 	uint8_t *cell = rule->pub.on_failure;
@@ -113,8 +125,8 @@ static void check_service(struct policy_reader *r, yaml_node_t *node, struct pol
 	yaml_node_t *at = policy_node_find(r, node, "service");
 
 	if (needs && !at)
-		policy_reader_error(r, node, "Rule '%s': action %s needs a service.", rule->pub.name,
-				    policy_action_name(rule->pub.action));
+		policy_reader_error(r, node, "Rule '%s': action %s needs a service.",
+				    rule->pub.name, policy_action_name(rule->pub.action));
 	if (!needs && at)
 		policy_reader_error(r, at, "Rule '%s': action %s uses no service.", rule->pub.name,
 				    policy_action_name(rule->pub.action));
@@ -130,19 +142,24 @@ static void check_failure(struct policy_reader *r, yaml_node_t *node, struct pol
 	for (uint32_t i = 0; i < POLICY_CAUSES; i++)
 		answer |= rule->pub.on_failure[i] == POLICY_ANSWER;
 	if (at && answer && rule->pub.protocol == POLICY_PROTO_TCP)
-		policy_reader_error(r, at, "Rule '%s': on-failure answer needs protocol http; a tcp stream has no answer, "
-					   "take open or closed.", rule->pub.name);
+		policy_reader_error(r, at,
+				    "Rule '%s': on-failure answer needs protocol http; a tcp "
+				    "stream has no answer, take open or closed.",
+				    rule->pub.name);
 	at = policy_node_find(r, node, "preserve");
 	if (!at)
 		rule->pub.preserve_max = r->cfg->limits.preservation_flow;
 	else if (rule->pub.preserve_max > r->cfg->limits.preservation)
-		policy_reader_error(r, at, "Rule '%s': preserve is more than limits.preservation, what all messages of a "
-					   "worker may keep together.", rule->pub.name);
+		policy_reader_error(r, at,
+				    "Rule '%s': preserve is more than limits.preservation, what "
+				    "all messages of a worker may keep together.",
+				    rule->pub.name);
 	if (!rule->pub.answer_status)
 		rule->pub.answer_status = rule->pub.action == POLICY_BLOCK ? 403 : 502;
 }
 
-static void read_rule(struct policy_reader *r, yaml_node_t *node, yaml_node_t *parent, struct policy_rule_full *rule)
+static void read_rule(struct policy_reader *r, yaml_node_t *node, yaml_node_t *parent,
+		      struct policy_rule_full *rule)
 {
 	rule->pub.service = UINT32_MAX;
 	rule->direction = 3;
@@ -182,21 +199,25 @@ static void check_names(struct policy_reader *r, yaml_node_t *node)
 		const char *name = rules[order[i]].pub.name;
 
 		if (*name && !strcmp(name, rules[order[i - 1]].pub.name))
-			policy_reader_error(r, policy_node_find(r, policy_node_item(r, node, order[i]), "name"),
-					    "Two rules have the name '%s'.", name);
+			policy_reader_error(
+				r, policy_node_find(r, policy_node_item(r, node, order[i]), "name"),
+				"Two rules have the name '%s'.", name);
 	}
 }
 
-void policy_read_rules(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base)
+void policy_read_rules(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+		       void *base)
 {
 	uint32_t n = policy_node_count(node);
 
 	if (node->type != YAML_SEQUENCE_NODE) {
-		policy_reader_error(r, node, "rules must be a list, here is %s.", policy_node_kind(node));
+		policy_reader_error(r, node, "rules must be a list, here is %s.",
+				    policy_node_kind(node));
 		return;
 	}
 	if (n > POLICY_RULES_MAX) {
-		policy_reader_error(r, node, "There are %u rules, more than %u.", n, POLICY_RULES_MAX);
+		policy_reader_error(r, node, "There are %u rules, more than %u.", n,
+				    POLICY_RULES_MAX);
 		return;
 	}
 	r->rules->rule = policy_rules_alloc(r->rules, n, sizeof(*r->rules->rule));

@@ -29,7 +29,8 @@ const char *policy_node_kind(const yaml_node_t *n)
 const char *policy_node_text(struct policy_reader *r, yaml_node_t *n, const char *what)
 {
 	if (n->type != YAML_SCALAR_NODE) {
-		policy_reader_error(r, n, "%s must be a single value, here is %s.", what, policy_node_kind(n));
+		policy_reader_error(r, n, "%s must be a single value, here is %s.", what,
+				    policy_node_kind(n));
 		return NULL;
 	}
 	if (memchr(n->data.scalar.value, 0, n->data.scalar.length)) {
@@ -57,7 +58,8 @@ yaml_node_t *policy_node_find(struct policy_reader *r, yaml_node_t *map, const c
 {
 	if (!map || map->type != YAML_MAPPING_NODE)
 		return NULL;
-	for (yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top; p++) {
+	for (yaml_node_pair_t *p = map->data.mapping.pairs.start; p < map->data.mapping.pairs.top;
+	     p++) {
 		yaml_node_t *k = yaml_document_get_node(r->doc, p->key);
 
 		if (k->type == YAML_SCALAR_NODE && !strcmp((const char *)k->data.scalar.value, key))
@@ -114,24 +116,27 @@ const char *policy_nearest(const char *text, const char *const *words, uint32_t 
 }
 
 /* "'x'; did you mean 'y'? Known: a, b, c." */
-static void unknown(struct policy_reader *r, const yaml_node_t *n, const char *what, const char *text,
-		    const char *const *words, uint32_t nwords)
+static void unknown(struct policy_reader *r, const yaml_node_t *n, const char *what,
+		    const char *text, const char *const *words, uint32_t nwords)
 {
 	const char *near = policy_nearest(text, words, nwords);
 	char list[384] = "";
 	size_t len = 0;
 
 	for (uint32_t i = 0; i < nwords && len < sizeof(list) - 1; i++) {
-		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s", i ? ", " : "", words[i]);
+		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%s", i ? ", " : "",
+					words[i]);
 		if (len >= sizeof(list))
 			len = sizeof(list) - 1;
 	}
-	policy_reader_error(r, n, "%s '%.40s'%s%s%s; known: %s.", what, text, near ? ", did you mean '" : "",
-			    near ? near : "", near ? "'?" : "", list);
+	policy_reader_error(r, n, "%s '%.40s'%s%s%s; known: %s.", what, text,
+			    near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "",
+			    list);
 }
 
-const struct policy_word *policy_word_find(struct policy_reader *r, const yaml_node_t *n, const char *what,
-					   const struct policy_word *words, const char *text)
+const struct policy_word *policy_word_find(struct policy_reader *r, const yaml_node_t *n,
+					   const char *what, const struct policy_word *words,
+					   const char *text)
 {
 	const char *names[32];
 	char prefix[96];
@@ -179,14 +184,10 @@ static void number_print(const struct policy_key *k, int64_t v, char *out, uint3
 static const char *type_word(enum policy_type t)
 {
 	static const char *const names[] = {
-		[POLICY_T_STRING] = "string",
-		[POLICY_T_INTEGER] = "integer",
-		[POLICY_T_SIZE] = "size",
-		[POLICY_T_MEBIBYTE] = "size in whole MiB",
-		[POLICY_T_DURATION] = "duration",
-		[POLICY_T_BOOL] = "boolean",
-		[POLICY_T_ENUM] = "word",
-		[POLICY_T_SECTION] = "map",
+		[POLICY_T_STRING] = "string",	  [POLICY_T_INTEGER] = "integer",
+		[POLICY_T_SIZE] = "size",	  [POLICY_T_MEBIBYTE] = "size in whole MiB",
+		[POLICY_T_DURATION] = "duration", [POLICY_T_BOOL] = "boolean",
+		[POLICY_T_ENUM] = "word",	  [POLICY_T_SECTION] = "map",
 		[POLICY_T_CUSTOM] = "value",
 	};
 	return names[t];
@@ -218,30 +219,31 @@ static void store(const struct policy_key *k, void *base, int64_t v)
 	memcpy(at, &v, k->size < sizeof(v) ? k->size : sizeof(v));
 }
 
-static bool value_number(struct policy_reader *r, const struct policy_key *k, const yaml_node_t *n, const char *text,
-			 void *base)
+static bool value_number(struct policy_reader *r, const struct policy_key *k, const yaml_node_t *n,
+			 const char *text, void *base)
 {
 	char lo[32], hi[32];
 	int64_t v = 0;
 
 	if (!number_text(k, text, &v)) {
-		policy_reader_error(r, n, "%s must be %s %s%s, not '%.40s'.", k->name, article(k->type),
-				    type_word(k->type), type_example(k->type), text);
+		policy_reader_error(r, n, "%s must be %s %s%s, not '%.40s'.", k->name,
+				    article(k->type), type_word(k->type), type_example(k->type),
+				    text);
 		return false;
 	}
 	if (v < k->min || v > k->max) {
 		number_print(k, k->min, lo, sizeof(lo));
 		number_print(k, k->max, hi, sizeof(hi));
-		policy_reader_error(r, n, "%s is out of range: %.40s is not within %s to %s.", k->name, text, lo,
-				    hi);
+		policy_reader_error(r, n, "%s is out of range: %.40s is not within %s to %s.",
+				    k->name, text, lo, hi);
 		return false;
 	}
 	store(k, base, v);
 	return true;
 }
 
-static bool value_string(struct policy_reader *r, const struct policy_key *k, const yaml_node_t *n, const char *text,
-			 void *base)
+static bool value_string(struct policy_reader *r, const struct policy_key *k, const yaml_node_t *n,
+			 const char *text, void *base)
 {
 	size_t len = strlen(text);
 
@@ -250,7 +252,8 @@ static bool value_string(struct policy_reader *r, const struct policy_key *k, co
 		return false;
 	}
 	if (len >= k->size) {
-		policy_reader_error(r, n, "%s is too long: %zu octets, at most %u.", k->name, len, k->size - 1);
+		policy_reader_error(r, n, "%s is too long: %zu octets, at most %u.", k->name, len,
+				    k->size - 1);
 		return false;
 	}
 	for (size_t i = 0; i < len; i++) {
@@ -263,8 +266,8 @@ static bool value_string(struct policy_reader *r, const struct policy_key *k, co
 	return true;
 }
 
-static bool value_text(struct policy_reader *r, const struct policy_key *k, const yaml_node_t *n, const char *text,
-		       void *base)
+static bool value_text(struct policy_reader *r, const struct policy_key *k, const yaml_node_t *n,
+		       const char *text, void *base)
 {
 	const struct policy_word *w;
 	bool flag;
@@ -274,7 +277,8 @@ static bool value_text(struct policy_reader *r, const struct policy_key *k, cons
 		return value_string(r, k, n, text, base);
 	case POLICY_T_BOOL:
 		if (!policy_value_bool(text, &flag)) {
-			policy_reader_error(r, n, "%s must be true or false, not '%.40s'.", k->name, text);
+			policy_reader_error(r, n, "%s must be true or false, not '%.40s'.", k->name,
+					    text);
 			return false;
 		}
 		*((bool *)((char *)base + k->offset)) = flag != !!(k->flags & POLICY_INVERT);
@@ -289,21 +293,23 @@ static bool value_text(struct policy_reader *r, const struct policy_key *k, cons
 	}
 }
 
-bool policy_schema_value(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base)
+bool policy_schema_value(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			 void *base)
 {
 	const char *text;
 
 	if (node->type != YAML_SCALAR_NODE) {
-		policy_reader_error(r, node, "%s must be %s %s%s, here is %s.", k->name, article(k->type),
-				    type_word(k->type), type_example(k->type), policy_node_kind(node));
+		policy_reader_error(r, node, "%s must be %s %s%s, here is %s.", k->name,
+				    article(k->type), type_word(k->type), type_example(k->type),
+				    policy_node_kind(node));
 		return false;
 	}
 	text = policy_node_text(r, node, k->name);
 	return text && value_text(r, k, node, text, base);
 }
 
-static void absent(struct policy_reader *r, const struct policy_section *s, const struct policy_key *k,
-		   const yaml_node_t *at, void *base)
+static void absent(struct policy_reader *r, const struct policy_section *s,
+		   const struct policy_key *k, const yaml_node_t *at, void *base)
 {
 	if (k->flags & POLICY_REQUIRED)
 		policy_reader_error(r, at, "%s: the key '%s' is missing.", s->title, k->name);
@@ -314,9 +320,11 @@ static void absent(struct policy_reader *r, const struct policy_section *s, cons
 }
 
 /* Fills value[] by the table; reports unknown, repeated and non-scalar keys. */
-static void collect(struct policy_reader *r, const struct policy_section *s, yaml_node_t *node, yaml_node_t **value)
+static void collect(struct policy_reader *r, const struct policy_section *s, yaml_node_t *node,
+		    yaml_node_t **value)
 {
-	for (yaml_node_pair_t *p = node->data.mapping.pairs.start; p < node->data.mapping.pairs.top; p++) {
+	for (yaml_node_pair_t *p = node->data.mapping.pairs.start; p < node->data.mapping.pairs.top;
+	     p++) {
 		yaml_node_t *key = yaml_document_get_node(r->doc, p->key);
 		const char *names[POLICY_KEYS_MAX], *text = policy_node_text(r, key, "A key");
 		uint32_t i;
@@ -331,7 +339,8 @@ static void collect(struct policy_reader *r, const struct policy_section *s, yam
 			snprintf(what, sizeof(what), "%s: unknown key", s->title);
 			unknown(r, key, what, text, names, s->nkeys);
 		} else if (value[i]) {
-			policy_reader_error(r, key, "%s: the key '%s' is given twice.", s->title, text);
+			policy_reader_error(r, key, "%s: the key '%s' is given twice.", s->title,
+					    text);
 		} else {
 			value[i] = yaml_document_get_node(r->doc, p->value);
 		}
@@ -364,8 +373,8 @@ void policy_schema_read(struct policy_reader *r, const struct policy_section *s,
 	}
 }
 
-bool policy_schema_differs(const struct policy_section *s, const void *a, const void *b, uint32_t flags, char *buf,
-			   uint32_t cap)
+bool policy_schema_differs(const struct policy_section *s, const void *a, const void *b,
+			   uint32_t flags, char *buf, uint32_t cap)
 {
 	for (uint32_t i = 0; i < s->nkeys; i++) {
 		const struct policy_key *k = &s->keys[i];
@@ -378,14 +387,16 @@ bool policy_schema_differs(const struct policy_section *s, const void *a, const 
 			if (policy_schema_differs(k->section, x, y, f, buf + n + 1, cap - n - 1))
 				return true;
 		} else if (f & POLICY_RESTART) {
-			if (k->type == POLICY_T_STRING ? strcmp(x, y) != 0 : memcmp(x, y, k->size) != 0)
+			if (k->type == POLICY_T_STRING ? strcmp(x, y) != 0
+						       : memcmp(x, y, k->size) != 0)
 				return true;
 		}
 	}
 	return false;
 }
 
-/* --- reference ----------------------------------------------------------------------------------- */
+/* --- reference -----------------------------------------------------------------------------------
+ */
 
 static void print_type(FILE *out, const struct policy_key *k)
 {
@@ -410,7 +421,9 @@ static void print_type(FILE *out, const struct policy_key *k)
 
 static void print_section(FILE *out, const struct policy_section *s, uint32_t flags)
 {
-	fprintf(out, "### `%s`\n\n| Key | Type | Default | Change | Meaning |\n|---|---|---|---|---|\n", s->title);
+	fprintf(out,
+		"### `%s`\n\n| Key | Type | Default | Change | Meaning |\n|---|---|---|---|---|\n",
+		s->title);
 	for (uint32_t i = 0; i < s->nkeys; i++) {
 		const struct policy_key *k = &s->keys[i];
 		bool restart = (flags | k->flags) & POLICY_RESTART;

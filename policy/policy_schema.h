@@ -17,11 +17,11 @@
 enum policy_type {
 	POLICY_T_STRING,   /* char[size] */
 	POLICY_T_INTEGER,  /* intN or uintN of size octets */
-	POLICY_T_SIZE,     /* likewise, octets */
+	POLICY_T_SIZE,	   /* likewise, octets */
 	POLICY_T_MEBIBYTE, /* written as a size, kept in MiB */
 	POLICY_T_DURATION, /* uint64_t, microseconds */
-	POLICY_T_BOOL,     /* bool */
-	POLICY_T_ENUM,     /* uint32_t */
+	POLICY_T_BOOL,	   /* bool */
+	POLICY_T_ENUM,	   /* uint32_t */
 	POLICY_T_SECTION,  /* mapping of its own table, at offset */
 	POLICY_T_CUSTOM,   /* fn reads it */
 };
@@ -56,7 +56,8 @@ struct policy_section {
 };
 
 /* node: the key's value; base: the section's struct. Adds its own errors. */
-typedef void (*policy_key_fn)(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base);
+typedef void (*policy_key_fn)(struct policy_reader *r, const struct policy_key *k,
+			      yaml_node_t *node, void *base);
 
 struct policy_key {
 	const char *name;
@@ -66,27 +67,33 @@ struct policy_key {
 	const char *def;  /* as it would be written; NULL = none */
 	int64_t min, max; /* of the number; max 0 = what the type holds; strings: length */
 	const struct policy_word *words; /* ENUM, ends with a NULL name */
-	const struct policy_section *section; /* SECTION; of a CUSTOM list's elements, for the reference */
+	const struct policy_section
+		*section; /* SECTION; of a CUSTOM list's elements, for the reference */
 	policy_key_fn fn;
-	const char *how;  /* reference: how it is written, CUSTOM */
+	const char *how; /* reference: how it is written, CUSTOM */
 	const char *doc;
 };
 
 #define POLICY_AT(type, member) offsetof(type, member), sizeof(((type *)0)->member)
-#define POLICY_SECTION(title, keys) {title, keys, sizeof(keys) / sizeof((keys)[0])}
+#define POLICY_SECTION(title, keys)                                                                \
+	{                                                                                          \
+		title, keys, sizeof(keys) / sizeof((keys)[0])                                      \
+	}
 
-/* Reads the mapping node (NULL: everything absent, reported at parent) into base. Keys are taken in the
- * table's order, whatever the file's. */
+/* Reads the mapping node (NULL: everything absent, reported at parent) into base. Keys are taken in
+ * the table's order, whatever the file's. */
 void policy_schema_read(struct policy_reader *r, const struct policy_section *s, yaml_node_t *node,
 			const yaml_node_t *parent, void *base);
 /* One value of a key that is not CUSTOM. False: an error was added. */
-bool policy_schema_value(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base);
+bool policy_schema_value(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			 void *base);
 
 /* Adds an error at the node (NULL: the file's first line). */
 void policy_reader_error(struct policy_reader *r, const yaml_node_t *node, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* --- nodes --------------------------------------------------------------------------------------- */
+/* --- nodes ---------------------------------------------------------------------------------------
+ */
 
 /* The scalar's text; NULL (and an error naming what) if it is something else or holds a NUL. */
 const char *policy_node_text(struct policy_reader *r, yaml_node_t *n, const char *what);
@@ -98,16 +105,18 @@ yaml_node_t *policy_node_find(struct policy_reader *r, yaml_node_t *map, const c
 /* "a list" and so on, for messages. */
 const char *policy_node_kind(const yaml_node_t *n);
 /* An entry of words equal to text; NULL and an error listing them. */
-const struct policy_word *policy_word_find(struct policy_reader *r, const yaml_node_t *n, const char *what,
-					   const struct policy_word *words, const char *text);
+const struct policy_word *policy_word_find(struct policy_reader *r, const yaml_node_t *n,
+					   const char *what, const struct policy_word *words,
+					   const char *text);
 /* Nearest word to text when it is near enough to be a slip of the pen, else NULL. */
 const char *policy_nearest(const char *text, const char *const *words, uint32_t n);
 
-/* --- what else the tables give ------------------------------------------------------------------- */
+/* --- what else the tables give -------------------------------------------------------------------
+ */
 
 /* Path of the first RESTART key whose value differs, in buf; false if none. */
-bool policy_schema_differs(const struct policy_section *s, const void *a, const void *b, uint32_t flags,
-			   char *buf, uint32_t cap);
+bool policy_schema_differs(const struct policy_section *s, const void *a, const void *b,
+			   uint32_t flags, char *buf, uint32_t cap);
 /* The reference as Markdown tables. */
 void policy_schema_print(FILE *out);
 
@@ -115,7 +124,9 @@ extern const struct policy_section policy_root_section;
 extern const struct policy_section policy_service_section;
 extern const struct policy_section policy_rule_section;
 extern const struct policy_section policy_match_section;
-void policy_read_services(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base);
-void policy_read_rules(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base);
+void policy_read_services(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			  void *base);
+void policy_read_rules(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+		       void *base);
 
 #endif

@@ -6,37 +6,46 @@
 #include "policy/policy_value.h"
 #include "policy/policy_words.h"
 
-static void read_address(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base);
+static void read_address(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			 void *base);
 
 #define SERVICE(member) POLICY_AT(struct policy_service, member)
 
 static const struct policy_key service_keys[] = {
-	{"name", POLICY_T_STRING, POLICY_REQUIRED, SERVICE(name), .min = 1, .doc = "What rules call it."},
+	{"name", POLICY_T_STRING, POLICY_REQUIRED, SERVICE(name), .min = 1,
+	 .doc = "What rules call it."},
 	{"address", POLICY_T_CUSTOM, POLICY_REQUIRED, SERVICE(address), .fn = read_address,
 	 .how = "`tcp:ADDRESS:PORT`, `tcp:[IPV6]:PORT` or `unix:/path`",
 	 .doc = "Where its callout server listens. Names are not resolved."},
-	{"uri", POLICY_T_STRING, 0, SERVICE(uri), .doc = "OPES service identifier offered to the server. Absent: "
-							  "`urn:opes:service:` and the name."},
-	{"dialect", POLICY_T_ENUM, 0, SERVICE(dialect), .def = "draft", .words = policy_dialect_words,
-	 .doc = "Dialect of OCP its server speaks."},
+	{"uri", POLICY_T_STRING, 0, SERVICE(uri),
+	 .doc = "OPES service identifier offered to the server. Absent: `urn:opes:service:` and "
+		"the name."},
+	{"dialect", POLICY_T_ENUM, 0, SERVICE(dialect), .def = "draft",
+	 .words = policy_dialect_words, .doc = "Dialect of OCP its server speaks."},
 	{"connections", POLICY_T_INTEGER, 0, SERVICE(connections), .def = "1", .min = 1, .max = 64,
 	 .doc = "Connections kept open for each priority in use."},
-	{"priority", POLICY_T_INTEGER, 0, SERVICE(priority), .def = "0", .min = INT32_MIN, .max = INT32_MAX,
-	 .doc = "Connection priority of rules that give none."},
-	{"deadline", POLICY_T_DURATION, 0, SERVICE(deadline_us), .def = "30s", .min = 1000, .max = 86400000000,
+	{"priority", POLICY_T_INTEGER, 0, SERVICE(priority), .def = "0", .min = INT32_MIN,
+	 .max = INT32_MAX, .doc = "Connection priority of rules that give none."},
+	{"deadline", POLICY_T_DURATION, 0, SERVICE(deadline_us), .def = "30s", .min = 1000,
+	 .max = 86400000000,
 	 .doc = "A transaction without progress for this long fails with the cause `deadline`."},
-	{"connect-timeout", POLICY_T_DURATION, 0, SERVICE(connect_timeout_us), .def = "3s", .min = 1000,
-	 .max = 600000000, .doc = "Longest time for connecting and negotiating."},
-	{"retry", POLICY_T_DURATION, 0, SERVICE(retry_us), .def = "250ms", .min = 1000, .max = 30000000,
+	{"connect-timeout", POLICY_T_DURATION, 0, SERVICE(connect_timeout_us), .def = "3s",
+	 .min = 1000, .max = 600000000, .doc = "Longest time for connecting and negotiating."},
+	{"retry", POLICY_T_DURATION, 0, SERVICE(retry_us), .def = "250ms", .min = 1000,
+	 .max = 30000000,
 	 .doc = "Wait before connecting again; doubles with every failure up to 30s."},
-	{"idle-probe", POLICY_T_DURATION, 0, SERVICE(idle_probe_us), .def = "15s", .min = 0, .max = 86400000000,
+	{"idle-probe", POLICY_T_DURATION, 0, SERVICE(idle_probe_us), .def = "15s", .min = 0,
+	 .max = 86400000000,
 	 .doc = "A connection silent for this long is asked for progress. 0 never asks."},
-	{"probe-timeout", POLICY_T_DURATION, 0, SERVICE(probe_timeout_us), .def = "5s", .min = 1000, .max = 600000000,
-	 .doc = "The answer to that must come within this time, or the connection is taken for lost."},
+	{"probe-timeout", POLICY_T_DURATION, 0, SERVICE(probe_timeout_us), .def = "5s", .min = 1000,
+	 .max = 600000000,
+	 .doc = "The answer to that must come within this time, or the connection is taken for "
+		"lost."},
 };
 const struct policy_section policy_service_section = POLICY_SECTION("services[]", service_keys);
 
-static void read_address(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base)
+static void read_address(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			 void *base)
 {
 	struct policy_service *s = base;
 	const char *text = policy_node_text(r, node, k->name), *why;
@@ -56,8 +65,8 @@ static void check_service(struct policy_reader *r, yaml_node_t *node, uint32_t i
 
 	for (uint32_t j = 0; j < i && *s->name; j++) {
 		if (!strcmp(s->name, r->cfg->services[j].name)) {
-			policy_reader_error(r, policy_node_find(r, node, "name"), "Two services have the name '%s'.",
-					    s->name);
+			policy_reader_error(r, policy_node_find(r, node, "name"),
+					    "Two services have the name '%s'.", s->name);
 			break;
 		}
 	}
@@ -65,21 +74,26 @@ static void check_service(struct policy_reader *r, yaml_node_t *node, uint32_t i
 	if (!*s->uri)
 		snprintf(s->uri, sizeof(s->uri), "urn:opes:service:%s", s->name);
 	else if (strpbrk(s->uri, " \"<>"))
-		policy_reader_error(r, policy_node_find(r, node, "uri"),
-				    "uri '%.60s' is no URI: it holds a space, a quote or an angle bracket.", s->uri);
+		policy_reader_error(
+			r, policy_node_find(r, node, "uri"),
+			"uri '%.60s' is no URI: it holds a space, a quote or an angle bracket.",
+			s->uri);
 }
 
-void policy_read_services(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node, void *base)
+void policy_read_services(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			  void *base)
 {
 	struct policy_config *c = base;
 	uint32_t n = policy_node_count(node);
 
 	if (node->type != YAML_SEQUENCE_NODE) {
-		policy_reader_error(r, node, "services must be a list, here is %s.", policy_node_kind(node));
+		policy_reader_error(r, node, "services must be a list, here is %s.",
+				    policy_node_kind(node));
 		return;
 	}
 	if (n > POLICY_SERVICES_MAX) {
-		policy_reader_error(r, node, "There are %u services, more than %u.", n, POLICY_SERVICES_MAX);
+		policy_reader_error(r, node, "There are %u services, more than %u.", n,
+				    POLICY_SERVICES_MAX);
 		return;
 	}
 	c->services = calloc(n ? n : 1, sizeof(*c->services));

@@ -24,7 +24,8 @@ static inline void policy_test_open(struct policy_test *p, const char *rules)
 	memcpy(text, ports, sizeof(ports) - 1);
 	strcpy(text + sizeof(ports) - 1, rules);
 	if (policy_config_parse("t.yaml", text, len - 1, &p->config, &errs))
-		fail_msg("%u:%u: %s\n%.2000s", errs.e[0].line, errs.e[0].column, errs.e[0].text, rules);
+		fail_msg("%u:%u: %s\n%.2000s", errs.e[0].line, errs.e[0].column, errs.e[0].text,
+			 rules);
 	free(text);
 	assert_int_equal(policy_compile(p->config, 7, &p->image, &errs), 0);
 	assert_int_equal(policy_image_check(p->image, policy_image_size(p->image)), 0);

@@ -16,7 +16,8 @@ static const struct unit size_units[] = {
 	{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}, {"", 1},
 };
 static const struct unit duration_units[] = {
-	{"d", 86400000000}, {"h", 3600000000}, {"m", 60000000}, {"s", 1000000}, {"ms", 1000}, {"us", 1},
+	{"d", 86400000000}, {"h", 3600000000}, {"m", 60000000},
+	{"s", 1000000},	    {"ms", 1000},      {"us", 1},
 };
 
 /* Digits at *s; *s is moved behind them. */
@@ -130,7 +131,8 @@ const char *policy_value_prefix(const char *s, struct policy_prefix *out)
 	width = out->v4 ? 32 : 128;
 	bits = width;
 	if (slash && (!policy_value_integer(slash + 1, &bits) || bits < 0 || bits > width))
-		return out->v4 ? "has a prefix length outside 0-32" : "has a prefix length outside 0-128";
+		return out->v4 ? "has a prefix length outside 0-32"
+			       : "has a prefix length outside 0-128";
 	bits += 128 - width;
 	out->bits = (uint32_t)bits;
 	for (unsigned i = 0; i < 16; i++) {

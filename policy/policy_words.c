@@ -2,24 +2,36 @@
 #include "policy/policy_words.h"
 
 const struct policy_word policy_action_words[] = {
-	{"bypass", POLICY_BYPASS}, {"block", POLICY_BLOCK}, {"observe", POLICY_OBSERVE}, {"adapt", POLICY_ADAPT}, {NULL, 0},
+	{"bypass", POLICY_BYPASS},
+	{"block", POLICY_BLOCK},
+	{"observe", POLICY_OBSERVE},
+	{"adapt", POLICY_ADAPT},
+	{NULL, 0},
 };
 
 const struct policy_word policy_on_failure_words[] = {
-	{"open", POLICY_OPEN}, {"closed", POLICY_CLOSED}, {"answer", POLICY_ANSWER}, {NULL, 0},
+	{"open", POLICY_OPEN},
+	{"closed", POLICY_CLOSED},
+	{"answer", POLICY_ANSWER},
+	{NULL, 0},
 };
 
 const struct policy_word policy_protocol_words[] = {
-	{"http", POLICY_PROTO_HTTP}, {"tcp", POLICY_PROTO_TCP}, {NULL, 0},
+	{"http", POLICY_PROTO_HTTP},
+	{"tcp", POLICY_PROTO_TCP},
+	{NULL, 0},
 };
 
 const struct policy_word policy_dialect_words[] = {
-	{"draft", POLICY_DIALECT_DRAFT}, {"core", POLICY_DIALECT_CORE}, {NULL, 0},
+	{"draft", POLICY_DIALECT_DRAFT},
+	{"core", POLICY_DIALECT_CORE},
+	{NULL, 0},
 };
 
 const struct policy_word policy_cause_words[POLICY_CAUSE_WORDS + 1] = {
-	{"default", 0}, {"connect", 1}, {"negotiation", 2}, {"lost", 3}, {"deadline", 4}, {"protocol", 5},
-	{"refused", 6}, {"overload", 7}, {"budget", 8}, {"framing", 9}, {NULL, 0},
+	{"default", 0},	 {"connect", 1},  {"negotiation", 2}, {"lost", 3},
+	{"deadline", 4}, {"protocol", 5}, {"refused", 6},     {"overload", 7},
+	{"budget", 8},	 {"framing", 9},  {NULL, 0},
 };
 
 static const char *name_of(const struct policy_word *w, uint32_t value)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The words of the configuration that stand for values of policy.h; each list ends with a NULL name. */
+/* The words of the configuration that stand for values of policy.h; each list ends with a NULL
+ * name. */
 #ifndef POLICY_WORDS_H
 #define POLICY_WORDS_H
 
@@ -9,8 +10,8 @@ extern const struct policy_word policy_action_words[];
 extern const struct policy_word policy_on_failure_words[];
 extern const struct policy_word policy_protocol_words[];
 extern const struct policy_word policy_dialect_words[];
-/* In the order of enum callout_cause (dataplane/callout/callout.h); its 0, no cause, is "default". A test holds the two
- * together. */
+/* In the order of enum callout_cause (dataplane/callout/callout.h); its 0, no cause, is "default".
+ * A test holds the two together. */
 extern const struct policy_word policy_cause_words[];
 #define POLICY_CAUSE_WORDS 10
 
