@@ -116,14 +116,14 @@ static void conf_fill(struct rte_eth_conf *conf, const struct port *p, const str
 		conf->rxmode.mtu = p->mtu;
 }
 
-/* A driver that cannot set an MTU is taken at its word that it has none (memif, ring, null, pcap). */
-static int mtu_set(struct port *p, char *err, size_t err_len)
+/* Interfaces of the kernel got theirs before (port_device_prepare): net_af_packet calls 1500 the most it can although its frames
+ * are larger. A driver that cannot set an MTU is taken at its word that it has none (memif, ring, null, pcap). */
+static int mtu_set(struct port *p, const struct port_device *d, char *err, size_t err_len)
 {
 	uint16_t now = 0;
 	int rc;
 
-	if (rte_eth_dev_get_mtu(p->id, &now) == 0 && now == p->mtu && strcmp(p->driver, "net_af_packet") != 0 &&
-	    strcmp(p->driver, "net_af_xdp") != 0)
+	if (d->iface[0] || (rte_eth_dev_get_mtu(p->id, &now) == 0 && now == p->mtu))
 		return 0;
 	rc = rte_eth_dev_set_mtu(p->id, p->mtu);
 	if (rc == 0 || rc == -ENOTSUP)
@@ -157,11 +157,14 @@ static int queues_set(struct port *p, const struct rte_eth_dev_info *info, struc
 }
 
 static int port_start(struct port *p, const struct port_pair *pp, const struct rte_eth_dev_info *info,
-		      bool promiscuous, char *err, size_t err_len)
+		      const struct port_device *d, bool promiscuous, char *err, size_t err_len)
 {
 	struct rte_eth_conf conf;
 	int rc;
 
+	if (p->mtu > info->max_mtu)
+		return fail(err, err_len, -EINVAL, "port %s: device %s carries an MTU of %u at most, not %u", p->name,
+			    p->device, info->max_mtu, p->mtu);
 	conf_fill(&conf, p, info, pp->rss, pp->data_room);
 	rc = rte_eth_dev_configure(p->id, p->rx_queues, p->tx_queues, &conf);
 	if (rc)
@@ -170,7 +173,7 @@ static int port_start(struct port *p, const struct port_pair *pp, const struct r
 	rc = queues_set(p, info, pp->bufs, err, err_len);
 	if (rc)
 		return rc;
-	rc = mtu_set(p, err, err_len);
+	rc = mtu_set(p, d, err, err_len);
 	if (rc)
 		return rc;
 	rc = rte_eth_dev_start(p->id);
@@ -216,7 +219,7 @@ static int pair_open(struct port_pair *pp, const struct port_pair_config *cfg, c
 
 		p->rx_queues = pp->rss ? cfg->workers : 1;
 		p->tx_queues = pp->own_tx ? cfg->workers : 1;
-		rc = port_start(p, pp, &info[i], cfg->port[i].promiscuous, err, err_len);
+		rc = port_start(p, pp, &info[i], cfg->port[i].device, cfg->port[i].promiscuous, err, err_len);
 		if (rc)
 			return rc;
 	}

@@ -97,6 +97,7 @@ int port_device_parse(struct port_device *d, const char *device, uint16_t mtu, c
 	if (n == 0 || n >= sizeof(d->name) || strlen(device) >= sizeof(d->args) || strpbrk(device, " \t\n"))
 		return fail(err, err_len, -EINVAL, "device \"%.60s\" is neither a PCI address nor a DPDK device name",
 			    device);
+	d->mtu = mtu;
 	memcpy(d->name, device, n);
 	strcpy(d->args, device);
 	if (is_pci_address(d->name)) {
@@ -179,10 +180,35 @@ static void ethtool_set(int fd, struct ifreq *ifr, uint32_t get, uint32_t set, u
 	ioctl(fd, SIOCETHTOOL, ifr);
 }
 
+static int iface_up(int fd, struct ifreq *ifr, char *err, size_t err_len)
+{
+	if (ioctl(fd, SIOCGIFFLAGS, ifr) != 0)
+		return fail(err, err_len, -errno, "cannot read the state of interface %s: %s", ifr->ifr_name,
+			    strerror(errno));
+	if (ifr->ifr_flags & IFF_UP)
+		return 0;
+	ifr->ifr_flags |= IFF_UP;
+	if (ioctl(fd, SIOCSIFFLAGS, ifr) != 0)
+		return fail(err, err_len, -errno, "interface %s is down and cannot be brought up: %s", ifr->ifr_name,
+			    strerror(errno));
+	return 0;
+}
+
+static int iface_mtu(int fd, struct ifreq *ifr, uint16_t mtu, char *err, size_t err_len)
+{
+	if (ioctl(fd, SIOCGIFMTU, ifr) == 0 && ifr->ifr_mtu == mtu)
+		return 0;
+	ifr->ifr_mtu = mtu;
+	if (ioctl(fd, SIOCSIFMTU, ifr) != 0)
+		return fail(err, err_len, -errno, "interface %s does not take an MTU of %u: %s", ifr->ifr_name, mtu,
+			    strerror(errno));
+	return 0;
+}
+
 int port_device_prepare(const struct port_device *d, char *err, size_t err_len)
 {
 	struct ifreq ifr;
-	int fd, rc = 0;
+	int fd, rc;
 
 	if (!d->iface[0])
 		return 0;
@@ -193,15 +219,9 @@ int port_device_prepare(const struct port_device *d, char *err, size_t err_len)
 		return fail(err, err_len, -errno, "cannot open a socket: %s", strerror(errno));
 	ethtool_set(fd, &ifr, ETHTOOL_GGRO, ETHTOOL_SGRO, 1);
 	ethtool_set(fd, &ifr, ETHTOOL_GFLAGS, ETHTOOL_SFLAGS, ETH_FLAG_LRO);
-	if (ioctl(fd, SIOCGIFFLAGS, &ifr) != 0) {
-		rc = fail(err, err_len, -errno, "cannot read the state of interface %s: %s", d->iface,
-			  strerror(errno));
-	} else if (!(ifr.ifr_flags & IFF_UP)) {
-		ifr.ifr_flags |= IFF_UP;
-		if (ioctl(fd, SIOCSIFFLAGS, &ifr) != 0)
-			rc = fail(err, err_len, -errno, "interface %s is down and cannot be brought up: %s",
-				  d->iface, strerror(errno));
-	}
+	rc = iface_mtu(fd, &ifr, d->mtu, err, err_len);
+	if (rc == 0)
+		rc = iface_up(fd, &ifr, err, err_len);
 	close(fd);
 	return rc;
 }

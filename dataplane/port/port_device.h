@@ -25,6 +25,7 @@ struct port_device {
 	char args[384];    /* argument of --vdev or -a */
 	char iface[32];    /* kernel interface of af_packet and af_xdp, or "" */
 	uint32_t frame_size; /* net_af_packet: octets of one ring frame, else 0 */
+	uint16_t mtu;
 	bool pci;
 };
 
@@ -36,7 +37,7 @@ int port_device_parse(struct port_device *d, const char *device, uint16_t mtu, c
  * 0, -ENODEV or -EINVAL. */
 int port_device_check(const struct port_device *d, char *err, size_t err_len);
 
-/* Readies a kernel interface: up, and merging of received packets (GRO, LRO) off, which would make frames
+/* Readies a kernel interface: its MTU, up, and merging of received packets (GRO, LRO) off, which would make frames
  * larger than the MTU. Does nothing for other devices. 0 or -errno. */
 int port_device_prepare(const struct port_device *d, char *err, size_t err_len);
 
