@@ -101,6 +101,8 @@ static int32_t match(struct session_ctx *c, struct session *s, unsigned d)
 		uint32_t protocol = s->info.sel.protocol;
 
 		policy_select_flow(c->matcher, &s->info.tuple, &s->info.sel);
+		if (s->info.sel.first >= 0 && s->info.sel.protocol != protocol)
+			s->info.sel.first = 0; /* the framing is settled: look at every rule of its protocol */
 		s->info.sel.protocol = protocol;
 		s->info.generation = policy_image_generation(img);
 	}

@@ -184,7 +184,9 @@ class Lab:
         for node, dev, a4, a6 in ((self.cli, "cli0", CLI4, CLI6), (self.srv, "srv0", SRV4, SRV6)):
             node.run("ip", "address", "add", f"{a4}/24", "dev", dev)
             node.run("ip", "address", "add", f"{a6}/64", "dev", dev, "nodad")
-            node.sysctl("net.ipv4.tcp_congestion_control", "cubic")
+            # CUBIC by route: the host's default may be another, and a namespace may not choose its own.
+            node.run("ip", "route", "replace", "10.77.0.0/24", "dev", dev, "src", a4, "congctl", "cubic")
+            node.run("ip", "-6", "route", "replace", "fd77::/64", "dev", dev, "congctl", "cubic", check=False)
             node.sysctl("net.ipv4.ip_local_port_range", "10000 65000")
         for dev in ("in0", "out0"):
             # The kernel's own voice must not mix with the traffic that crosses.
