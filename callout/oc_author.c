@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a service can do to a transaction (opes_callout.h). */
+#include "callout/oc_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct ocp_server *oc_ocp(const struct oc_xaction *x)
+{
+	return x->conn->ocp;
+}
+
+static enum ocp_part oc_wire_part(enum oc_part part)
+{
+	return (enum ocp_part)part;
+}
+
+/* Errors of the agent for names that are gone, in the words of this library. */
+static int oc_rc(int rc)
+{
+	return rc == -ENOTCONN ? -ENOENT : rc;
+}
+
+static void oc_xaction_pend(struct oc_xaction *x)
+{
+	if (!x->in_pending) {
+		x->in_pending = true;
+		x->pending_next = x->conn->pending;
+		x->conn->pending = x;
+	}
+	oc_conn_dirty(x->conn);
+}
+
+static int oc_flush_as_is(struct oc_xaction *x)
+{
+	struct oc_range r = x->as_is;
+	int rc;
+
+	if (!r.size)
+		return 0;
+	x->as_is.size = 0;
+	rc = ocp_server_as_is(oc_ocp(x), x->xid, x->am_id, r.offset, r.size, oc_wire_part(x->as_is_part));
+	if (rc == 0)
+		x->service->st.octets_as_is += r.size;
+	return rc;
+}
+
+static int oc_flush_release(struct oc_xaction *x)
+{
+	struct oc_range r = x->release;
+	int rc = oc_flush_as_is(x); /* it may refer to what is released now */
+
+	if (rc != 0 || !r.size)
+		return rc;
+	x->release.size = 0;
+	return ocp_server_ack(oc_ocp(x), x->xid, r.offset, r.size, true);
+}
+
+int oc_xaction_flush(struct oc_xaction *x)
+{
+	return x->over ? 0 : oc_flush_release(x);
+}
+
+int oc_start_adapted(struct oc_xaction *x, const struct oc_adapted *a)
+{
+	struct oc_adapted none = OC_ADAPTED_INIT;
+	struct ocp_send send = OCP_SEND_INIT;
+	int rc;
+
+	if (x->over)
+		return -ENOENT;
+	if (!a)
+		a = &none;
+	rc = oc_flush_as_is(x);
+	if (rc == 0 && x->am_open)
+		rc = ocp_server_data_end(oc_ocp(x), x->xid, x->am_id, true);
+	if (rc != 0)
+		return oc_rc(rc);
+	x->am_open = false;
+	send.modified = a->modified;
+	send.sizep = a->sizep;
+	send.modp = a->modp;
+	rc = ocp_server_am_start(oc_ocp(x), x->xid, (struct ocp_str){a->meta.p, (uint32_t)a->meta.len}, &send,
+				 &x->am_id);
+	if (rc == 0)
+		x->begun = x->am_open = true;
+	return oc_rc(rc);
+}
+
+static int oc_ready(struct oc_xaction *x)
+{
+	if (x->over)
+		return -ENOENT;
+	return x->am_open ? 0 : oc_start_adapted(x, NULL);
+}
+
+int oc_send(struct oc_xaction *x, enum oc_part part, const void *bytes, size_t len, bool modified)
+{
+	struct ocp_send send = OCP_SEND_INIT;
+	struct oc_buf *in = x->conn->in;
+	const uint8_t *p = bytes;
+	int rc = oc_ready(x);
+
+	if (rc == 0)
+		rc = oc_flush_as_is(x);
+	if (rc != 0 || !len)
+		return oc_rc(rc);
+	send.part = oc_wire_part(part);
+	send.modified = modified;
+	/* Octets of the input buffer are sent from where they are. */
+	if (!(in && p >= in->data && p < in->data + OC_BUF_SIZE))
+		in = NULL;
+	rc = ocp_server_data(oc_ocp(x), x->xid, x->am_id, p, len, in, &send);
+	if (rc == 0)
+		x->service->st.octets_have += len;
+	return oc_rc(rc);
+}
+
+bool oc_committed(const struct oc_xaction *x, uint64_t offset, uint64_t size)
+{
+	return !x->over && ocp_server_committed(oc_ocp(x), x->xid, offset, size);
+}
+
+int oc_as_is(struct oc_xaction *x, enum oc_part part, uint64_t offset, uint64_t size)
+{
+	int rc = oc_ready(x);
+
+	if (rc == 0 && !ocp_server_committed(oc_ocp(x), x->xid, offset, size))
+		rc = -EPERM;
+	if (rc != 0 || !size)
+		return rc;
+	if (x->as_is.size && x->as_is_part == part && x->as_is.offset + x->as_is.size == offset &&
+	    x->as_is.size + size <= OC_AS_IS_MAX) {
+		x->as_is.size += size;
+		return 0;
+	}
+	rc = oc_flush_as_is(x);
+	if (rc != 0)
+		return oc_rc(rc);
+	if (size > OC_AS_IS_MAX) {
+		rc = ocp_server_as_is(oc_ocp(x), x->xid, x->am_id, offset, OC_AS_IS_MAX, oc_wire_part(part));
+		return rc != 0 ? oc_rc(rc) : oc_as_is(x, part, offset + OC_AS_IS_MAX, size - OC_AS_IS_MAX);
+	}
+	x->as_is = (struct oc_range){offset, size};
+	x->as_is_part = part;
+	oc_xaction_pend(x);
+	return 0;
+}
+
+int oc_release(struct oc_xaction *x, uint64_t offset, uint64_t size)
+{
+	int rc;
+
+	if (x->over)
+		return -ENOENT;
+	if (!size || !(oc_committed(x, offset, 1) || oc_committed(x, offset + size - 1, 1)))
+		return 0;
+	if (x->release.size && x->release.offset + x->release.size == offset &&
+	    x->release.size + size <= OC_AS_IS_MAX) {
+		x->release.size += size;
+		return 0;
+	}
+	rc = oc_flush_release(x);
+	while (rc == 0 && size > OC_AS_IS_MAX) {
+		rc = ocp_server_ack(oc_ocp(x), x->xid, offset, OC_AS_IS_MAX, true);
+		offset += OC_AS_IS_MAX;
+		size -= OC_AS_IS_MAX;
+	}
+	if (rc != 0)
+		return oc_rc(rc);
+	x->release = (struct oc_range){offset, size};
+	oc_xaction_pend(x);
+	return 0;
+}
+
+int oc_ack(struct oc_xaction *x, uint64_t offset, uint64_t size)
+{
+	return x->over ? -ENOENT : oc_rc(ocp_server_ack(oc_ocp(x), x->xid, offset, size, false));
+}
+
+int oc_forward(struct oc_xaction *x, enum oc_part part, uint64_t offset, const void *bytes, size_t len)
+{
+	int rc;
+
+	if (!len)
+		return x->over ? -ENOENT : 0;
+	rc = oc_as_is(x, part, offset, len);
+	if (rc == -EPERM)
+		rc = oc_send(x, part, bytes, len, false);
+	return rc == 0 ? oc_release(x, offset, len) : rc;
+}
+
+int oc_pause(struct oc_xaction *x)
+{
+	return x->over ? -ENOENT : oc_rc(ocp_server_pause(oc_ocp(x), x->xid));
+}
+
+int oc_need(struct oc_xaction *x, uint32_t request)
+{
+	return x->over ? -ENOENT : oc_rc(ocp_server_need(oc_ocp(x), x->xid, request));
+}
+
+int oc_working(struct oc_xaction *x)
+{
+	return x->over ? -ENOENT : oc_rc(ocp_server_working(oc_ocp(x), x->xid));
+}
+
+int oc_end(struct oc_xaction *x)
+{
+	int rc;
+
+	if (x->over)
+		return -ENOENT;
+	rc = oc_flush_as_is(x); /* releases need not be sent: the end implies them */
+	if (rc == 0 && x->am_open)
+		rc = ocp_server_data_end(oc_ocp(x), x->xid, x->am_id, true);
+	if (rc == 0)
+		rc = ocp_server_xaction_end(oc_ocp(x), x->xid, false, NULL);
+	if (rc == 0)
+		oc_xaction_close(x, OC_CLOSE_DONE);
+	return oc_rc(rc);
+}
+
+int oc_leave_loop(struct oc_xaction *x)
+{
+	bool agreed = ocp_server_features(oc_ocp(x)) & OCP_HAS(OCP_FEATURE_LEAVE_LOOP);
+	int rc;
+
+	if (x->over)
+		return -ENOENT;
+	if (!agreed) {
+		if (!x->conn->asked_leave) { /* so that the next transaction may */
+			x->conn->asked_leave = true;
+			ocp_server_please_use(oc_ocp(x), ocp_str(ocp_feature_uri(OCP_FEATURE_LEAVE_LOOP)));
+		}
+		return -ENOTSUP;
+	}
+	if (!x->last_slice)
+		return -EPERM;
+	rc = oc_ready(x);
+	if (rc == 0)
+		rc = oc_flush_as_is(x);
+	if (rc == 0)
+		rc = ocp_server_leave_loop(oc_ocp(x), x->xid, x->am_id);
+	if (rc == 0) {
+		x->service->st.left++;
+		oc_xaction_close(x, OC_CLOSE_DONE);
+	}
+	return oc_rc(rc);
+}
+
+int oc_refuse(struct oc_xaction *x, const char *reason)
+{
+	int rc = x->over ? -ENOENT : ocp_server_refuse(oc_ocp(x), x->xid, reason);
+
+	if (rc == 0) {
+		x->service->st.refused++;
+		oc_xaction_close(x, OC_CLOSE_DONE);
+	}
+	return oc_rc(rc);
+}
+
+int oc_abort(struct oc_xaction *x, const char *reason)
+{
+	struct ocp_result result = {.code = OCP_RESULT_FAILURE, .reason = ocp_str(reason)};
+	int rc = oc_ready(x);
+
+	if (rc == 0)
+		rc = oc_flush_as_is(x);
+	for (uint64_t at = 0; rc == 0 && at < x->received; at += OC_AS_IS_MAX)
+		rc = ocp_server_ack(oc_ocp(x), x->xid, at,
+				    x->received - at < OC_AS_IS_MAX ? x->received - at : OC_AS_IS_MAX, true);
+	if (rc == 0)
+		rc = ocp_server_am_end(oc_ocp(x), x->xid, x->am_id, true, &result);
+	if (rc == 0)
+		rc = ocp_server_xaction_end(oc_ocp(x), x->xid, false, NULL);
+	if (rc == 0) {
+		x->service->st.aborted++;
+		oc_xaction_close(x, OC_CLOSE_DONE);
+	}
+	return oc_rc(rc);
+}
+
+int oc_answer(struct oc_xaction *x, const struct oc_answer *a)
+{
+	struct oc_adapted am = OC_ADAPTED_INIT;
+	char head[2048];
+	int rc, n;
+
+	if (x->over)
+		return -ENOENT;
+	if (x->begun)
+		return -EALREADY;
+	if (!x->started || (x->msg.kind != OC_KIND_REQUEST && x->msg.kind != OC_KIND_RESPONSE))
+		return -EPROTO;
+	n = snprintf(head, sizeof(head),
+		     "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s\r\n",
+		     a->status ? a->status : 403, a->phrase ? a->phrase : "Forbidden",
+		     a->content_type ? a->content_type : "text/html; charset=utf-8", a->len,
+		     a->fields ? a->fields : "");
+	if (n < 0 || (size_t)n >= sizeof(head))
+		return -EINVAL;
+	am.meta = x->msg.kind == OC_KIND_REQUEST ? oc_str("Protocol: HTTP/1.1\r\nKind: response\r\n") : oc_str(NULL);
+	am.modified = true;
+	am.sizep = (int64_t)((size_t)n + a->len);
+	rc = oc_start_adapted(x, &am);
+	if (rc == 0)
+		rc = oc_send(x, OC_PART_RESPONSE_HEADER, head, (size_t)n, true);
+	if (rc == 0)
+		rc = oc_send(x, OC_PART_RESPONSE_BODY, a->body, a->len, true);
+	if (rc == 0) {
+		x->service->st.answered++;
+		rc = oc_end(x);
+	}
+	return rc;
+}
+
+const struct oc_message *oc_message(const struct oc_xaction *x)
+{
+	return x->started ? &x->msg : NULL;
+}
+
+bool oc_meta(const struct oc_xaction *x, const char *name, struct oc_str *value)
+{
+	struct ocp_str v;
+
+	if (!ocp_meta_get((struct ocp_str){x->msg.meta.p, (uint32_t)x->msg.meta.len}, name, &v))
+		return false;
+	*value = (struct oc_str){v.p, v.len};
+	return true;
+}
+
+void *oc_state(struct oc_xaction *x)
+{
+	return x->state;
+}
+
+void *oc_config(const struct oc_xaction *x)
+{
+	return x->service->config;
+}
+
+const char *oc_service_uri(const struct oc_xaction *x)
+{
+	return x->service->uri;
+}
+
+struct oc_loop *oc_xaction_loop(const struct oc_xaction *x)
+{
+	return x->conn->loop;
+}
+
+uint32_t oc_xid(const struct oc_xaction *x)
+{
+	return x->xid;
+}
+
+uint64_t oc_received(const struct oc_xaction *x)
+{
+	return x->received;
+}
+
+bool oc_begun(const struct oc_xaction *x)
+{
+	return x->begun;
+}
+
+void oc_count_hit(struct oc_xaction *x)
+{
+	x->service->st.hits++;
+}
