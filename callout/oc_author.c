@@ -130,18 +130,13 @@ int oc_as_is(struct oc_xaction *x, enum oc_part part, uint64_t offset, uint64_t 
 		rc = -EPERM;
 	if (rc != 0 || !size)
 		return rc;
-	if (x->as_is.size && x->as_is_part == part && x->as_is.offset + x->as_is.size == offset &&
-	    x->as_is.size + size <= OC_AS_IS_MAX) {
+	if (x->as_is.size && x->as_is_part == part && x->as_is.offset + x->as_is.size == offset) {
 		x->as_is.size += size;
 		return 0;
 	}
 	rc = oc_flush_as_is(x);
 	if (rc != 0)
 		return oc_rc(rc);
-	if (size > OC_AS_IS_MAX) {
-		rc = ocp_server_as_is(oc_ocp(x), x->xid, x->am_id, offset, OC_AS_IS_MAX, oc_wire_part(part));
-		return rc != 0 ? oc_rc(rc) : oc_as_is(x, part, offset + OC_AS_IS_MAX, size - OC_AS_IS_MAX);
-	}
 	x->as_is = (struct oc_range){offset, size};
 	x->as_is_part = part;
 	oc_xaction_pend(x);
@@ -156,17 +151,11 @@ int oc_release(struct oc_xaction *x, uint64_t offset, uint64_t size)
 		return -ENOENT;
 	if (!size || !(oc_committed(x, offset, 1) || oc_committed(x, offset + size - 1, 1)))
 		return 0;
-	if (x->release.size && x->release.offset + x->release.size == offset &&
-	    x->release.size + size <= OC_AS_IS_MAX) {
+	if (x->release.size && x->release.offset + x->release.size == offset) {
 		x->release.size += size;
 		return 0;
 	}
 	rc = oc_flush_release(x);
-	while (rc == 0 && size > OC_AS_IS_MAX) {
-		rc = ocp_server_ack(oc_ocp(x), x->xid, offset, OC_AS_IS_MAX, true);
-		offset += OC_AS_IS_MAX;
-		size -= OC_AS_IS_MAX;
-	}
 	if (rc != 0)
 		return oc_rc(rc);
 	x->release = (struct oc_range){offset, size};
@@ -243,6 +232,8 @@ int oc_leave_loop(struct oc_xaction *x)
 		rc = oc_flush_as_is(x);
 	if (rc == 0)
 		rc = ocp_server_leave_loop(oc_ocp(x), x->xid, x->am_id);
+	if (rc == -EBUSY) /* in the middle of a data-have */
+		rc = -EPERM;
 	if (rc == 0) {
 		x->service->st.left++;
 		oc_xaction_close(x, OC_CLOSE_DONE);
@@ -268,9 +259,8 @@ int oc_abort(struct oc_xaction *x, const char *reason)
 
 	if (rc == 0)
 		rc = oc_flush_as_is(x);
-	for (uint64_t at = 0; rc == 0 && at < x->received; at += OC_AS_IS_MAX)
-		rc = ocp_server_ack(oc_ocp(x), x->xid, at,
-				    x->received - at < OC_AS_IS_MAX ? x->received - at : OC_AS_IS_MAX, true);
+	if (rc == 0 && x->received) /* fails when the processor has aborted the original itself: as good */
+		ocp_server_ack(oc_ocp(x), x->xid, 0, x->received, true);
 	if (rc == 0)
 		rc = ocp_server_am_end(oc_ocp(x), x->xid, x->am_id, true, &result);
 	if (rc == 0)

@@ -21,7 +21,6 @@
 #define OC_READ_MIN (32 * 1024)  /* a buffer with less room left is not read into */
 #define OC_QUANTUM 4             /* reads per connection and round */
 #define OC_QUANTUM_TOP 16        /* the same for the highest priority that is readable */
-#define OC_AS_IS_MAX (1u << 30)  /* one data-as-is or data-ack; sizes on the wire are 31 bit */
 #define OC_LINGER_US 1000000     /* for the peer to read our last words */
 
 /* Reference-counted octets; one reference per queue entry and per holder. */
