@@ -22,6 +22,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 #include <rte_ring.h>
 #include "callout/callout.h"
 #include "ctl/ctl_query.h"
@@ -113,6 +114,8 @@ int worker_main(void *arg);
 
 /* One round of the callout stage. Returns the work done. */
 uint32_t worker_callout_round(struct worker_callout *c, uint64_t now_us);
+/* Sleeps for ts, or until a socket of the stage is ready. */
+void worker_callout_rest(const struct worker_callout *c, const struct timespec *ts);
 /* The loop of an lcore of its own (struct worker_callout *), until quit. */
 int worker_callout_main(void *arg);
 

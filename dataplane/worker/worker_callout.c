@@ -2,7 +2,7 @@
 /* The callout stage: on an lcore of its own, or in turn with a worker. */
 #include "worker/worker.h"
 
-#include <sys/epoll.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <time.h>
 #include <rte_cycles.h>
@@ -27,6 +27,14 @@ uint32_t worker_callout_round(struct worker_callout *c, uint64_t now_us)
 	return callout_lcore_poll(c->lcore, now_us);
 }
 
+/* Asked with poll: epoll_wait would take the events, which are edge-triggered and the stage's. */
+void worker_callout_rest(const struct worker_callout *c, const struct timespec *ts)
+{
+	struct pollfd p = { .fd = c->epoll_fd, .events = POLLIN };
+
+	ppoll(&p, 1, ts, NULL);
+}
+
 int worker_callout_main(void *arg)
 {
 	struct worker_callout *c = arg;
@@ -35,7 +43,6 @@ int worker_callout_main(void *arg)
 	prctl(PR_SET_TIMERSLACK, 1);
 	while (!atomic_load_explicit(c->quit, memory_order_relaxed)) {
 		struct timespec ts = { .tv_nsec = WORKER_SLEEP_MIN_NS };
-		struct epoll_event ev;
 
 		if (worker_callout_round(c, worker_clock_us(c->clock, rte_rdtsc()))) {
 			idle = 0;
@@ -50,7 +57,7 @@ int worker_callout_main(void *arg)
 			ts.tv_nsec = WORKER_SLEEP_MAX_NS;
 		else if (idle > WORKER_SPIN_LOOPS + 16)
 			ts.tv_nsec = WORKER_SLEEP_BUSY_NS;
-		epoll_pwait2(c->epoll_fd, &ev, 1, &ts, NULL);
+		worker_callout_rest(c, &ts);
 	}
 	return 0;
 }

@@ -2,7 +2,6 @@
 /* The loop of a worker, and its rest when there is nothing to do. */
 #include "worker/worker.h"
 
-#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <time.h>
 #include <rte_cycles.h>
@@ -44,12 +43,10 @@ static bool query_row(void *ctx, const struct flow_entry *e, struct shm_flow_row
 static void gauges_write(struct worker *w)
 {
 	struct shm_gauges *g = &w->shm->gauge;
-	uint64_t *c = w->shm->counter;
 
 	session_gauges(w->sessions, g);
 	g->flows = flow_table_count(w->flows);
 	g->flows_max = flow_table_capacity(w->flows);
-	(void)c;
 }
 
 /* Frames the ports counted since the last loop; plain stores, this worker is the only writer. */
@@ -152,10 +149,9 @@ static void rest(const struct worker *w, uint32_t idle)
 	uint64_t ns = step < 8 ? (uint64_t)WORKER_SLEEP_MIN_NS << step : WORKER_SLEEP_MAX_NS;
 	uint64_t max = session_ctx_idle(w->sessions) ? WORKER_SLEEP_MAX_NS : WORKER_SLEEP_BUSY_NS;
 	struct timespec ts = { .tv_nsec = ns < max ? ns : max };
-	struct epoll_event ev;
 
-	if (w->callout && w->callout->epoll_fd >= 0)
-		epoll_pwait2(w->callout->epoll_fd, &ev, 1, &ts, NULL);
+	if (w->callout)
+		worker_callout_rest(w->callout, &ts);
 	else
 		nanosleep(&ts, NULL);
 }
