@@ -77,7 +77,7 @@ static int bench_output(void *ctx, const struct ocp_output *o)
 	return 0;
 }
 
-static void log_result(struct bench *b, const struct ocp_result *r)
+static inline void log_result(struct bench *b, const struct ocp_result *r)
 {
 	if (r && r->code)
 		text_say(&b->log, " {%d%s%.*s}", r->code, r->reason.len ? " " : "", (int)r->reason.len,
@@ -343,7 +343,7 @@ __attribute__((unused)) static const struct ocp_server_ops bench_s_ops = {
 	.xaction_end = bench_xaction_end,
 };
 
-static void bench_free(struct bench *b)
+static inline void bench_free(struct bench *b)
 {
 	ocp_processor_destroy(b->p);
 	ocp_server_destroy(b->s);
@@ -352,14 +352,14 @@ static void bench_free(struct bench *b)
 	memset(b, 0, sizeof(*b));
 }
 
-static void text_clear(struct bench_text *t)
+static inline void text_clear(struct bench_text *t)
 {
 	t->len = 0;
 	text_put(t, "", 0);
 }
 
 /* \n in the test's text stands for CRLF on the wire; quoted strings in tests hold no line ends. */
-static char *wire(const char *text, size_t *len)
+static inline char *wire(const char *text, size_t *len)
 {
 	struct bench_text t = {0};
 
@@ -370,7 +370,7 @@ static char *wire(const char *text, size_t *len)
 	return t.p;
 }
 
-static int bench_in(struct bench *b, const char *text)
+static inline int bench_in(struct bench *b, const char *text)
 {
 	size_t len;
 	char *in = wire(text, &len);
@@ -381,14 +381,14 @@ static int bench_in(struct bench *b, const char *text)
 }
 
 /* Compares, then forgets. */
-static void want_log(struct bench *b, const char *want)
+static inline void want_log(struct bench *b, const char *want)
 {
 	text_put(&b->log, "", 0);
 	assert_string_equal(b->log.p, want);
 	text_clear(&b->log);
 }
 
-static void want_out(struct bench *b, const char *text)
+static inline void want_out(struct bench *b, const char *text)
 {
 	size_t len;
 	char *want = wire(text, &len);
