@@ -51,8 +51,8 @@ struct program {
 	struct worker *worker;
 	unsigned workers_made;
 	_Atomic bool quit;
-	int err_fd; /* the real stderr while DPDK starts, -1 */
-	bool eal_up;
+	struct worker_eal_log log; /* while DPDK and the ports start */
+	bool eal_tried, eal_up;
 	char err[512];
 };
 
@@ -60,7 +60,7 @@ static void say(const struct program *p, const char *fmt, ...) __attribute__((fo
 static void say(const struct program *p, const char *fmt, ...)
 {
 	va_list ap;
-	int fd = p->err_fd >= 0 ? p->err_fd : STDERR_FILENO;
+	int fd = p->log.err_fd >= 0 ? p->log.err_fd : STDERR_FILENO;
 	char line[1024];
 
 	va_start(ap, fmt);
@@ -196,6 +196,20 @@ static int host_check(struct program *p)
 	return rc;
 }
 
+static void eal_failed(const struct program *p, int error)
+{
+	char line[256];
+
+	if (p->log.err_fd < 0) {
+		say(p, "DPDK does not start: %s", rte_strerror(error));
+		return;
+	}
+	fflush(stderr);
+	worker_eal_log_last(&p->log, line, sizeof(line));
+	say(p, "DPDK does not start: %s%s%s (all it said: %s)", rte_strerror(error), line[0] ? ": " : "", line,
+	    p->log.path);
+}
+
 static int eal_start(struct program *p)
 {
 	char *argv[WORKER_EAL_ARGS_MAX + 1];
@@ -205,13 +219,13 @@ static int eal_start(struct program *p)
 		say(p, "%s", p->err);
 		return -EINVAL;
 	}
-	if (!p->opt.verbose && worker_eal_log_begin(p->cfg->file_prefix, &p->err_fd) != 0)
-		p->err_fd = -1;
+	if (!p->opt.verbose)
+		worker_eal_log_begin(&p->log, p->cfg->file_prefix);
 	/* EAL permutes the array it is given. */
 	memcpy(argv, p->eal.argv, sizeof(argv));
+	p->eal_tried = true;
 	if (rte_eal_init(p->eal.argc, argv) < 0) {
-		say(p, "DPDK does not start: %s (its messages: %s/%s.log, or use -v)", rte_strerror(rte_errno),
-		    WORKER_RUN_DIR, p->cfg->file_prefix);
+		eal_failed(p, rte_errno);
 		return -EIO;
 	}
 	p->eal_up = true;
@@ -398,8 +412,9 @@ static void stop(struct program *p)
 		ctl_rules_fini(&p->rules);
 		port_pair_close(&p->ports);
 		rte_eal_cleanup();
-		worker_eal_hugepages_release(p->cfg->file_prefix);
 	}
+	if (p->eal_tried)
+		worker_eal_hugepages_release(p->cfg->file_prefix);
 	worker_eal_args_free(&p->eal);
 	free(p->first);
 	policy_config_free(p->cfg);
@@ -411,7 +426,7 @@ int main(int argc, char **argv)
 	sigset_t signals;
 	int rc;
 
-	p.err_fd = -1;
+	p.log.err_fd = p.log.out_fd = -1;
 	rc = options_read(&p.opt, argc, argv);
 	if (rc)
 		return rc - 1;
@@ -437,9 +452,7 @@ int main(int argc, char **argv)
 	if (rc == 0)
 		rc = launch(&p);
 	if (rc == 0) {
-		if (p.err_fd >= 0)
-			worker_eal_log_end(p.err_fd);
-		p.err_fd = -1;
+		worker_eal_log_end(&p.log);
 		duties(&p, &signals);
 	}
 	stop(&p);

@@ -245,34 +245,57 @@ void worker_eal_args_free(struct worker_eal_args *a)
 	memset(a, 0, sizeof(*a));
 }
 
-int worker_eal_log_begin(const char *prefix, int *err_fd)
+int worker_eal_log_begin(struct worker_eal_log *l, const char *prefix)
 {
-	char path[256];
-	int fd, keep;
+	int fd, rc = 0;
 
-	snprintf(path, sizeof(path), WORKER_RUN_DIR "/%s.log", prefix);
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
+	l->err_fd = l->out_fd = -1;
+	snprintf(l->path, sizeof(l->path), WORKER_RUN_DIR "/%s.log", prefix);
+	fd = open(l->path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return -errno;
-	keep = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-	if (keep < 0 || dup2(fd, STDERR_FILENO) < 0) {
-		int rc = -errno;
-
-		if (keep >= 0)
-			close(keep);
-		close(fd);
-		return rc;
+	fflush(stdout);
+	l->err_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	l->out_fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	if (l->err_fd < 0 || l->out_fd < 0 || dup2(fd, STDERR_FILENO) < 0 || dup2(fd, STDOUT_FILENO) < 0) {
+		rc = -errno;
+		worker_eal_log_end(l);
 	}
 	close(fd);
-	*err_fd = keep;
-	return 0;
+	return rc;
 }
 
-void worker_eal_log_end(int err_fd)
+static void restore(int *saved, int fd)
+{
+	if (*saved < 0)
+		return;
+	dup2(*saved, fd);
+	close(*saved);
+	*saved = -1;
+}
+
+void worker_eal_log_end(struct worker_eal_log *l)
 {
 	fflush(stderr);
-	dup2(err_fd, STDERR_FILENO);
-	close(err_fd);
+	fflush(stdout);
+	restore(&l->err_fd, STDERR_FILENO);
+	restore(&l->out_fd, STDOUT_FILENO);
+}
+
+void worker_eal_log_last(const struct worker_eal_log *l, char *line, size_t size)
+{
+	FILE *f = fopen(l->path, "re");
+	char s[512];
+
+	line[0] = '\0';
+	while (f && fgets(s, sizeof(s), f)) {
+		s[strcspn(s, "\n")] = '\0';
+		/* What telemetry says at every start explains nothing. */
+		if (s[0] && strncmp(s, "TELEMETRY", 9) != 0)
+			snprintf(line, size, "%s", s);
+	}
+	if (f)
+		fclose(f);
 }
 
 static bool remove_files(const char *dir, void *ctx)

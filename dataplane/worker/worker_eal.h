@@ -36,10 +36,17 @@ int worker_eal_args(struct worker_eal_args *a, const struct policy_config *cfg, 
 		    int nextra, char **extra, bool verbose, char *err, size_t err_len);
 void worker_eal_args_free(struct worker_eal_args *a);
 
-/* Sends what libraries write to stderr to WORKER_RUN_DIR/PREFIX.log until worker_eal_log_end; err_fd becomes a descriptor of the real
- * stderr. 0 or -errno (nothing is redirected). */
-int worker_eal_log_begin(const char *prefix, int *err_fd);
-void worker_eal_log_end(int err_fd);
+/* Sends what libraries write to stdout and stderr to WORKER_RUN_DIR/PREFIX.log, until worker_eal_log_end. err_fd is the real stderr
+ * meanwhile, -1 otherwise. 0 or -errno (nothing is redirected). */
+struct worker_eal_log {
+	int err_fd, out_fd;
+	char path[256];
+};
+int worker_eal_log_begin(struct worker_eal_log *l, const char *prefix);
+/* No effect when nothing is redirected. */
+void worker_eal_log_end(struct worker_eal_log *l);
+/* The last thing they said; "" for nothing. */
+void worker_eal_log_last(const struct worker_eal_log *l, char *line, size_t size);
 
 /* Removes the memory files an ended dataplane leaves in hugetlbfs, which else keep their pages. */
 void worker_eal_hugepages_release(const char *prefix);
