@@ -60,11 +60,12 @@ static void block_unconfigure(void *config)
 
 static int block_add(struct block_config *c, const char *name, const void *bytes, size_t len, struct oc_error *err)
 {
-	struct block_pattern *p = realloc(c->patterns, (c->n + 1) * sizeof(*p));
+	struct block_pattern *p;
 	size_t i;
 
 	if (!len)
 		return oc_error(err, -EINVAL, "block: empty pattern");
+	p = realloc(c->patterns, (c->n + 1) * sizeof(*p));
 	if (!p)
 		return oc_error(err, -ENOMEM, "block: out of memory");
 	c->patterns = p;
