@@ -210,6 +210,7 @@ static void busy_sample(struct control *c)
 /* The memory stays mapped after the dataplane's end: its last events are read before this program begins anew. */
 static int plane_lost(struct control *c)
 {
+	control_plane_unlock(&c->plane);
 	if (c->attached) {
 		if (c->shared)
 			control_events_drain(&c->events, c->plane.root, c->shared);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "control_plane.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -23,7 +24,7 @@ void control_plane_init(struct control_plane *p, const char *prefix, bool verbos
 {
 	memset(p, 0, sizeof(*p));
 	p->pidfd = -1;
-	p->prefix = prefix;
+	snprintf(p->prefix, sizeof(p->prefix), "%s", prefix);
 	p->verbose = verbose;
 	snprintf(p->why, sizeof(p->why), "not running");
 }
@@ -214,6 +215,29 @@ void control_plane_detach(struct control_plane *p)
 {
 	if (p->eal && p->state != CONTROL_PLANE_LOST)
 		rte_eal_cleanup();
+}
+
+/* DPDK's files are known by their names only: <runtime directory>/dpdk/<prefix>/..., <hugepage directory>/<prefix>map_N. */
+void control_plane_unlock(const struct control_plane *p)
+{
+	char dir[128], map[128], link[64], target[4096];
+	DIR *d = opendir("/proc/self/fd");
+	struct dirent *e;
+	ssize_t n;
+	int fd;
+
+	snprintf(dir, sizeof(dir), "/dpdk/%s/", p->prefix);
+	snprintf(map, sizeof(map), "/%smap_", p->prefix);
+	while (d && (e = readdir(d))) {
+		fd = atoi(e->d_name);
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		n = fd > 2 && fd != dirfd(d) ? readlink(link, target, sizeof(target) - 1) : -1;
+		target[n > 0 ? n : 0] = '\0';
+		if (strstr(target, dir) || strstr(target, map))
+			close(fd);
+	}
+	if (d)
+		closedir(d);
 }
 
 /* --- memzones ---------------------------------------------------------------------------------- */

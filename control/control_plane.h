@@ -39,7 +39,7 @@ struct control_plane {
 	pid_t pid;             /* of the primary, 0 = none */
 	pid_t avoid;           /* a primary that cannot be attached to (another build) */
 	int pidfd;             /* readable when it ends; -1 = none */
-	const char *prefix;
+	char prefix[64];       /* DPDK's file prefix */
 	bool eal;              /* rte_eal_init was called */
 	bool never;            /* the dataplane runs on memory nobody can attach to */
 	uint64_t not_before_us; /* no attempt to attach before (CLOCK_MONOTONIC) */
@@ -55,6 +55,9 @@ bool control_plane_alive(const struct control_plane *p);
 const char *control_plane_state_name(enum control_plane_state s);
 /* Gives DPDK's resources back; call at the orderly end while the dataplane is alive. */
 void control_plane_detach(struct control_plane *p);
+
+/* When it is lost: closes the files whose locks would keep a new dataplane from starting. What is mapped stays readable. */
+void control_plane_unlock(const struct control_plane *p);
 
 /* Memory both processes see. Return NULL (errno set) or the zone's address. */
 void *control_plane_zone_reserve(const char *name, size_t size);

@@ -5,9 +5,11 @@
 usage: control_test.py OPES-CONTROL OPESCTL CONTROL-TEST-PRIMARY [TEST...]
 Needs root and a few free hugepages; says so and is skipped (77) without.
 """
+import glob
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -41,7 +43,7 @@ RULE = """\
 """
 
 
-def wait_for(what, seconds=5):
+def wait_for(what, seconds=10):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         value = what()
@@ -91,6 +93,13 @@ class ControlTest(unittest.TestCase):
             self.control.wait()
         if self.primary and self.primary.p.poll() is None:
             self.primary.end()
+        # what a killed primary leaves behind holds hugepages
+        for path in glob.glob("/dev/hugepages/%smap_*" % self.prefix):
+            os.unlink(path)
+        shutil.rmtree("/var/run/dpdk/" + self.prefix, ignore_errors=True)
+        log = self.logged() if os.path.exists(self.log) else ""
+        if "Sanitizer" in log or "runtime error" in log:
+            self.fail(log)
         self.dir.cleanup()
 
     # --- helpers
@@ -404,9 +413,9 @@ def main():
     if os.geteuid() != 0:
         print("needs root")
         return 77
-    with open("/proc/sys/vm/nr_hugepages") as f:
-        if int(f.read()) < 64:
-            print("needs 64 hugepages of 2 MiB")
+    with open("/proc/meminfo") as f:
+        if int(re.search(r"HugePages_Free:\s+(\d+)", f.read())[1]) < 64:
+            print("needs 64 free hugepages of 2 MiB")
             return 77
     unittest.main(argv=[sys.argv[0], *sys.argv[4:]], verbosity=2)
 
