@@ -8,8 +8,8 @@
 #include <rte_errno.h>
 #include <rte_lcore.h>
 
-#define RX_DESC 1024
-#define TX_DESC 1024
+#define RX_DESC 2048
+#define TX_DESC 2048
 #define BUFS_CACHE 256
 #define RSS_FIELDS (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP)
 

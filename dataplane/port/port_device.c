@@ -18,6 +18,8 @@
 #define AF_PACKET_FRAME_DEFAULT 2048u
 #define AF_PACKET_OVERHEAD 128u /* TPACKET2 header, address and alignment, rounded up */
 #define AF_PACKET_BLOCK_FRAMES 4u
+/* The driver's own 512 frames overflow in the milliseconds a busy host may take a core away. */
+#define AF_PACKET_FRAMES 2048u
 
 static int fail(char *err, size_t err_len, int rc, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
@@ -58,31 +60,39 @@ static bool arg_get(const char *args, const char *key, char *value, size_t size)
 	return false;
 }
 
+static bool arg_add(struct port_device *d, const char *key, uint32_t value)
+{
+	size_t len = strlen(d->args);
+
+	return (size_t)snprintf(d->args + len, sizeof(d->args) - len, ",%s=%u", key, value) < sizeof(d->args) - len;
+}
+
 static int af_packet_frames(struct port_device *d, uint16_t mtu, char *err, size_t err_len)
 {
 	uint32_t need = mtu + PORT_L2_MAX + AF_PACKET_OVERHEAD;
 	char value[32];
-	size_t len = strlen(d->args);
+	bool fits = true;
 
 	d->frame_size = AF_PACKET_FRAME_DEFAULT;
+	if (!arg_get(d->args, "framecnt", value, sizeof(value)))
+		fits = arg_add(d, "framecnt", AF_PACKET_FRAMES);
 	if (arg_get(d->args, "framesz", value, sizeof(value))) {
 		d->frame_size = strtoul(value, NULL, 0);
 		if (d->frame_size < need)
 			return fail(err, err_len, -EINVAL,
 				    "framesz=%s of device %s is too small for MTU %u: leave it out or give at least %u",
 				    value, d->name, mtu, need);
-		return 0;
+	} else if (need > d->frame_size) {
+		if (arg_get(d->args, "blocksz", value, sizeof(value)))
+			return fail(err, err_len, -EINVAL,
+				    "device %s has blocksz but no framesz, and MTU %u needs frames of %u octets: give both or neither",
+				    d->name, mtu, need);
+		/* Frames must fill their block exactly and blocks must be whole pages: four times a multiple of 1 KiB. */
+		d->frame_size = (need + 1023) & ~1023u;
+		fits = fits && arg_add(d, "framesz", d->frame_size) &&
+		       arg_add(d, "blocksz", d->frame_size * AF_PACKET_BLOCK_FRAMES);
 	}
-	if (need <= d->frame_size)
-		return 0;
-	if (arg_get(d->args, "blocksz", value, sizeof(value)))
-		return fail(err, err_len, -EINVAL,
-			    "device %s has blocksz but no framesz, and MTU %u needs frames of %u octets: give both or neither",
-			    d->name, mtu, need);
-	/* Frames must fill their block exactly and blocks must be whole pages: four times a multiple of 1 KiB. */
-	d->frame_size = (need + 1023) & ~1023u;
-	if ((size_t)snprintf(d->args + len, sizeof(d->args) - len, ",framesz=%u,blocksz=%u", d->frame_size,
-			     d->frame_size * AF_PACKET_BLOCK_FRAMES) >= sizeof(d->args) - len)
+	if (!fits)
 		return fail(err, err_len, -EINVAL, "device \"%.40s...\" is too long", d->args);
 	return 0;
 }

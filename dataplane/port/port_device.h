@@ -29,8 +29,8 @@ struct port_device {
 	bool pci;
 };
 
-/* Takes the device key apart. For net_af_packet, whose ring frames hold 2 KiB if nothing is said, framesz and
- * blocksz are added when mtu needs more, and refused when they are given and too small. 0 or -EINVAL. */
+/* Takes the device key apart. For net_af_packet, whose rings hold 512 frames of 2 KiB if nothing is said, framecnt is added, and framesz
+ * and blocksz when mtu needs more, and refused when they are given and too small. 0 or -EINVAL. */
 int port_device_parse(struct port_device *d, const char *device, uint16_t mtu, char *err, size_t err_len);
 
 /* Looks for the device: the kernel interface in this network namespace, or the PCI device and its driver.

@@ -24,14 +24,16 @@ static void test_af_packet(void **state)
 	assert_string_equal(d.name, "net_af_packet0");
 	assert_string_equal(d.driver, "net_af_packet");
 	assert_string_equal(d.iface, "in0");
-	assert_string_equal(d.args, "net_af_packet0,iface=in0");
+	assert_string_equal(d.args, "net_af_packet0,iface=in0,framecnt=2048");
 	assert_int_equal(d.frame_size, 2048);
+	assert_int_equal(parse("net_af_packet0,framecnt=64,iface=in0", 1500), 0);
+	assert_string_equal(d.args, "net_af_packet0,framecnt=64,iface=in0");
 }
 
 static void test_af_packet_jumbo(void **state)
 {
 	assert_int_equal(parse("net_af_packet0,iface=in0", 9000), 0);
-	assert_string_equal(d.args, "net_af_packet0,iface=in0,framesz=9216,blocksz=36864");
+	assert_string_equal(d.args, "net_af_packet0,iface=in0,framecnt=2048,framesz=9216,blocksz=36864");
 	assert_int_equal(parse("net_af_packet0,iface=in0,framesz=16384,blocksz=65536", 9000), 0);
 	assert_int_equal(d.frame_size, 16384);
 	assert_int_equal(parse("net_af_packet0,iface=in0,framesz=4096", 9000), -EINVAL);
