@@ -327,7 +327,6 @@ static void adapt_send(struct adapt *a)
 			adapt_count(a, STATS_ring_full, 1);
 			return;
 		}
-		adapt_count(a, STATS_callout_octets_out, len);
 		a->send_next = next;
 		if (!copied && !a->observe)
 			adapt_sent_uncopied(a, c, a->sent);

@@ -123,7 +123,6 @@ static void adapt_on_data(struct adapt *a, const struct callout_event *ev)
 		rte_pktmbuf_free(ev->m);
 		return;
 	}
-	adapt_count(a, STATS_callout_octets_in, ev->size);
 	c = chunk_new(a->ctx->pool, ev->m, ev->data, (uint32_t)ev->size);
 	if (!c) {
 		rte_pktmbuf_free(ev->m);

@@ -9,7 +9,7 @@ from opes_api.lab import Lab, Process
 from opes_api.suite import TestSuite
 
 HTTP_PORT, ECHO_PORT, CALLOUT_PORT = 8000, 7000, 4037
-ALL_SERVICES = ("as-is", "echo", "replace:replace=Bluebird=(withheld)")
+ALL_SERVICES = ("as-is", "echo", "replace,replace=Bluebird=(withheld)")
 
 
 def services(*names: str, port: int = CALLOUT_PORT, more: str = "") -> str:
