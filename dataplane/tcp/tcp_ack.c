@@ -108,23 +108,18 @@ static void dupack(struct tcp_env *env, struct tcp_half *h, const struct tcp_seg
 	h->sacked = min_u32(h->sacked + h->mss, flight > h->mss ? flight - h->mss : 0);
 }
 
-/* RFC 8985 7.4: the probe is answered. If it was a repetition and the peer did not see it twice,
- * it has mended a loss nobody else noticed. */
-static void tlp_answered(struct tcp_half *h, bool dup)
+/* RFC 8985 7.4: the probe is answered. If the peer did not see it twice, it has mended a loss that
+ * nobody else noticed. */
+static void probe_answered(struct tcp_half *h, uint32_t acked, bool dup)
 {
-	if (!(h->flags & HALF_TLP_OUT))
+	if (!h->loss_probes)
 		return;
-	if (dup) {
-		h->flags &= ~(HALF_TLP_OUT | HALF_TLP_AGAIN);
-		return;
-	}
-	if (seq_lt(h->snd_una, h->tlp_high))
-		return;
-	if ((h->flags & HALF_TLP_AGAIN) && h->ca == TCP_CA_OPEN) {
+	if (!dup && h->ca == TCP_CA_OPEN && seq_le(h->tlp_high, h->snd_una)) {
 		tcp_cc_reduce(h);
 		h->cwnd = h->ssthresh;
 	}
-	h->flags &= ~(HALF_TLP_OUT | HALF_TLP_AGAIN);
+	if (acked || dup)
+		h->loss_probes = 0;
 }
 
 uint32_t tcp_ack_input(struct tcp_env *env, struct tcp_half *h, const struct tcp_segment *s)
@@ -143,8 +138,10 @@ uint32_t tcp_ack_input(struct tcp_env *env, struct tcp_half *h, const struct tcp
 		dup = sack_blocks(env, h, s);
 	if (!acked)
 		dupack(env, h, s, h->snd_wnd != wnd);
-	tlp_answered(h, dup);
+	probe_answered(h, acked, dup);
 	delivered = (int32_t)(acked + h->sacked - before);
+	if (delivered > 0 && h->timer_kind == TCP_TIMER_TLP)
+		h->timer_kind = TCP_TIMER_NONE; /* answers do come */
 	if (acked || h->score || h->dupacks || h->ca != TCP_CA_OPEN)
 		tcp_loss_acked(env, h, acked, delivered > 0 ? (uint32_t)delivered : 0);
 	return ev;

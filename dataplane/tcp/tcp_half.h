@@ -75,7 +75,7 @@ struct tcp_half {
 	struct rte_mbuf *score; /* the scoreboard's ranges, NULL while there are none */
 	uint16_t score_n;
 	uint8_t probes;         /* window probes without an answer */
-	uint8_t rsvd8;
+	uint8_t loss_probes;    /* loss probes since the last answer */
 	uint32_t sacked;        /* bytes the peer holds beyond snd_una */
 	uint32_t lost;          /* bytes lost and not sent again */
 	uint32_t lost_high;
@@ -85,7 +85,7 @@ struct tcp_half {
 	uint32_t rack_seq;      /* highest first-time byte delivered */
 	uint32_t reo_seq;       /* holes below are lost when reo_at passes */
 	uint32_t recover;       /* recovery ends here */
-	uint32_t tlp_high;      /* snd_nxt when the probe went out */
+	uint32_t tlp_high;      /* snd_nxt when the last loss probe went out */
 	uint32_t prr_delivered, prr_out, prr_flight; /* RFC 6937 */
 
 	/* Timing; absolute microseconds, UINT64_MAX = off. */

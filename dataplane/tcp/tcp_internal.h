@@ -26,6 +26,7 @@
 #define TCP_TIME_WAIT_TIME 1000000u /* long enough to answer a FIN sent again */
 #define TCP_CHALLENGE_GAP 100000u   /* RFC 5961 section 7 */
 #define TCP_TLP_SLACK 2000u
+#define TCP_TLP_MAX 2u             /* loss probes before the timeout has its turn */
 #define TCP_REO_MIN 500u
 #define TCP_EMIT_RETRY 1000u    /* after the port refused a segment */
 
@@ -55,8 +56,6 @@ enum tcp_timer {
 #define HALF_ACK_NOW 0x0020u
 #define HALF_CWND_LIMITED 0x0040u
 #define HALF_WND_LIMITED 0x0080u   /* unsent bytes wait for the peer's window */
-#define HALF_TLP_OUT 0x0100u
-#define HALF_TLP_AGAIN 0x0200u     /* the probe repeated old bytes */
 #define HALF_PROBE 0x0400u         /* send a window probe */
 #define HALF_PUSH_SMALL 0x0800u    /* persist timer: fill the small window */
 #define HALF_TLP_DUE 0x1000u

@@ -37,7 +37,8 @@ static void recovery_enter(struct tcp_env *env, struct tcp_half *h)
 	h->prr_delivered = 0;
 	h->prr_out = 0;
 	h->prr_flight = max_u32(h->snd_nxt - h->snd_una, h->mss);
-	h->flags &= ~(HALF_TLP_OUT | HALF_TLP_AGAIN | HALF_TLP_DUE);
+	h->flags &= ~HALF_TLP_DUE;
+	h->loss_probes = 0;
 	tcp_cc_reduce(h);
 }
 
@@ -123,6 +124,7 @@ void tcp_loss_timeout(struct tcp_env *env, struct tcp_half *h)
 	h->cwnd = h->mss;
 	h->dupacks = 0;
 	h->rtt_at = TCP_NEVER;
-	h->flags &= ~(HALF_TLP_OUT | HALF_TLP_AGAIN | HALF_TLP_DUE);
+	h->flags &= ~HALF_TLP_DUE;
+	h->loss_probes = 0;
 	tcp_score_all_lost(h);
 }

@@ -251,28 +251,21 @@ static uint32_t output_new(struct tcp_env *env, struct tcp_half *h)
 	return n;
 }
 
-/* Tail loss probe, RFC 8985 section 7.3: something new if there is any, else the last segment. */
-static uint32_t output_tlp(struct tcp_env *env, struct tcp_half *h)
+/* Loss probe, in the way of RFC 8985 section 7: an answer has been due for a while. Always bytes sent
+ * before, since the peer answers those at once and may sit on the ACK of new ones: the last segment
+ * where nothing is known to be missing, the first missing one otherwise. */
+static uint32_t output_probe(struct tcp_env *env, struct tcp_half *h)
 {
-	uint32_t left, len = min_u32(tcp_unsent(h), h->mss);
+	uint32_t len = min_u32(h->snd_nxt - h->snd_una, h->mss);
+	uint32_t left = h->score ? h->snd_una : h->snd_nxt - len;
 
 	h->flags &= ~HALF_TLP_DUE;
-	if (h->snd_una == h->snd_nxt)
+	if (!len)
 		return 0;
 	env->count.tlp++;
-	h->flags |= HALF_TLP_OUT;
-	if (len && (int32_t)(h->snd_una + h->snd_wnd - h->snd_nxt) >= (int32_t)len) {
-		if (segment_new(env, h, len, false))
-			return 0;
-		h->tlp_high = h->snd_nxt;
-		return 1;
-	}
+	h->loss_probes++;
 	h->tlp_high = h->snd_nxt;
-	left = h->snd_nxt - min_u32(h->snd_nxt - h->snd_una, h->mss);
-	if (segment_again(env, h, left, h->snd_nxt))
-		return 0;
-	h->flags |= HALF_TLP_AGAIN;
-	return 1;
+	return segment_again(env, h, left, left + len) == 0;
 }
 
 static uint64_t probe_timeout(const struct tcp_half *h)
@@ -282,7 +275,7 @@ static uint64_t probe_timeout(const struct tcp_half *h)
 	/* A lone segment may meet the peer's delayed ACK. */
 	if (h->snd_nxt - h->snd_una <= h->mss)
 		pto += TCP_DELACK;
-	return pto;
+	return pto << h->loss_probes;
 }
 
 void tcp_timer_arm(struct tcp_env *env, struct tcp_half *h)
@@ -300,8 +293,8 @@ void tcp_timer_arm(struct tcp_env *env, struct tcp_half *h)
 	if (h->snd_una != h->snd_nxt) {
 		if (h->timer_kind == TCP_TIMER_RTO || h->timer_kind == TCP_TIMER_TLP)
 			return;
-		if ((h->flags & (HALF_SACK | HALF_TLP_OUT)) == HALF_SACK && h->ca == TCP_CA_OPEN &&
-		    h->srtt_us && !h->score && !h->backoff && probe_timeout(h) < rto) {
+		if ((h->flags & HALF_SACK) && h->loss_probes < TCP_TLP_MAX && h->srtt_us &&
+		    !h->backoff && probe_timeout(h) < rto) {
 			h->timer_kind = TCP_TIMER_TLP;
 			h->timer_at = env->now_us + probe_timeout(h);
 			return;
@@ -338,7 +331,7 @@ uint32_t tcp_half_output(struct tcp_env *env, struct tcp_half *h)
 		n += ack_emit(env, h, h->snd_una - 1) == 0;
 	}
 	if (h->flags & HALF_TLP_DUE)
-		n += output_tlp(env, h);
+		n += output_probe(env, h);
 	n += output_lost(env, h);
 	if (!(h->flags & HALF_EMIT_FAILED))
 		n += output_new(env, h);
