@@ -60,12 +60,13 @@ enum callout_event_type {
 	CALLOUT_EV_AM_START,     /* adapted message am_id begins: meta?, modified, sizep, modp */
 	CALLOUT_EV_DATA,         /* bytes of am_id at offset: chunk (ownership passes to the worker) */
 	CALLOUT_EV_AS_IS,        /* use size octets of the original from src_offset, as am_id's offset */
-	CALLOUT_EV_AM_END,       /* am_id complete (ok) or aborted (!ok) */
-	CALLOUT_EV_LEAVE,        /* the service left the loop: everything of the original from src_offset on, as is */
+	CALLOUT_EV_AM_END,       /* am_id complete (ok) or aborted (!ok; cause PROTOCOL when the peer broke a rule) */
+	CALLOUT_EV_LEAVE,        /* the service left the loop: am_id goes on with everything of the original from
+				  * src_offset on, as is. Comes instead of its AM_END. */
 	CALLOUT_EV_WONT_FORWARD, /* commitment over [src_offset, src_offset+size) of the original ended */
 	CALLOUT_EV_PAUSE,        /* stop sending data (the stage has answered data-paused) */
 	CALLOUT_EV_NEED,         /* go on sending */
-	CALLOUT_EV_ROOM,         /* callout_data refused with -ENOBUFS may be tried again (not sent while none was refused) */
+	CALLOUT_EV_ROOM,         /* callout_data or callout_data_end, refused with -ENOBUFS before, may be tried again */
 	CALLOUT_EV_ENDED,        /* peer's xaction-end without error: normal end, also of zero adapted messages */
 	CALLOUT_EV_FAILED,       /* cause, text: the exception policy applies */
 	CALLOUT_EV_CLOSED,       /* INV-CALLOUT-2 */
@@ -160,9 +161,12 @@ struct callout_config {
 int callout_lcore_create(struct callout_lcore **out, const struct callout_config *cfg);
 struct callout_port *callout_lcore_port(struct callout_lcore *l, unsigned worker);
 /* New service table (called on the callout thread between polls; copies what it needs). Connections of services
- * that are unchanged stay; those of services no longer named are closed when their transactions end. */
+ * that are unchanged stay; those of services no longer named are closed when their transactions end, and serve workers
+ * that still use the older image for two seconds more. Call it before the workers get the image: a service that is not
+ * in the table yet fails its transactions (CONNECT). 0, -EINVAL or -ENOMEM (the old table stays). */
 int callout_lcore_adopt(struct callout_lcore *l, const struct policy_image *image);
-/* One round: rings, sockets (never blocks), flush, timers. Returns work done (0 = idle). now_us: monotonic. */
+/* One round: rings, sockets (never blocks), flush, timers. Returns work done (0 = idle). now_us: monotonic. Call it at
+ * least every few milliseconds: the timers need it. */
 uint32_t callout_lcore_poll(struct callout_lcore *l, uint64_t now_us);
 /* File descriptor that becomes readable when a socket is ready (an epoll set): for idle back-off. */
 int callout_lcore_fd(const struct callout_lcore *l);

@@ -58,7 +58,6 @@ static void on_am_data(void *ctx, void *user, const struct ocp_data *d)
 		return;
 	rte_mbuf_refcnt_update(m.m, 1);
 	conn_service(c)->row.octets_in += d->len;
-	c->l->counter[STATS_callout_octets_in] += d->len;
 	if (!co_post(c->l, t, &m)) {
 		rte_mbuf_refcnt_update(m.m, -1);
 		conn_overload(c, t);
@@ -88,7 +87,8 @@ static void on_am_end(void *ctx, void *user, const struct ocp_am_ending *end)
 				.cause = end->fault ? CALLOUT_CAUSE_PROTOCOL : CALLOUT_CAUSE_NONE,
 				.result = end->result.code, .sizep = -1, .modp = -1};
 
-	if (end->left) /* LEAVE has said how it goes on */
+	/* LEAVE has said how it goes on; FAILED will say why when it is the transaction that came to its end */
+	if (end->left || (!end->ok && !ocp_processor_user(c->agent, t->xid)))
 		return;
 	if (!co_post(c->l, t, &m))
 		conn_overload(c, t);
@@ -310,7 +310,7 @@ static void conn_failed(struct co_conn *c, enum callout_cause cause, const char 
 	s->cause = cause;
 	s->row.connect_failures++;
 	snprintf(s->row.last_error, sizeof(s->row.last_error), "%s", text);
-	if (!s->told_down) {
+	if (!s->told_down && !s->row.connections_up) {
 		s->told_down = true;
 		co_service_event(c->l, s, "service-unreachable", cause, text);
 	}

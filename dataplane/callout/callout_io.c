@@ -103,7 +103,6 @@ int co_io_output(void *ctx, const struct ocp_output *out)
 		s->t->inflight++;
 		c->out += s->len;
 		c->group->service->row.octets_out += s->len;
-		c->l->counter[STATS_callout_octets_out] += s->len;
 	}
 	io_text(c, out->tail, out->tail_len);
 	return 0;
@@ -166,7 +165,6 @@ uint32_t co_io_write(struct co_conn *c)
 
 	while (c->writable && !c->broken && total < CO_WRITE_MAX) {
 		uint32_t n = 0;
-		size_t want = 0;
 		ssize_t ret;
 
 		co_txn_frame(c->l, c);
@@ -174,7 +172,6 @@ uint32_t co_io_write(struct co_conn *c)
 			struct co_seg *s = seg_at(c, c->seg_head + n);
 
 			iov[n++] = (struct iovec){(void *)(uintptr_t)s->p, s->len};
-			want += s->len;
 		}
 		if (!n)
 			break;
@@ -193,8 +190,6 @@ uint32_t co_io_write(struct co_conn *c)
 		io_sent(c, ret);
 		total += ret;
 		pieces += n;
-		if ((size_t)ret < want)
-			c->writable = false;
 	}
 	return pieces;
 }

@@ -188,11 +188,11 @@ static void service_free(struct co_service *s)
 {
 	uint32_t i, j;
 
-	for (i = 0; i < s->ngroups; i++) {
+	for (i = 0; i < s->ngroups; i++)
 		for (j = 0; j < s->group[i].nconns; j++)
 			co_conn_end(&s->group[i].conn[j]);
+	for (i = 0; i < s->ngroups; i++)
 		free(s->group[i].conn);
-	}
 	free(s->group);
 	free(s);
 }

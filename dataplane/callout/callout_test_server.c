@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include "ocp/ocp.h"
+#include "ocp/ocp_server.h"
+#include "callout/callout_test_server.h"
+
+struct test_xaction {
+	struct test_conn *c;
+	uint32_t xid, am_id;
+	bool started, left;
+};
+
+static int on_output(void *ctx, const struct ocp_output *o)
+{
+	struct test_conn *c = ctx;
+	size_t n = o->head_len + o->payload_len + o->tail_len;
+
+	if (c->out_len + n > c->out_size) {
+		c->out_size = (c->out_len + n) * 2;
+		c->out = realloc(c->out, c->out_size);
+		assert(c->out);
+	}
+	memcpy(c->out + c->out_len, o->head, o->head_len);
+	if (o->payload_len)
+		memcpy(c->out + c->out_len + o->head_len, o->payload, o->payload_len);
+	if (o->tail_len)
+		memcpy(c->out + c->out_len + o->head_len + o->payload_len, o->tail, o->tail_len);
+	c->out_len += n;
+	return 0;
+}
+
+static int on_connection(void *ctx, struct ocp_str client, int32_t priority)
+{
+	struct test_conn *c = ctx;
+
+	c->s->priority[c - c->s->conn] = priority;
+	return 0;
+}
+
+static int on_xaction(void *ctx, uint32_t xid, const struct ocp_uri *service, void **user)
+{
+	struct test_conn *c = ctx;
+	struct test_xaction *x;
+
+	c->s->started++;
+	if (c->s->mode == TEST_REFUSE)
+		return -EPERM;
+	x = calloc(1, sizeof(*x));
+	assert(x);
+	x->c = c;
+	x->xid = xid;
+	*user = x;
+	return 0;
+}
+
+static int on_am_start(void *ctx, void *user, const struct ocp_am_info *am)
+{
+	struct test_xaction *x = user;
+	struct test_conn *c = ctx;
+	struct ocp_str value;
+
+	assert(ocp_meta_get(am->meta, "Protocol", &value));
+	if (c->s->mode == TEST_SILENT)
+		return 0;
+	x->started = true;
+	return ocp_server_am_start(c->agent, x->xid, ocp_str(NULL), NULL, &x->am_id);
+}
+
+static void on_data(void *ctx, void *user, const struct ocp_data *d)
+{
+	struct test_xaction *x = user;
+	struct test_conn *c = ctx;
+	struct ocp_send send = OCP_SEND_INIT;
+	int ret = 0;
+
+	c->s->octets += d->len;
+	send.part = d->part;
+	switch (c->s->mode) {
+	case TEST_PAUSE:
+		if (d->offset == 0) {
+			ret = ocp_server_pause(c->agent, x->xid);
+			c->xids[c->nxids++] = x->xid;
+		}
+		/* fall through */
+	case TEST_ECHO:
+		if (!ret)
+			ret = ocp_server_data(c->agent, x->xid, x->am_id, d->data, d->len, NULL, &send);
+		break;
+	case TEST_AS_IS:
+		assert(d->copied);
+		ret = ocp_server_as_is(c->agent, x->xid, x->am_id, d->offset, d->len, d->part);
+		break;
+	case TEST_LEAVE:
+		ret = ocp_server_as_is(c->agent, x->xid, x->am_id, d->offset, d->len, d->part);
+		if (d->last) {
+			uint32_t xid = x->xid, am_id = x->am_id;
+
+			if (!ret)
+				ret = ocp_server_leave_loop(c->agent, xid, am_id);
+			free(x);
+			c->s->ended++;
+		}
+		break;
+	default:
+		break;
+	}
+	assert(ret == 0);
+}
+
+static void on_original_end(void *ctx, void *user, const struct ocp_original_ending *e)
+{
+	struct test_xaction *x = user;
+	struct test_conn *c = ctx;
+	int ret;
+
+	if (!x->started || !e->ok)
+		return;
+	ret = ocp_server_data_end(c->agent, x->xid, x->am_id, e->ok);
+	if (ret == -ENOENT)
+		return; /* the processor's xaction-end ended both */
+	assert(ret == 0);
+	ret = ocp_server_xaction_end(c->agent, x->xid, false, NULL);
+	assert(ret == 0);
+	c->s->ended++;
+	free(x);
+}
+
+static void on_xaction_end(void *ctx, void *user, const struct ocp_xaction_ending *e)
+{
+	((struct test_conn *)ctx)->s->ended++;
+	free(user);
+}
+
+static const struct ocp_server_ops test_ops = {
+	.output = on_output,
+	.connection_start = on_connection,
+	.xaction_start = on_xaction,
+	.am_start = on_am_start,
+	.data = on_data,
+	.original_end = on_original_end,
+	.xaction_end = on_xaction_end,
+};
+
+static void listen_unix(struct test_server *s, const char *path)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int ret;
+
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
+	unlink(path);
+	s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	ret = bind(s->fd, (struct sockaddr *)&un, sizeof(un));
+	assert(ret == 0);
+	snprintf(s->address, sizeof(s->address), "unix:%s", path);
+}
+
+static void listen_tcp(struct test_server *s, const char *address)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	bool v6 = strchr(address, '[');
+	socklen_t len = v6 ? sizeof(in6) : sizeof(in);
+	struct sockaddr *sa = v6 ? (struct sockaddr *)&in6 : (struct sockaddr *)&in;
+	int one = 1, ret, port = atoi(strrchr(address, ':') + 1);
+
+	in.sin_port = in6.sin6_port = htons(port);
+	s->fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	setsockopt(s->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	ret = bind(s->fd, sa, len);
+	assert(ret == 0);
+	getsockname(s->fd, sa, &len);
+	port = ntohs(v6 ? in6.sin6_port : in.sin_port);
+	snprintf(s->address, sizeof(s->address), v6 ? "tcp:[::1]:%d" : "tcp:127.0.0.1:%d", port);
+}
+
+void test_server_open(struct test_server *s, const char *address, enum test_mode mode)
+{
+	int i, ret;
+
+	memset(s, 0, sizeof(*s));
+	s->mode = mode;
+	for (i = 0; i < TEST_CONNS; i++) {
+		s->conn[i].fd = -1;
+		s->conn[i].s = s;
+	}
+	if (!strncmp(address, "unix:", 5))
+		listen_unix(s, address + 5);
+	else
+		listen_tcp(s, address);
+	ret = listen(s->fd, 64);
+	assert(ret == 0);
+}
+
+static void conn_close(struct test_conn *c)
+{
+	if (c->agent)
+		ocp_server_eof(c->agent);
+	ocp_server_destroy(c->agent);
+	close(c->fd);
+	free(c->out);
+	c->agent = NULL;
+	c->out = NULL;
+	c->out_len = c->out_size = 0;
+	c->nxids = 0;
+	c->fd = -1;
+}
+
+static void server_accept(struct test_server *s)
+{
+	int fd, i, ret;
+
+	while ((fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
+		for (i = 0; i < TEST_CONNS && s->conn[i].fd >= 0; i++)
+			;
+		assert(i < TEST_CONNS);
+		s->conn[i].fd = fd;
+		s->accepted++;
+		if (s->mode == TEST_RAW) {
+			ret = write(fd, s->raw, strlen(s->raw));
+			assert(ret > 0);
+			continue;
+		}
+		ret = ocp_server_create(&s->conn[i].agent, NULL, &test_ops, &s->conn[i], s->now_us);
+		assert(ret == 0);
+	}
+}
+
+static void conn_write(struct test_conn *c)
+{
+	size_t done = 0;
+
+	while (done < c->out_len) {
+		ssize_t n = send(c->fd, c->out + done, c->out_len - done, MSG_NOSIGNAL);
+
+		if (n <= 0)
+			break;
+		done += n;
+	}
+	memmove(c->out, c->out + done, c->out_len - done);
+	c->out_len -= done;
+}
+
+static void conn_poll(struct test_conn *c)
+{
+	static _Thread_local uint8_t buf[65536];
+	ssize_t n = -1;
+
+	if (!c->s->deaf && c->out_len < 1 << 20) {
+		n = recv(c->fd, buf, sizeof(buf), 0);
+		if (n > 0 && c->agent)
+			ocp_server_input(c->agent, buf, n, NULL, c->s->now_us);
+	}
+	if (c->agent && c->s->now_us >= ocp_server_next_deadline(c->agent))
+		ocp_server_tick(c->agent, c->s->now_us);
+	if (c->out_len)
+		conn_write(c);
+	if (n == 0 || (n < 0 && errno == ECONNRESET) || (c->agent && ocp_server_over(c->agent)))
+		conn_close(c);
+}
+
+void test_server_poll(struct test_server *s, uint64_t now_us)
+{
+	int i;
+
+	s->now_us = now_us;
+	if (s->fd >= 0)
+		server_accept(s);
+	for (i = 0; i < TEST_CONNS; i++)
+		if (s->conn[i].fd >= 0)
+			conn_poll(&s->conn[i]);
+}
+
+void test_server_drop(struct test_server *s)
+{
+	int i;
+
+	for (i = 0; i < TEST_CONNS; i++)
+		if (s->conn[i].fd >= 0)
+			conn_close(&s->conn[i]);
+}
+
+void test_server_close(struct test_server *s)
+{
+	test_server_drop(s);
+	if (s->fd >= 0)
+		close(s->fd);
+	s->fd = -1;
+	if (!strncmp(s->address, "unix:", 5))
+		unlink(s->address + 5);
+}
+
+void test_server_write_raw(struct test_server *s, const char *octets)
+{
+	int i;
+
+	for (i = 0; i < TEST_CONNS; i++)
+		if (s->conn[i].fd >= 0) {
+			ssize_t n = write(s->conn[i].fd, octets, strlen(octets));
+
+			assert(n > 0);
+		}
+}
+
+void test_server_need(struct test_server *s)
+{
+	int i;
+
+	for (i = 0; i < TEST_CONNS; i++)
+		while (s->conn[i].fd >= 0 && s->conn[i].nxids)
+			ocp_server_need(s->conn[i].agent, s->conn[i].xids[--s->conn[i].nxids], 0);
+}
+
+uint32_t test_server_conns(const struct test_server *s)
+{
+	uint32_t n = 0;
+	int i;
+
+	for (i = 0; i < TEST_CONNS; i++)
+		n += s->conn[i].fd >= 0;
+	return n;
+}
