@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import subprocess
+import time
+from collections.abc import Iterator
 
-from opes_api.lab import Lab, Process
-from opes_api.suite import TestSuite
+from opes_api.lab import SRV4, Lab, Process
+from opes_api.objects import Obj
+from opes_api.suite import TestSuite, verify
 
 HTTP_PORT, ECHO_PORT, CALLOUT_PORT = 8000, 7000, 4037
 ALL_SERVICES = ("as-is", "echo", "replace,replace=Bluebird=(withheld)")
@@ -30,37 +34,71 @@ class ApplianceSuite(TestSuite):
     lab: Lab
     callout: Process
     lab_args: dict = {}
+    callout_args: tuple[str, ...] = ALL_SERVICES
+    origin_args: tuple[str, ...] = ()
 
     def set_up_suite(self) -> None:
         self.lab = Lab(**self.lab_args)
         self.lab.make()
         self.origin = self.start_origin()
-        self.callout = self.lab.start_callout(*ALL_SERVICES)
-        self.lab.start(rules="[]", services=services("as-is", "echo", "replace"))
+        self.callout = self.lab.start_callout(*self.callout_args)
+        self.lab.start()
 
     def tear_down_suite(self) -> None:
         if hasattr(self, "lab"):
             self.lab.close()
 
+    def tear_down_test_case(self) -> None:
+        """Whatever a case did: the programs live, and nothing of it is left in them."""
+        if self.lab.dataplane:
+            verify(self.lab.dataplane.alive(), f"opes-dataplane ended:\n{self.lab.dataplane.output()[-2000:]}")
+        if self.lab.control and self.lab.control.alive():
+            self.lab.drained()
+
     def start_origin(self) -> Process:
-        env = ["env", f"PYTHONPATH={self.lab.root / 'dts'}"]
-        p = self.lab.srv.start("origin", *env, "python3", "-m", "opes_api.origin",
-                               "--http", str(HTTP_PORT), "--echo", str(ECHO_PORT))
+        p = self.lab.srv.start("origin", *self.lab.srv.module("origin", "--http", str(HTTP_PORT), "--echo",
+                                                              str(ECHO_PORT), *self.origin_args))
         p.wait_line("origin: ready")
         return p
 
-    def use(self, *rules: str, names: tuple[str, ...] = ("as-is", "echo", "replace")) -> None:
-        """Put these rules in force and wait until their services are up."""
-        self.lab.set_rules("[" + ", ".join(rules) + "]", services(*names))
+    def use(self, *rules: str, names: tuple[str, ...] = ("as-is", "echo", "replace"), more: str = "") -> None:
+        """Put these rules in force and wait until their services are up. more: keys of every service."""
+        self.lab.set_rules("[" + ", ".join(rules) + "]", services(*names, more=more))
         self.lab.wait_rules()
         for n in names:
-            self.lab.wait_service(n)
+            if any(f"service: {n}," in r or f"service: {n}}}" in r for r in rules):
+                self.lab.wait_service(n)
 
     def in_cli(self, module: str, *argv: str, timeout: float = 300) -> str:
         """Run a module of opes_api in the client's namespace; its standard output."""
-        return self.lab.cli.run("env", f"PYTHONPATH={self.lab.root / 'dts'}", "python3", "-m",
-                                f"opes_api.{module}", *argv, timeout=timeout).stdout
+        return self.lab.cli.run(*self.lab.cli.module(module, *argv), timeout=timeout).stdout
+
+    def fetch(self, obj: Obj, *curl: str, addr: str = SRV4) -> subprocess.CompletedProcess:
+        """GET of an object with curl; the octets are in self.got, the exit code and curl's text in the result."""
+        out = self.lab.dir / "fetched"
+        out.unlink(missing_ok=True)
+        r = self.lab.curl("-o", str(out), "-w", "%{http_code} %{speed_download}", *curl, url(obj.path, addr),
+                          check=False)
+        self.got = out.read_bytes() if out.exists() else b""
+        return r
+
+    @contextlib.contextmanager
+    def delta(self) -> Iterator[dict[str, int]]:
+        """What the counters gain inside the with block (filled when it ends)."""
+        before, gain = self.lab.counters(), {}
+        yield gain
+        # Gauges and counters are written at the worker's leisure, after the last octet.
+        time.sleep(0.1)
+        gain.update({k: v - before[k] for k, v in self.lab.counters().items()})
 
 
-def keep_logs() -> bool:
-    return bool(os.environ.get("OPES_KEEP_LOGS"))
+def url(path: str, addr: str = SRV4, port: int = HTTP_PORT) -> str:
+    return f"http://[{addr}]:{port}{path}" if ":" in addr else f"http://{addr}:{port}{path}"
+
+
+def same(got: bytes, want: bytes) -> str:
+    """Where two octet strings differ, for a message."""
+    if got == want:
+        return "equal"
+    at = next((i for i, (a, b) in enumerate(zip(got, want)) if a != b), min(len(got), len(want)))
+    return f"{len(got)} octets, {len(want)} expected, first difference at {at}"

@@ -10,6 +10,9 @@
 Every namespace, process and file belongs to one Lab object and goes with it: the object is a
 context manager, and only processes that it started are ended, by pid. Real kernel TCP ends talk
 through the real binaries.
+
+With OPES_TESTBED=FILE in the environment the ends are real hosts and the appliance has real ports; dts/README.md
+describes that file.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -28,6 +32,7 @@ from typing import Any
 
 CLI4, SRV4, CLI6, SRV6 = "10.77.0.1", "10.77.0.2", "fd77::1", "fd77::2"
 READY_SECONDS = 30
+OFFLOADS_OFF = [w for k in ("tx", "rx", "tso", "gso", "gro", "sg") for w in (k, "off")]
 
 
 class LabError(RuntimeError):
@@ -115,14 +120,24 @@ class Process:
 class Node:
     """One host of the lab: commands run there through a prefix (a namespace here, ssh on a testbed)."""
 
-    def __init__(self, lab: "Lab", name: str, prefix: list[str]) -> None:
-        self.lab, self.name, self.prefix = lab, name, prefix
+    def __init__(self, lab: "Lab", name: str, prefix: list[str], dev: str = "") -> None:
+        self.lab, self.name, self.prefix, self.dev = lab, name, prefix, dev
+
+    def argv(self, argv: tuple[str, ...]) -> list[str]:
+        """The command line that runs argv there; a remote shell reads the words anew."""
+        if self.prefix and os.path.basename(self.prefix[0]) == "ssh":
+            return [*self.prefix, *(shlex.quote(a) for a in argv)]
+        return [*self.prefix, *argv]
 
     def run(self, *argv: str, **kw: Any) -> subprocess.CompletedProcess:
-        return run(*self.prefix, *argv, **kw)
+        return run(*self.argv(argv), **kw)
 
     def start(self, name: str, *argv: str, cwd: str | None = None) -> Process:
-        return self.lab.adopt(Process(name, [*self.prefix, *argv], self.lab.dir / f"{name}.log", cwd))
+        return self.lab.adopt(Process(name, self.argv(argv), self.lab.dir / f"{name}.log", cwd))
+
+    def module(self, name: str, *argv: str) -> list[str]:
+        """argv that runs a module of opes_api."""
+        return ["env", f"PYTHONPATH={self.lab.root / 'dts'}", "python3", "-m", f"opes_api.{name}", *argv]
 
     def sysctl(self, key: str, value: str) -> None:
         self.run("sysctl", "-qw", f"{key}={value}")
@@ -141,11 +156,12 @@ class Lab:
         self.tag = tag or f"{os.getpid() % 10000}"
         self.driver = driver or os.environ.get("OPES_DRIVER", "auto")
         self.mtu, self.keep = mtu, keep
-        self.dir = Path(tempfile.mkdtemp(prefix=f"opes-lab-{self.tag}-"))
+        bed = os.environ.get("OPES_TESTBED")
+        self.testbed: dict[str, Any] | None = json.loads(Path(bed).read_text()) if bed else None
+        self.dir = Path(tempfile.mkdtemp(prefix=f"opes-lab-{self.tag}-", dir=(self.testbed or {}).get("dir")))
         self.processes: list[Process] = []
-        self.ns = {k: f"opes-{k}-{self.tag}" if tag != "" else f"opes-{k}" for k in ("cli", "dut", "srv")}
-        self.cli, self.dut, self.srv = (
-            Node(self, k, ["ip", "netns", "exec", self.ns[k]]) for k in ("cli", "dut", "srv"))
+        self.ns = {} if self.testbed else {k: f"opes-{k}-{self.tag}" for k in ("cli", "dut", "srv")}
+        self.cli, self.dut, self.srv = (self._node(k, d) for k, d in (("cli", "cli0"), ("dut", ""), ("srv", "srv0")))
         self.socket = str(self.dir / "control.sock")
         self.config = self.dir / "opes.yaml"
         self.www = self.dir / "www"
@@ -154,6 +170,12 @@ class Lab:
         self._made = False
 
     # --- topology ------------------------------------------------------------------------------
+
+    def _node(self, name: str, dev: str) -> Node:
+        if self.testbed:
+            n = self.testbed.get(name, {})
+            return Node(self, name, n.get("prefix", []), n.get("device", ""))
+        return Node(self, name, ["ip", "netns", "exec", self.ns[name]], dev)
 
     def __enter__(self) -> "Lab":
         try:
@@ -169,6 +191,16 @@ class Lab:
 
     def make(self) -> None:
         self._made = True
+        if not self.testbed:
+            self._make_namespaces()
+        for node, a4, a6 in ((self.cli, CLI4, CLI6), (self.srv, SRV4, SRV6)):
+            node.run("ip", "link", "set", node.dev, "mtu", str(self.mtu), "up")
+            node.run("ip", "address", "replace", f"{a4}/24", "dev", node.dev)
+            node.run("ip", "address", "replace", f"{a6}/64", "dev", node.dev, "nodad")
+            self._cubic(node, node.dev, f"{a4.rsplit('.', 1)[0]}.0/24", a4, "fd77::/64")
+            node.sysctl("net.ipv4.ip_local_port_range", "10000 65000")
+
+    def _make_namespaces(self) -> None:
         for ns in self.ns.values():
             run("ip", "netns", "add", ns)
         for left, ldev, rdev, mac in (("cli", "cli0", "in0", 1), ("srv", "srv0", "out0", 3)):
@@ -177,20 +209,42 @@ class Lab:
                 "peer", "name", rdev, "netns", self.ns["dut"], "mtu", str(self.mtu),
                 "address", f"02:00:00:77:00:0{mac + 1}")
         for node, dev in ((self.cli, "cli0"), (self.srv, "srv0"), (self.dut, "in0"), (self.dut, "out0")):
-            node.run("ethtool", "-K", dev, "tx", "off", "rx", "off", "tso", "off", "gso", "off",
-                     "gro", "off", "sg", "off", check=False)
+            node.run("ethtool", "-K", dev, *OFFLOADS_OFF, check=False)
             node.run("ip", "link", "set", dev, "up")
             node.run("ip", "link", "set", "lo", "up")
-        for node, dev, a4, a6 in ((self.cli, "cli0", CLI4, CLI6), (self.srv, "srv0", SRV4, SRV6)):
-            node.run("ip", "address", "add", f"{a4}/24", "dev", dev)
-            node.run("ip", "address", "add", f"{a6}/64", "dev", dev, "nodad")
-            # CUBIC by route: the host's default may be another, and a namespace may not choose its own.
-            node.run("ip", "route", "replace", "10.77.0.0/24", "dev", dev, "src", a4, "congctl", "cubic")
-            node.run("ip", "-6", "route", "replace", "fd77::/64", "dev", dev, "congctl", "cubic", check=False)
-            node.sysctl("net.ipv4.ip_local_port_range", "10000 65000")
         for dev in ("in0", "out0"):
             # The kernel's own voice must not mix with the traffic that crosses.
             self.dut.sysctl(f"net.ipv6.conf.{dev}.disable_ipv6", "1")
+
+    @staticmethod
+    def _cubic(node: Node, dev: str, net4: str, a4: str, net6: str) -> None:
+        """CUBIC by route: the host's default may be another, and a namespace may not choose its own."""
+        node.run("ip", "route", "replace", net4, "dev", dev, "src", a4, "congctl", "cubic")
+        node.run("ip", "-6", "route", "replace", net6, "dev", dev, "congctl", "cubic", check=False)
+
+    def direct_link(self) -> tuple[str, str]:
+        """A second veth pair from cli to srv, beside the appliance, for comparison; the server's addresses there."""
+        if self.testbed:
+            raise LabError("a testbed has no second cable")
+        run("ip", "link", "add", "cli1", "netns", self.ns["cli"], "mtu", str(self.mtu), "type", "veth",
+            "peer", "name", "srv1", "netns", self.ns["srv"], "mtu", str(self.mtu))
+        for node, dev, host in ((self.cli, "cli1", 1), (self.srv, "srv1", 2)):
+            node.run("ethtool", "-K", dev, *OFFLOADS_OFF, check=False)
+            node.run("ip", "address", "add", f"10.79.0.{host}/24", "dev", dev)
+            node.run("ip", "address", "add", f"fd79::{host}/64", "dev", dev, "nodad")
+            node.run("ip", "link", "set", dev, "up")
+            self._cubic(node, dev, "10.79.0.0/24", f"10.79.0.{host}", "fd79::/64")
+        return "10.79.0.2", "fd79::2"
+
+    def vlan(self, tag: int) -> tuple[str, str]:
+        """VLAN devices on both ends, over the cable through the appliance; the server's addresses there."""
+        for node, host in ((self.cli, 1), (self.srv, 2)):
+            dev = f"{node.dev}.{tag}"
+            node.run("ip", "link", "add", "link", node.dev, "name", dev, "type", "vlan", "id", str(tag))
+            node.run("ip", "address", "add", f"10.78.{tag % 256}.{host}/24", "dev", dev)
+            node.run("ip", "address", "add", f"fd78:{tag:x}::{host}/64", "dev", dev, "nodad")
+            node.run("ip", "link", "set", dev, "up")
+        return f"10.78.{tag % 256}.2", f"fd78:{tag:x}::2"
 
     def close(self) -> None:
         """End everything, newest first, and remove every namespace and file of this lab."""
@@ -200,9 +254,12 @@ class Lab:
             except Exception as e:  # noqa: BLE001 - the rest must still be cleaned up
                 print(f"lab: {p.name}: {e}")
         self.processes.clear()
-        if self._made:
-            for ns in self.ns.values():
-                run("ip", "netns", "del", ns, check=False)
+        if self._made and self.testbed:
+            for node, a4, a6 in ((self.cli, CLI4, CLI6), (self.srv, SRV4, SRV6)):
+                node.run("ip", "address", "del", f"{a4}/24", "dev", node.dev, check=False)
+                node.run("ip", "address", "del", f"{a6}/64", "dev", node.dev, check=False)
+        for ns in self.ns.values() if self._made else ():
+            run("ip", "netns", "del", ns, check=False)
         if not os.environ.get("OPES_KEEP_LOGS"):
             shutil.rmtree(self.dir, ignore_errors=True)
 
@@ -218,19 +275,21 @@ class Lab:
         return str(self.build / folder / name)
 
     def devices(self, driver: str) -> tuple[str, str]:
-        extra = ""
-        if driver == "af_packet" and self.mtu > 1500:
-            extra = ""  # the dataplane fits the frame size to the MTU itself
-        return f"net_{driver}0,iface=in0{extra}", f"net_{driver}1,iface=out0{extra}"
+        """DPDK devices of the inside and the outside port."""
+        if self.testbed:
+            return self.testbed["dut"]["inside"], self.testbed["dut"]["outside"]
+        return f"net_{driver}0,iface=in0", f"net_{driver}1,iface=out0"
 
     def write_config(self, rules: str = "[]", services: str = "[]", driver: str | None = None,
-                     limits: str = "", lcores: str = "{workers: [0], callout: 0}", extra: str = "") -> Path:
+                     limits: str = "", lcores: str = "{workers: [0], callout: 0}", extra: str = "",
+                     memory: str = "512MiB") -> Path:
         """rules, services, limits: YAML in flow or block form (block: indented by two)."""
         a, b = self.devices(driver or (self.driver if self.driver != "auto" else "af_xdp"))
-        self._config_args = dict(rules=rules, services=services, limits=limits, lcores=lcores, extra=extra)
+        self._config_args = dict(rules=rules, services=services, limits=limits, lcores=lcores, extra=extra,
+                                 memory=memory)
         self.config.write_text(
             f"name: lab\n"
-            f"dpdk: {{file-prefix: opes{self.tag}}}\n"
+            f"dpdk: {{file-prefix: opes{self.tag}, memory: {memory}}}\n"
             f"control-socket: {self.socket}\n"
             f"ports:\n"
             f"  inside: {{device: \"{a}\", mtu: {self.mtu}}}\n"
@@ -244,7 +303,7 @@ class Lab:
 
     def start_dataplane(self) -> Process:
         """Start it with the written configuration; with driver auto fall back until a ping crosses."""
-        drivers = ["af_xdp", "af_packet"] if self.driver == "auto" else [self.driver]
+        drivers = ["af_xdp", "af_packet"] if self.driver == "auto" and not self.testbed else [self.driver]
         why = []
         for driver in drivers:
             self.write_config(driver=driver, **self._config_args)
@@ -277,8 +336,8 @@ class Lab:
         """Until the dataplane uses the rules that control published last."""
         def adopted() -> bool:
             r = self.ctl_json("status")
-            return bool(r) and r.get("dataplane") == "up" and r.get("generation", 0) > 0 \
-                and r.get("generation") == r.get("adopted")
+            return bool(r) and r.get("dataplane") == "up" and r.get("adopted", 0) > 0 \
+                and not r.get("pending") and r.get("generation") == r.get("adopted")
         wait_for("the rules are in force", adopted, seconds)
 
     def start(self, rules: str = "[]", services: str = "[]", **kw: Any) -> "Lab":
@@ -299,20 +358,39 @@ class Lab:
         return run(self.program("opesctl"), "-s", self.socket, *argv, check=check)
 
     def ctl_json(self, *argv: str) -> Any:
+        """The result of a command, None when it failed."""
         p = self.ctl("--json", *argv, check=False)
         try:
             return json.loads(p.stdout) if p.returncode == 0 else None
         except json.JSONDecodeError:
             return None
 
+    def generation(self) -> int:
+        """Of the rules in use."""
+        return self.ctl_json("status")["adopted"]
+
     def counters(self) -> dict[str, int]:
         """Sums over workers and the callout thread by counter name."""
         r = self.ctl_json("counters", "--all")
         return {c["name"]: c["value"] for c in r["counters"]}
 
-    def events(self, kind: str | None = None) -> list[dict[str, Any]]:
+    def events(self, kind: str | None = None, after: int = 0) -> list[dict[str, Any]]:
+        """Events of a kind whose number is above after."""
         r = self.ctl_json("events", "-n", "1000") or {"events": []}
-        return [e for e in r["events"] if kind is None or e["kind"] == kind]
+        return [e for e in r["events"] if e["seq"] > after and (kind is None or e["kind"] == kind)]
+
+    def last_event(self) -> int:
+        """Number of the latest event."""
+        return max((e["seq"] for e in self.events()), default=0)
+
+    def wait_event(self, kind: str, after: int = 0, seconds: float = READY_SECONDS) -> dict[str, Any]:
+        """The first event of a kind after that number."""
+        return wait_for(f"an event {kind}", lambda: self.events(kind, after), seconds)[0]
+
+    def service(self, name: str) -> dict[str, Any]:
+        """The row of a service."""
+        r = self.ctl_json("services") or {"services": []}
+        return next((s for s in r["services"] if s["name"] == name), {})
 
     def start_callout(self, *services: str, listen: str = "tcp:127.0.0.1:4037", name: str = "callout",
                       extra: tuple[str, ...] = ()) -> Process:
@@ -324,10 +402,7 @@ class Lab:
         return p
 
     def wait_service(self, name: str, state: str = "up", seconds: float = READY_SECONDS) -> None:
-        def probe() -> bool:
-            r = self.ctl_json("services") or {"services": []}
-            return any(s["name"] == name and s["state"] == state for s in r["services"])
-        wait_for(f"service {name} is {state}", probe, seconds)
+        wait_for(f"service {name} is {state}", lambda: self.service(name).get("state") == state, seconds)
 
     # --- ends -----------------------------------------------------------------------------------
 
@@ -382,13 +457,7 @@ class Lab:
 
     def gauges(self) -> dict[str, int]:
         """Sums of the workers' gauges."""
-        r = self.ctl_json("buffers")
-        total: dict[str, int] = {}
-        for w in (r or {}).get("workers", []):
-            for k, v in w.items():
-                if isinstance(v, int):
-                    total[k] = total.get(k, 0) + v
-        return total
+        return (self.ctl_json("buffers") or {}).get("total", {})
 
 
 def free_port(addr: str = "127.0.0.1") -> int:

@@ -4,6 +4,12 @@
 GET  /o/MODE/SEED/SIZE/GZIP   an object of objects.py
 POST anything                 200 with "LENGTH SHA256\\n" of the body received
 GET  /head                    the request head as received, as the body
+GET  /raw/MODE/STEP/HEX       the octets HEX in pieces of STEP with pauses, MODE length or chunked
+GET  /page/STATUS/TYPE        a small page with that status and content type ("." stands for "/")
+GET  /verbatim/HEX            the octets HEX are the whole response, head included; then the connection ends
+GET  /upgrade /204 /304 /early   101 and byte echo; without a body; an interim response first
+
+With --log every request is a line "METHOD TARGET OCTETS" on standard output once its body is there.
 """
 
 from __future__ import annotations
@@ -17,7 +23,10 @@ import random
 from opes_api.objects import Obj
 
 
-@functools.lru_cache(maxsize=64)
+log = False
+
+
+@functools.lru_cache(maxsize=512)
 def small_body(path: str) -> bytes:
     return Obj.of_path(path).body()
 
@@ -58,7 +67,7 @@ async def read_body(reader: asyncio.StreamReader, fields: dict[str, str]) -> tup
 
 async def send_object(writer: asyncio.StreamWriter, o: Obj, body: bytes, head_only: bool) -> bool:
     """Returns whether the connection persists."""
-    common = "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n"
+    common = f"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nX-Object: {o.path}\r\n"
     if o.gz:
         common += "Content-Encoding: gzip\r\n"
     if o.mode == "length":
@@ -86,6 +95,55 @@ async def send_object(writer: asyncio.StreamWriter, o: Obj, body: bytes, head_on
     return True
 
 
+async def send_raw(writer: asyncio.StreamWriter, mode: str, step: int, body: bytes) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n")
+    writer.write(b"Transfer-Encoding: chunked\r\n\r\n" if mode == "chunked"
+                 else b"Content-Length: %d\r\n\r\n" % len(body))
+    for at in range(0, len(body), step):
+        piece = body[at:at + step]
+        writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if mode == "chunked" else piece)
+        await writer.drain()
+        await asyncio.sleep(0.002)
+    if mode == "chunked":
+        writer.write(b"0\r\n\r\n")
+
+
+async def upgrade(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: bytes\r\n\r\n")
+    while data := await reader.read(1 << 16):
+        writer.write(data)
+        await writer.drain()
+
+
+FIXED = {
+    "/204": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "/304": b'HTTP/1.1 304 Not Modified\r\nETag: "1"\r\nContent-Length: 500\r\n\r\n',
+    "/early": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+}
+
+
+async def answer_get(raw: bytes, path: str, writer: asyncio.StreamWriter, head_only: bool) -> bool:
+    """Returns whether the connection persists."""
+    if path.startswith("/o/"):
+        return await send_object(writer, Obj.of_path(path), body_of(path), head_only)
+    if path == "/head":
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(raw) + raw)
+    elif path.startswith("/raw/"):
+        _, _, mode, step, octets = path.split("/")
+        await send_raw(writer, mode, int(step), bytes.fromhex(octets))
+    elif path.startswith("/page/"):
+        _, _, status, kind = path.split("/")[:4]
+        body = f"page {path}\n".encode()
+        writer.write(f"HTTP/1.1 {status} Page\r\nContent-Type: {kind.replace('.', '/')}\r\nX-Page: yes\r\n"
+                     f"X-Remove: this\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+    elif path.startswith("/verbatim/"):
+        writer.write(bytes.fromhex(path.split("/")[2]))
+        return False
+    else:
+        writer.write(FIXED.get(path, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"))
+    return True
+
+
 async def http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         persist = True
@@ -94,29 +152,21 @@ async def http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
             lines = raw.decode("latin-1").split("\r\n")
             method, path, version = lines[0].split(" ")
             fields = {k.lower(): v.strip() for k, _, v in (x.partition(":") for x in lines[1:] if x)}
+            persist = version == "HTTP/1.1" and fields.get("connection", "").lower() != "close"
             if fields.get("expect", "").lower() == "100-continue":
                 writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            persist = version == "HTTP/1.1" and fields.get("connection", "").lower() != "close"
-            if method == "POST" or method == "PUT":
-                n, digest = await read_body(reader, fields)
+            n, digest = await read_body(reader, fields)
+            if log:
+                print(method, path, n, flush=True)
+            if method in ("POST", "PUT"):
                 answer = f"{n} {digest}\n".encode()
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
-            elif path.startswith("/o/"):
-                persist &= await send_object(writer, Obj.of_path(path), body_of(path), method == "HEAD")
-            elif path == "/head":
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(raw) + raw)
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n" % len(answer)
+                             + answer)
             elif path == "/upgrade" and "upgrade" in fields:
-                writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: bytes\r\n\r\n")
-                while data := await reader.read(1 << 16):
-                    writer.write(data)
-                    await writer.drain()
+                await upgrade(reader, writer)
                 return
-            elif path == "/204":
-                writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
-            elif path == "/early":
-                writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
             else:
-                writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+                persist &= await answer_get(raw, path, writer, method == "HEAD")
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError, ValueError):
         pass
@@ -139,7 +189,10 @@ async def main() -> None:
     ap = argparse.ArgumentParser()
     ap.add_argument("--http", type=int, default=8000)
     ap.add_argument("--echo", type=int, default=7000)
+    ap.add_argument("--log", action="store_true")
     args = ap.parse_args()
+    global log
+    log = args.log
     await asyncio.start_server(http, None, args.http, limit=1 << 20, backlog=1024)
     await asyncio.start_server(echo, None, args.echo, limit=1 << 20, backlog=1024)
     print("origin: ready", flush=True)
