@@ -82,9 +82,10 @@ def run_suite(cls: type, title: str, cases: list[str], results: Results) -> None
             results.add(f"{title}.{c}", "skipped", 0, str(e))
         return
     except Exception:  # noqa: BLE001
-        text = traceback.format_exc()
+        text = "the suite could not be set up\n" + traceback.format_exc()
         for c in cases:
-            results.add(f"{title}.{c}", "failed", 0, "the suite could not be set up\n" + text)
+            results.add(f"{title}.{c}", "failed", 0, text)
+            text = "as the case before: the suite could not be set up"
         try:
             s.tear_down_suite()
         except Exception:  # noqa: BLE001 - it was not up

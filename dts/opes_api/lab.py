@@ -240,7 +240,10 @@ class Lab:
         """VLAN devices on both ends, over the cable through the appliance; the server's addresses there."""
         for node, host in ((self.cli, 1), (self.srv, 2)):
             dev = f"{node.dev}.{tag}"
-            node.run("ip", "link", "add", "link", node.dev, "name", dev, "type", "vlan", "id", str(tag))
+            if node.run("ip", "link", "add", "link", node.dev, "name", dev, "type", "vlan", "id", str(tag),
+                        check=False).returncode != 0:
+                relay = node.start(f"{dev}-relay", *node.module("vlan", node.dev, dev, str(tag)))
+                relay.wait_line("vlan: ready")
             node.run("ip", "address", "add", f"10.78.{tag % 256}.{host}/24", "dev", dev)
             node.run("ip", "address", "add", f"fd78:{tag:x}::{host}/64", "dev", dev, "nodad")
             node.run("ip", "link", "set", dev, "up")

@@ -76,7 +76,7 @@ class TestBypass(ApplianceSuite):
     def set_up_suite(self) -> None:
         super().set_up_suite()
         self.use(adapt_rule("as-is"))
-        self.iperf = self.lab.srv.start("iperf3", "iperf3", "-s")
+        self.iperf = self.lab.srv.start("iperf3", "iperf3", "-s", "--forceflush")
         self.iperf.wait_line("listening")
 
     def untouched(self, d: dict[str, int], frames: int) -> None:
@@ -268,7 +268,7 @@ class TestBypass(ApplianceSuite):
         rx.wait_line("receiving")
         lab.cli.python(SEND, lab.cli.dev, "88b5", "4", "46", "9000")
         rx.wait_line("200 frames", 10)
-        server = lab.srv.start("iperf3", "iperf3", "-s")
+        server = lab.srv.start("iperf3", "iperf3", "-s", "--forceflush")
         server.wait_line("listening")
         for addr in (SRV4, SRV6):
             end = iperf(lab, addr, seconds=1)
