@@ -159,6 +159,17 @@ unsigned flow_table_lookup_bulk(const struct flow_table *t, const struct flow_ke
 	return found;
 }
 
+static uint64_t next_id(struct flow_table *t)
+{
+	return (uint64_t)t->worker << 56 | ++t->ids;
+}
+
+void flow_table_renew(struct flow_table *t, struct flow_entry *e, const struct flow_key *key)
+{
+	e->key = *key; /* the hash is the same for both directions */
+	e->id = next_id(t);
+}
+
 int flow_table_insert(struct flow_table *t, const struct flow_key *key, struct flow_entry **out)
 {
 	uint32_t hash = flow_key_hash(key, t->seed), i, n;
@@ -179,7 +190,7 @@ int flow_table_insert(struct flow_table *t, const struct flow_key *key, struct f
 	e->key = *key;
 	e->hash = hash;
 	e->used = true;
-	e->id = (uint64_t)t->worker << 56 | ++t->ids;
+	e->id = next_id(t);
 	for (i = hash & t->mask; t->slot[i].index != SLOT_EMPTY; i = (i + 1) & t->mask)
 		;
 	t->slot[i] = (struct flow_slot){ .hash = hash, .index = n };

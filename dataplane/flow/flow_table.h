@@ -66,6 +66,9 @@ unsigned flow_table_lookup_bulk(const struct flow_table *t, const struct flow_ke
 /* New entry for the flow whose client sent key. The rest of the entry is zero but for id. 0; -ENOSPC: the table is
  * full; -EEXIST: there is one (*out is it). */
 int flow_table_insert(struct flow_table *t, const struct flow_key *key, struct flow_entry **out);
+/* e becomes the flow whose client sent key, which is e's own key or its reverse, with an id of its own: a connection that takes the
+ * place of the one before. The owner's fields stay as they are. */
+void flow_table_renew(struct flow_table *t, struct flow_entry *e, const struct flow_key *key);
 /* e's timer must not be armed and e must not be on a run list. */
 void flow_table_delete(struct flow_table *t, struct flow_entry *e);
 

@@ -47,6 +47,14 @@ static void test_both_directions(void **state)
 	struct flow_entry *f;
 	assert_int_equal(flow_table_insert(t, &r, &f), -EEXIST);
 	assert_ptr_equal(f, e);
+	/* the other end may begin the next connection on the same ports */
+	uint64_t id = e->id;
+	flow_table_renew(t, e, &r);
+	assert_true(e->id > id);
+	assert_ptr_equal(flow_table_lookup(t, &r, &side), e);
+	assert_int_equal(side, 0);
+	assert_ptr_equal(flow_table_lookup(t, &k, &side), e);
+	assert_int_equal(side, 1);
 	/* another VLAN is another flow */
 	r.vlan[0] = 5;
 	assert_null(flow_table_lookup(t, &r, &side));

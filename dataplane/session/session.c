@@ -359,6 +359,21 @@ enum session_verdict session_segment(struct session_ctx *c, struct session *s, u
 	return SESSION_CONSUMED;
 }
 
+bool session_reusable(const struct session *s, unsigned side, const struct rte_mbuf *m, const struct parse_frame *f)
+{
+	struct tcp_segment seg;
+	enum tcp_state far;
+
+	if (s->state == SESSION_DEAD)
+		return true;
+	if (s->state != SESSION_OPEN ||
+	    tcp_segment_parse(&seg, rte_pktmbuf_mtod_offset(m, uint8_t *, f->l4_off), f->l4_len,
+			      f->l4_len + f->payload_len) != 0)
+		return false;
+	far = tcp_half_state(&s->half[!side]);
+	return tcp_half_reusable(&s->half[side], &seg) && (far == TCP_CLOSED || far == TCP_TIME_WAIT);
+}
+
 static bool pipe_run(struct session_ctx *c, struct session *s, unsigned d)
 {
 	if (s->state != SESSION_OPEN)

@@ -2,6 +2,7 @@
 /* Flow entries and their sessions. */
 #include "worker/worker.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -71,6 +72,7 @@ void worker_flow_syn(struct worker *w, unsigned port, struct rte_mbuf *m, const 
 {
 	struct session_flow_info info;
 	struct flow_entry *e;
+	int rc;
 
 	memset(&info, 0, sizeof(info));
 	tuple_fill(&info.tuple, f, port);
@@ -79,7 +81,13 @@ void worker_flow_syn(struct worker *w, unsigned port, struct rte_mbuf *m, const 
 		worker_bypass(w, port, m);
 		return;
 	}
-	if (flow_table_insert(w->flows, &f->key, &e) != 0) {
+	rc = flow_table_insert(w->flows, &f->key, &e);
+	/* An entry without a session waits for the end of the burst to be dropped: it serves again. */
+	if (rc == -EEXIST) {
+		flow_table_renew(w->flows, e, &f->key);
+		rc = 0;
+	}
+	if (rc) {
 		w->shm->counter[STATS_flow_table_full]++;
 		worker_bypass(w, port, m);
 		return;
@@ -94,7 +102,7 @@ void worker_flow_syn(struct worker *w, unsigned port, struct rte_mbuf *m, const 
 	info.owner = e;
 	e->session = session_new(w->sessions, &info);
 	if (!e->session) {
-		flow_table_delete(w->flows, e);
+		worker_flow_forget(w, e);
 		w->shm->counter[STATS_flow_table_full]++;
 		worker_bypass(w, port, m);
 		return;

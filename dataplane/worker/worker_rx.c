@@ -44,10 +44,13 @@ static void frame_tcp(struct worker *w, unsigned port, struct rte_mbuf *m, const
 			worker_bypass(w, port, m);
 			return;
 		}
-		worker_flow_segment(w, e, side, port, m, f);
-		return;
+		if (likely(!is_first_syn(f)) || !session_reusable(e->session, side, m, f)) {
+			worker_flow_segment(w, e, side, port, m, f);
+			return;
+		}
+		worker_flow_forget(w, e);
 	}
-	if (!e && is_first_syn(f) && w->rules && w->rules->selects)
+	if (is_first_syn(f) && w->rules && w->rules->selects)
 		worker_flow_syn(w, port, m, f);
 	else
 		worker_bypass(w, port, m);
