@@ -254,17 +254,18 @@ static enum ocp_bad bind(struct ocp_msg *m, enum ocp_param p, struct ocp_token t
 	return bind_atom(m, p, s);
 }
 
-enum ocp_bad ocp_msg_bind(struct ocp_msg *m, const struct ocp_token *tok)
+enum ocp_bad ocp_msg_bind(struct ocp_msg *m, const struct ocp_token *tok, uint32_t present)
 {
 	const struct ocp_msg_def *def = ocp_msg_def(m->type);
 
 	if (!def)
 		return OCP_BAD_NONE;
 	for (unsigned i = 0; i < def->nanon; i++)
-		if (!tok[def->anon[i]].p)
+		if (!(present & OCP_HAS(def->anon[i])))
 			return OCP_BAD_MISSING;
-	for (int p = 0; p < OCP_P_MAX; p++) {
-		enum ocp_bad bad = tok[p].p ? bind(m, (enum ocp_param)p, tok[p]) : OCP_BAD_NONE;
+	for (uint32_t left = present; left; left &= left - 1) {
+		enum ocp_param p = (enum ocp_param)__builtin_ctz(left);
+		enum ocp_bad bad = bind(m, p, tok[p]);
 
 		if (bad)
 			return bad;
@@ -272,7 +273,7 @@ enum ocp_bad ocp_msg_bind(struct ocp_msg *m, const struct ocp_token *tok)
 	if (m->type == OCP_MSG_DATA_HAVE) {
 		if (!m->payload)
 			return OCP_BAD_MISSING;
-		if (tok[OCP_P_SIZE].p && m->size != m->payload_size)
+		if ((present & OCP_HAS(OCP_P_SIZE)) && m->size != m->payload_size)
 			return OCP_BAD_SIZE;
 		m->size = m->payload_size;
 		m->has |= OCP_HAS(OCP_P_SIZE);

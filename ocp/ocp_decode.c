@@ -61,7 +61,6 @@ struct name_ref {
 
 struct note {
 	size_t at, len;
-	bool set;
 };
 
 struct ocp_decoder {
@@ -99,6 +98,7 @@ struct ocp_decoder {
 	uint32_t refs_len, refs_cap;
 
 	size_t name_len;
+	uint32_t noted; /* OCP_HAS bits of note[] that are filled */
 	struct note note[OCP_P_MAX];
 	struct ocp_msg msg;
 };
@@ -198,7 +198,7 @@ static void message_begin(struct ocp_decoder *d, size_t i)
 	d->skip = false;
 	d->names_len = d->refs_len = 0;
 	d->name_len = 0;
-	memset(d->note, 0, sizeof(d->note));
+	d->noted = 0;
 	memset(&d->msg, 0, sizeof(d->msg));
 }
 
@@ -313,7 +313,8 @@ static enum ocp_bad value_end(struct ocp_decoder *d, size_t i)
 	if (d->depth)
 		return OCP_BAD_NONE;
 	if (!d->skip) {
-		d->note[d->param] = (struct note){d->value_at, place(d, i) - d->value_at, true};
+		d->note[d->param] = (struct note){d->value_at, place(d, i) - d->value_at};
+		d->noted |= OCP_HAS(d->param);
 		return OCP_BAD_NONE;
 	}
 	d->skip = false;
@@ -423,11 +424,12 @@ static enum ocp_bad head_end(struct ocp_decoder *d, size_t i)
 		base = (const char *)d->buf + d->seg;
 	}
 	d->msg.name = (struct ocp_str){base, (uint32_t)d->name_len};
-	for (int p = 0; p < OCP_P_MAX; p++) {
-		tok[p].p = d->note[p].set ? base + d->note[p].at : NULL;
-		tok[p].len = d->note[p].len;
+	for (uint32_t left = d->noted; left; left &= left - 1) {
+		int p = __builtin_ctz(left);
+
+		tok[p] = (struct ocp_token){base + d->note[p].at, d->note[p].len};
 	}
-	return ocp_msg_bind(&d->msg, tok);
+	return ocp_msg_bind(&d->msg, tok, d->noted);
 }
 
 static enum ocp_bad payload_size(struct ocp_decoder *d, uint8_t c, size_t i, bool *message)
@@ -655,6 +657,27 @@ static bool feed_special(struct ocp_decoder *d, const uint8_t *buf, size_t len,
 	return false;
 }
 
+/* Octets that a name or a bare value goes on with, up to just before a limit: octet() sees to that. */
+static size_t run(struct ocp_decoder *d, const uint8_t *p, size_t len)
+{
+	bool name = d->state == ST_NAME;
+	size_t max = name ? d->lim.name - d->name_len : d->lim.atom - d->bare_len, n = 0;
+
+	if (!d->skip && max > d->lim.head - d->kept)
+		max = d->lim.head - d->kept;
+	if (max > len)
+		max = len;
+	while (n < max && ocp_is_safe(p[n]))
+		n++;
+	if (!d->skip)
+		d->kept += (uint32_t)n;
+	if (name)
+		d->name_len += n;
+	else
+		d->bare_len += (uint32_t)n;
+	return n;
+}
+
 size_t ocp_decoder_feed(struct ocp_decoder *d, const void *input, size_t len, struct ocp_event *ev)
 {
 	const uint8_t *buf = input;
@@ -677,6 +700,10 @@ size_t ocp_decoder_feed(struct ocp_decoder *d, const void *input, size_t len, st
 				d->state = ST_QUOTE;
 			continue;
 		}
+		if (d->state == ST_NAME || d->state == ST_BARE)
+			i += run(d, buf + i, len - i);
+		if (i == len)
+			break;
 		bad = d->state == ST_START ? OCP_BAD_NONE : count_kept(d, 1);
 		if (!bad)
 			bad = octet(d, buf[i], i, &ev->type);

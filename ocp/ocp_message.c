@@ -82,7 +82,7 @@ bool ocp_str_eq(struct ocp_str a, struct ocp_str b)
 
 static bool is_name(const char *literal, const char *name, size_t len)
 {
-	return strlen(literal) == len && !memcmp(literal, name, len);
+	return len && literal[0] == name[0] && strlen(literal) == len && !memcmp(literal, name, len);
 }
 
 const struct ocp_msg_def *ocp_msg_def(enum ocp_msg_type type)

@@ -25,14 +25,14 @@ const char *ocp_param_name(enum ocp_param p);
  * please-ack (<108>) and, for data-need, size (<102>). */
 enum ocp_param ocp_param_find(enum ocp_msg_type type, const char *name, size_t len);
 
-/* A value's octets in wire form; its grammar has been checked. p NULL: absent. */
+/* A value's octets in wire form; its grammar has been checked. */
 struct ocp_token {
 	const char *p;
 	size_t len;
 };
-/* Fills m from tokens (indexed by enum ocp_param). m->type, payload and payload_size are set by the
- * caller. Type, range and presence are checked here. */
-enum ocp_bad ocp_msg_bind(struct ocp_msg *m, const struct ocp_token *tok);
+/* Fills m from tokens (indexed by enum ocp_param; present: OCP_HAS bits of those that are there).
+ * m->type, payload and payload_size are set by the caller. Type, range and presence are checked here. */
+enum ocp_bad ocp_msg_bind(struct ocp_msg *m, const struct ocp_token *tok, uint32_t present);
 
 static inline bool ocp_is_digit(uint8_t c)
 {
@@ -42,8 +42,11 @@ static inline bool ocp_is_alpha(uint8_t c)
 {
 	return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
 }
+/* letters, digits, - and _ : a bit per octet below 128 */
 static inline bool ocp_is_safe(uint8_t c)
 {
-	return ocp_is_alpha(c) || ocp_is_digit(c) || c == '-' || c == '_';
+	static const uint32_t set[4] = {0, 0x03ff2000, 0x87fffffe, 0x07fffffe};
+
+	return c < 128 && (set[c >> 5] >> (c & 31) & 1);
 }
 #endif
