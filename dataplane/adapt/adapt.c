@@ -114,7 +114,7 @@ static void adapt_keep_pop(struct adapt *a)
 
 bool adapt_rest_possible(const struct adapt *a)
 {
-	return a->identity_ok && !(a->hole && a->hole_end > a->identity) &&
+	return a->identity_ok && !(a->hole && a->hole_end > a->identity) && a->refused_end <= a->identity &&
 	       adapt_keep_base(a) <= a->identity;
 }
 

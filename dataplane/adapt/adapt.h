@@ -22,6 +22,8 @@
  *              arrived from the service is original octet [0, identity).
  * INV-ADAPT-2  every octet under a preservation commitment is in keep.
  * INV-ADAPT-3  while rest is possible (identity_ok, no hole) keep covers [identity, orig_len).
+ * INV-ADAPT-5  octets beyond identity that the service declared wont-forward are never emitted: a verdict outlives
+ *              the service.
  * INV-ADAPT-4  a struct adapt is freed exactly once: when released by its owner and closed by the
  *              callout stage (INV-CALLOUT-2), whichever is later.
  *
@@ -129,6 +131,7 @@ struct adapt {
 	struct chunk *cursor;     /* where the last data-as-is ended */
 	uint64_t orig_len, sent, head_len, body_end;
 	uint64_t released;        /* commitments over [0, released) have ended */
+	uint64_t refused_end;     /* the service said wont-forward up to here (not gapless) */
 	struct adapt_range ended[ADAPT_RANGES];
 	uint32_t nended;
 	bool hole;                /* octets were sent that are not in keep */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <rte_common.h>
 #include <rte_mbuf.h>
 
 static const char *const policy_names[] = {
@@ -202,12 +203,33 @@ static void adapt_on_ended(struct adapt *a)
 	}
 }
 
+/* What an observer sends back is not asked for. True: nothing more to do with this event. */
+static bool adapt_observer_event(struct adapt *a, const struct callout_event *ev)
+{
+	switch (ev->type) {
+	case CALLOUT_EV_DATA:
+		rte_pktmbuf_free(ev->m);
+		return true;
+	case CALLOUT_EV_AM_START:
+	case CALLOUT_EV_AS_IS:
+	case CALLOUT_EV_AM_END:
+		return true;
+	case CALLOUT_EV_LEAVE:
+		a->peer_ended = true; /* it has seen enough */
+		return true;
+	default:
+		return false;
+	}
+}
+
 void adapt_event(struct adapt_ctx *c, const struct callout_event *ev)
 {
 	struct adapt *a = ev->txn->user;
 	void *owner = a->owner;
 
 	a->progress_us = c->now_us;
+	if (a->observe && adapt_observer_event(a, ev))
+		return;
 	switch (ev->type) {
 	case CALLOUT_EV_AM_START:
 		adapt_on_am_start(a, ev);
@@ -230,6 +252,7 @@ void adapt_event(struct adapt_ctx *c, const struct callout_event *ev)
 		adapt_on_leave(a, ev);
 		break;
 	case CALLOUT_EV_WONT_FORWARD:
+		a->refused_end = RTE_MAX(a->refused_end, ev->src_offset + ev->size);
 		adapt_range_ended(a, ev->src_offset, ev->size);
 		break;
 	case CALLOUT_EV_PAUSE:

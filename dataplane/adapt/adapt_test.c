@@ -393,6 +393,19 @@ static void test_open_cannot_undo_changed_octets(void **state)
 	finish();
 }
 
+static void test_open_respects_a_verdict(void **state)
+{
+	begin_head(RULE_OPEN, HEAD);
+	feed(HEAD "0123456789");
+	am_start(2, -1, 0);
+	as_is(2, 0, 0, HEAD_LEN + 3);
+	out();
+	event((struct callout_event){.type = CALLOUT_EV_WONT_FORWARD, .src_offset = 0, .size = HEAD_LEN + 10});
+	am_end(2, false);
+	assert_int_equal(a->status, ADAPT_ABORT); /* INV-ADAPT-5 */
+	finish();
+}
+
 static void test_closed_and_answer(void **state)
 {
 	begin_head(RULE_CLOSED, HEAD);
@@ -568,6 +581,7 @@ int main(void)
 		cmocka_unit_test(test_open_goes_on_at_every_octet),
 		cmocka_unit_test(test_open_forgets_what_is_not_on_the_wire),
 		cmocka_unit_test(test_open_cannot_undo_changed_octets),
+		cmocka_unit_test(test_open_respects_a_verdict),
 		cmocka_unit_test(test_closed_and_answer),
 		cmocka_unit_test(test_service_leaves_the_loop),
 		cmocka_unit_test(test_several_messages_in_order),

@@ -25,7 +25,7 @@ static uint32_t put_address(char *out, uint32_t cap, const uint8_t *a, uint16_t 
 
 /* ocp-wire.md section 5. */
 static uint32_t write_meta(const struct session *s, unsigned d, const char *proto, const char *kind,
-			   const char *rule, char *out, uint32_t cap)
+			   const char *rule, bool observe, char *out, uint32_t cap)
 {
 	const struct policy_tuple *t = &s->info.tuple;
 	uint32_t n = (uint32_t)snprintf(out, cap, "Protocol: %s\r\nKind: %s\r\nSource: ", proto, kind);
@@ -33,7 +33,8 @@ static uint32_t write_meta(const struct session *s, unsigned d, const char *prot
 	n += put_address(out + n, cap - n, d == 0 ? t->client : t->server, d == 0 ? t->client_port : t->server_port);
 	n += (uint32_t)snprintf(out + n, cap - n, "\r\nDestination: ");
 	n += put_address(out + n, cap - n, d == 0 ? t->server : t->client, d == 0 ? t->server_port : t->client_port);
-	n += (uint32_t)snprintf(out + n, cap - n, "\r\nFlow: %" PRIu64 "\r\nRule: %s\r\n", s->info.id, rule);
+	n += (uint32_t)snprintf(out + n, cap - n, "\r\nFlow: %" PRIu64 "\r\nRule: %s\r\n%s", s->info.id, rule,
+				observe ? "Action: observe\r\n" : "");
 	return n;
 }
 
@@ -163,7 +164,7 @@ static struct adapt *begin_adapt(struct session_ctx *c, struct session *s, unsig
 	}
 	b.meta_len = write_meta(s, d, h ? (h->minor ? "HTTP/1.1" : "HTTP/1.0") : "TCP",
 				!h ? "stream" : d == 0 ? "request" : "response",
-				policy_image_rule(img, (uint32_t)p->rule)->name, meta, sizeof(meta));
+				policy_image_rule(img, (uint32_t)p->rule)->name, observe, meta, sizeof(meta));
 	return adapt_begin(&c->adapt, &b, cause);
 }
 
