@@ -31,7 +31,8 @@ enum ocp_dialect {
 	OCP_DIALECT_CORE,  /* first message CS (RFC 4037); create calls answer -ENOTSUP */
 };
 
-enum ocp_msg_type { /* sections 6.1 - 6.23 of the draft, in its order */
+/* sections 6.1 - 6.23 of the draft, in its order */
+enum ocp_msg_type {
 	OCP_MSG_UNKNOWN,
 	OCP_MSG_CONNECTION_START,
 	OCP_MSG_CONNECTION_END,
@@ -59,7 +60,8 @@ enum ocp_msg_type { /* sections 6.1 - 6.23 of the draft, in its order */
 	OCP_MSG_MAX
 };
 
-enum ocp_param { /* bits of ocp_msg.has */
+/* bits of ocp_msg.has */
+enum ocp_param {
 	OCP_P_XID,
 	OCP_P_AM_ID,
 	OCP_P_RID,
@@ -87,7 +89,8 @@ enum ocp_param { /* bits of ocp_msg.has */
 };
 #define OCP_HAS(p) (UINT32_C(1) << (p))
 
-enum ocp_part { /* am-part: the part of the application message that data belongs to */
+/* am-part: the part of the application message that data belongs to */
+enum ocp_part {
 	OCP_PART_NONE, /* not said (opaque streams) */
 	OCP_PART_REQUEST_HEADER,
 	OCP_PART_REQUEST_BODY,
@@ -98,10 +101,11 @@ enum ocp_part { /* am-part: the part of the application message that data belong
 	OCP_PART_MAX
 };
 
-#define OCP_ID_MAX INT32_MAX      /* xid, rid, am-id; also sizes */
-#define OCP_OFFSET_MAX INT64_MAX  /* offset, copy-am-offset, sizep */
+#define OCP_ID_MAX INT32_MAX	 /* xid, rid, am-id; also sizes */
+#define OCP_OFFSET_MAX INT64_MAX /* offset, copy-am-offset, sizep */
 
-enum { /* result codes, RFC 4037 section 10.10; any other code means failure */
+/* result codes, RFC 4037 section 10.10; any other code means failure */
+enum {
 	OCP_RESULT_OK = 200,
 	OCP_RESULT_PARTIAL = 206,
 	OCP_RESULT_FAILURE = 400,
@@ -117,7 +121,7 @@ struct ocp_str ocp_str(const char *s); /* of a terminated string; NULL = empty *
 bool ocp_str_eq(struct ocp_str a, struct ocp_str b);
 
 struct ocp_result {
-	int32_t code;          /* 0: no result parameter */
+	int32_t code;	       /* 0: no result parameter */
 	struct ocp_str reason; /* for humans; may be empty */
 };
 
@@ -130,22 +134,22 @@ struct ocp_uri {
 
 struct ocp_msg {
 	enum ocp_msg_type type;
-	uint32_t has;            /* OCP_HAS bits; members without their bit are zero */
+	uint32_t has; /* OCP_HAS bits; members without their bit are zero */
 	uint32_t xid, am_id, rid, copy_am_id;
 	int32_t priority;
-	uint32_t modp;           /* 0..100 */
+	uint32_t modp; /* 0..100 */
 	uint32_t size_request;
 	enum ocp_part am_part;
 	uint64_t offset;
-	uint64_t size;           /* data-have: the payload's size */
+	uint64_t size; /* data-have: the payload's size */
 	uint64_t copy_am_offset;
 	uint64_t sizep;
 	struct ocp_str meta_data, client;
 	struct ocp_uri service, feature;
 	struct ocp_result result;
 	/* decoder only */
-	struct ocp_str name;     /* as received; tells unknown messages apart */
-	bool payload;            /* a payload follows; only data-have's means anything */
+	struct ocp_str name; /* as received; tells unknown messages apart */
+	bool payload;	     /* a payload follows; only data-have's means anything */
 	uint64_t payload_size;
 	uint32_t unknown_params; /* parsed and left out (<53>) */
 };
@@ -159,69 +163,79 @@ static inline bool ocp_msg_has(const struct ocp_msg *m, enum ocp_param p)
 const char *ocp_msg_name(enum ocp_msg_type type);
 const char *ocp_part_name(enum ocp_part part);
 
-/* --- limits ------------------------------------------------------------------------------------ */
+/* --- limits --- */
 
 /* Past any of them an incoming message is malformed (<53>). */
 struct ocp_limits {
-	uint32_t name;     /* octets of a message or parameter name */
-	uint32_t atom;     /* octets of an atom's value */
-	uint32_t nesting;  /* brackets open at once, at most OCP_NESTING_MAX */
-	uint32_t items;    /* items of a list */
-	uint32_t anonymous;/* anonymous values per message or structure */
-	uint32_t named;    /* named parameters per message or structure */
-	uint32_t payload;  /* octets of a payload */
-	uint32_t head;     /* octets of a head that the decoder has to keep: names and the values of known
-			    * parameters. Values of unknown messages and parameters are not kept and do
-			    * not count. */
+	uint32_t name;	    /* octets of a message or parameter name */
+	uint32_t atom;	    /* octets of an atom's value */
+	uint32_t nesting;   /* brackets open at once, at most OCP_NESTING_MAX */
+	uint32_t items;	    /* items of a list */
+	uint32_t anonymous; /* anonymous values per message or structure */
+	uint32_t named;	    /* named parameters per message or structure */
+	uint32_t payload;   /* octets of a payload */
+	/* Octets of a head that the decoder has to keep: names, separators and the values of known
+	 * parameters. Values of unknown messages and parameters are not kept and do not count. */
+	uint32_t head;
 };
 #define OCP_NESTING_MAX 32
-#define OCP_LIMITS_DEFAULT \
-	((struct ocp_limits){.name = 64, .atom = 65536, .nesting = 8, .items = 256, .anonymous = 256, \
-			     .named = 32, .payload = 1048576, .head = 524288})
+#define OCP_LIMITS_DEFAULT                                                                         \
+	((struct ocp_limits){.name = 64,                                                           \
+			     .atom = 65536,                                                        \
+			     .nesting = 8,                                                         \
+			     .items = 256,                                                         \
+			     .anonymous = 256,                                                     \
+			     .named = 32,                                                          \
+			     .payload = 1048576,                                                   \
+			     .head = 524288})
 
-/* --- decoder ----------------------------------------------------------------------------------- */
+/* --- decoder --- */
 
 enum ocp_event_type {
 	OCP_EVENT_NEED_MORE, /* all input consumed, no event yet */
-	OCP_EVENT_MESSAGE,   /* msg: the head is complete and valid. Without payload: `;` CRLF has been seen too */
-	OCP_EVENT_PAYLOAD,   /* data/len: a slice of the caller's own buffer, never empty, never copied */
-	OCP_EVENT_END,       /* the message that the last MESSAGE began is complete, `;` CRLF included */
-	OCP_EVENT_BAD,       /* malformed; the decoder stays in this state */
+	/* msg: the head is complete and valid. Without payload: `;` CRLF has been seen too */
+	OCP_EVENT_MESSAGE,
+	/* data/len: a slice of the caller's own buffer, never empty, never copied */
+	OCP_EVENT_PAYLOAD,
+	/* the message that the last MESSAGE began is complete, `;` CRLF included */
+	OCP_EVENT_END,
+	OCP_EVENT_BAD, /* malformed; the decoder stays in this state */
 };
 
-enum ocp_bad { /* why input is malformed */
+/* why input is malformed */
+enum ocp_bad {
 	OCP_BAD_NONE,
-	OCP_BAD_OCTET,      /* octet not allowed here */
-	OCP_BAD_NUMBER,     /* size: leading zero, sign, range */
-	OCP_BAD_QUOTE,      /* size of a quoted value not followed by a quote */
-	OCP_BAD_NAME,       /* name too long */
-	OCP_BAD_ATOM,       /* atom too long */
+	OCP_BAD_OCTET,	/* octet not allowed here */
+	OCP_BAD_NUMBER, /* size: leading zero, sign, range */
+	OCP_BAD_QUOTE,	/* size of a quoted value not followed by a quote */
+	OCP_BAD_NAME,	/* name too long */
+	OCP_BAD_ATOM,	/* atom too long */
 	OCP_BAD_NESTING,
 	OCP_BAD_ITEMS,
-	OCP_BAD_ANONYMOUS,  /* too many anonymous values */
-	OCP_BAD_NAMED,      /* too many named parameters */
-	OCP_BAD_PAYLOAD,    /* payload too large */
-	OCP_BAD_HEAD,       /* head too large */
-	OCP_BAD_REPEATED,   /* named parameter repeated */
-	OCP_BAD_MISSING,    /* required parameter or payload of a known message missing */
-	OCP_BAD_TYPE,       /* known parameter of the wrong type */
-	OCP_BAD_RANGE,      /* known parameter out of range, leading zeros included */
-	OCP_BAD_SIZE,       /* data-have: size differs from the payload's (<42>) */
-	OCP_BAD_MEMORY,     /* no memory to keep the head */
+	OCP_BAD_ANONYMOUS, /* too many anonymous values */
+	OCP_BAD_NAMED,	   /* too many named parameters */
+	OCP_BAD_PAYLOAD,   /* payload too large */
+	OCP_BAD_HEAD,	   /* head too large */
+	OCP_BAD_REPEATED,  /* named parameter repeated */
+	OCP_BAD_MISSING,   /* required parameter or payload of a known message missing */
+	OCP_BAD_TYPE,	   /* known parameter of the wrong type */
+	OCP_BAD_RANGE,	   /* known parameter out of range, leading zeros included */
+	OCP_BAD_SIZE,	   /* data-have: size differs from the payload's (<42>) */
+	OCP_BAD_MEMORY,	   /* no memory to keep the head */
 	OCP_BAD_MAX
 };
 const char *ocp_bad_text(enum ocp_bad bad); /* static sentence */
 
 struct ocp_event {
 	enum ocp_event_type type;
-	const struct ocp_msg *msg; /* MESSAGE: until the next feed. Its strings point into the caller's
-				    * buffer or into the decoder. PAYLOAD, END: the same message, but its
-				    * strings are no longer valid. */
-	const uint8_t *data;       /* PAYLOAD: inside the buffer that was fed */
+	/* MESSAGE: until the next feed. Its strings point into the caller's buffer or into the
+	 * decoder. PAYLOAD, END: the same message, but its strings are no longer valid. */
+	const struct ocp_msg *msg;
+	const uint8_t *data; /* PAYLOAD: inside the buffer that was fed */
 	size_t len;
-	uint64_t payload_offset;   /* PAYLOAD: of data within the message's payload */
-	enum ocp_bad bad;          /* BAD */
-	uint64_t offset;           /* BAD: octets of the stream before the offending one */
+	uint64_t payload_offset; /* PAYLOAD: of data within the message's payload */
+	enum ocp_bad bad;	 /* BAD */
+	uint64_t offset;	 /* BAD: octets of the stream before the offending one */
 };
 
 struct ocp_decoder;
@@ -234,14 +248,14 @@ void ocp_decoder_destroy(struct ocp_decoder *d); /* NULL allowed */
  * Call again with the rest until NEED_MORE. Events of a stream do not depend on how it is cut into
  * buffers, except for the cutting of PAYLOAD. A message's events: MESSAGE PAYLOAD* END. An END, or
  * the MESSAGE of a stored head, may consume nothing.
- * The buffer may be reused once the caller is done with the slices pointing into it; an unfinished head
- * has been copied by then.
+ * The buffer may be reused once the caller is done with the slices pointing into it; an unfinished
+ * head has been copied by then.
  */
 size_t ocp_decoder_feed(struct ocp_decoder *d, const void *buf, size_t len, struct ocp_event *ev);
 /* True between messages (an end of the transport here cuts nothing in two). */
 bool ocp_decoder_idle(const struct ocp_decoder *d);
 
-/* --- encoder ----------------------------------------------------------------------------------- */
+/* --- encoder --- */
 
 /* What follows the payload, and nothing else, of a message with one. */
 #define OCP_TAIL "\r\n;\r\n"
@@ -250,23 +264,24 @@ bool ocp_decoder_idle(const struct ocp_decoder *d);
 #define OCP_HEAD_MAX 384
 
 /*
- * Writes m's head into head[cap]. Data-have: everything up to and including `size:` of the payload; the
- * caller sends payload_size octets and OCP_TAIL after it. Other messages: the whole message, nothing
- * follows (payload_size must be 0).
- * *head_len: octets written, or, with -ENOSPC, octets needed. -EINVAL: a required parameter's bit is
- * missing in has, a value is out of range, or the type is unknown. Bits that the message cannot carry
- * are -EINVAL too. Flags are written when their bit is set. ocp_msg.size is taken from payload_size
- * for data-have.
+ * Writes m's head into head[cap]. Data-have: everything up to and including `size:` of the payload;
+ * the caller sends payload_size octets and OCP_TAIL after it. Other messages: the whole message,
+ * nothing follows (payload_size must be 0). *head_len: octets written, or, with -ENOSPC, octets
+ * needed. -EINVAL: a required parameter's bit is missing in has, a value is out of range, or the
+ * type is unknown. Bits that the message cannot carry are -EINVAL too. Flags are written when their
+ * bit is set. ocp_msg.size is taken from payload_size for data-have.
  */
-int ocp_encode(const struct ocp_msg *m, uint64_t payload_size, char *head, size_t cap, size_t *head_len);
+int ocp_encode(const struct ocp_msg *m, uint64_t payload_size, char *head, size_t cap,
+	       size_t *head_len);
 
-/* --- meta-data --------------------------------------------------------------------------------- */
+/* --- meta-data --- */
 
-/* Meta-data is `Name: value` CRLF lines (binding section 5). Finds the first line with that name (case matters,
- * as written there); value without the line end. False: no such line. */
+/* Meta-data is `Name: value` CRLF lines (binding section 5). Finds the first line with that name
+ * (case matters, as written there); value without the line end. False: no such line. */
 bool ocp_meta_get(struct ocp_str meta, const char *name, struct ocp_str *value);
 
-enum ocp_kind { /* meta-data Kind */
+/* meta-data Kind */
+enum ocp_kind {
 	OCP_KIND_NONE, /* not said: from the callout server, as the original's */
 	OCP_KIND_REQUEST,
 	OCP_KIND_RESPONSE,
@@ -275,35 +290,37 @@ enum ocp_kind { /* meta-data Kind */
 };
 enum ocp_kind ocp_meta_kind(struct ocp_str meta);
 
-/* --- what both agents share -------------------------------------------------------------------- */
+/* --- what both agents share --- */
 
-enum ocp_feature { /* known features; the agents keep masks of OCP_HAS(feature) */
-	OCP_FEATURE_COPIED,        /* urn:opes:feature:copied */
-	OCP_FEATURE_AS_IS,         /* urn:opes:feature:as-is */
-	OCP_FEATURE_LEAVE_LOOP,    /* urn:opes:feature:leave-loop */
-	OCP_FEATURE_ACK_ALL,       /* urn:opes:feature:ack-all */
+/* known features; the agents keep masks of OCP_HAS(feature) */
+enum ocp_feature {
+	OCP_FEATURE_COPIED,	   /* urn:opes:feature:copied */
+	OCP_FEATURE_AS_IS,	   /* urn:opes:feature:as-is */
+	OCP_FEATURE_LEAVE_LOOP,	   /* urn:opes:feature:leave-loop */
+	OCP_FEATURE_ACK_ALL,	   /* urn:opes:feature:ack-all */
 	OCP_FEATURE_HTTP_REQUEST,  /* http://www.iana.org/assignments/opes/ocp/http/request */
 	OCP_FEATURE_HTTP_RESPONSE, /* http://www.iana.org/assignments/opes/ocp/http/response */
 	OCP_FEATURE_MAX
 };
-#define OCP_FEATURES_OURS \
-	(OCP_HAS(OCP_FEATURE_COPIED) | OCP_HAS(OCP_FEATURE_AS_IS) | OCP_HAS(OCP_FEATURE_LEAVE_LOOP) | \
-	 OCP_HAS(OCP_FEATURE_ACK_ALL))
+#define OCP_FEATURES_OURS                                                                          \
+	(OCP_HAS(OCP_FEATURE_COPIED) | OCP_HAS(OCP_FEATURE_AS_IS) |                                \
+	 OCP_HAS(OCP_FEATURE_LEAVE_LOOP) | OCP_HAS(OCP_FEATURE_ACK_ALL))
 const char *ocp_feature_uri(enum ocp_feature f);
 enum ocp_feature ocp_feature_find(struct ocp_str uri); /* OCP_FEATURE_MAX: unknown */
 
-enum ocp_answer { /* the peer's word about a feature */
-	OCP_ANSWER_WILL_USE,  /* in use on this connection from here on: the peer accepted our please-use, or
-			       * the agent accepted the peer's */
+/* the peer's word about a feature */
+enum ocp_answer {
+	OCP_ANSWER_WILL_USE, /* in use on this connection from here on: the peer accepted our
+			      * please-use, or the agent accepted the peer's */
 	OCP_ANSWER_WONT_USE,
 	OCP_ANSWER_SUPPORTED, /* answers to do-you-support: nothing changes */
 	OCP_ANSWER_UNSUPPORTED,
 };
 
-/* One piece of output. All of it or none has to be taken: back-pressure is the caller's, before it asks
- * an agent to send. head and tail are valid during the call only (tail is a constant; may be empty).
- * payload: the caller's own octets given to data_have, unmodified, with its cookie; the sink keeps them
- * alive until they have been sent. */
+/* One piece of output. All of it or none has to be taken: back-pressure is the caller's, before it
+ * asks an agent to send. head and tail are valid during the call only (tail is a constant; may be
+ * empty). payload: the caller's own octets given to data_have, unmodified, with its cookie; the
+ * sink keeps them alive until they have been sent. */
 struct ocp_output {
 	const char *head;
 	size_t head_len;
@@ -316,67 +333,72 @@ struct ocp_output {
 /* 0, or -errno: the transport is unusable; the agent ends the connection with OCP_END_OUTPUT. */
 typedef int (*ocp_output_fn)(void *ctx, const struct ocp_output *out);
 
-enum ocp_end { /* how a connection ended */
-	OCP_END_NONE,      /* it has not */
-	OCP_END_LOCAL,     /* our connection-end */
-	OCP_END_PEER,      /* the peer's connection-end without error */
-	OCP_END_PEER_ERROR,/* the peer's connection-end with error or a failing result; also a refused start */
-	OCP_END_MALFORMED, /* malformed message: connection-end with error has been sent (<53>) */
-	OCP_END_OUTSIDE,   /* message outside of connection-start ... connection-end (<59>) */
-	OCP_END_DEAD,      /* no i-am-here in time */
-	OCP_END_EOF,       /* transport closed without connection-end */
-	OCP_END_OUTPUT,    /* the sink failed */
-	OCP_END_MEMORY,    /* no memory for the connection's own state */
+/* how a connection ended */
+enum ocp_end {
+	OCP_END_NONE,	    /* it has not */
+	OCP_END_LOCAL,	    /* our connection-end */
+	OCP_END_PEER,	    /* the peer's connection-end without error */
+	OCP_END_PEER_ERROR, /* the peer's connection-end with error or a failing result; also a
+			       refused start */
+	OCP_END_MALFORMED,  /* malformed message: connection-end with error has been sent (<53>) */
+	OCP_END_OUTSIDE,    /* message outside of connection-start ... connection-end (<59>) */
+	OCP_END_DEAD,	    /* no i-am-here in time */
+	OCP_END_EOF,	    /* transport closed without connection-end */
+	OCP_END_OUTPUT,	    /* the sink failed */
+	OCP_END_MEMORY,	    /* no memory for the connection's own state */
 	OCP_END_MAX
 };
 const char *ocp_end_text(enum ocp_end end); /* static sentence */
 
-enum ocp_fault { /* a rule that the peer broke */
+/* a rule that the peer broke */
+enum ocp_fault {
 	OCP_FAULT_NONE,
-	OCP_FAULT_MALFORMED,      /* <53> */
-	OCP_FAULT_OUTSIDE,        /* <59> */
-	OCP_FAULT_UNKNOWN_MSG,    /* <53> ignored */
-	OCP_FAULT_UNKNOWN_ID,     /* <54> ignored */
-	OCP_FAULT_DIRECTION,      /* message that this peer must not send; ignored */
-	OCP_FAULT_XID_ORDER,      /* xid not larger than before: xaction-end error */
-	OCP_FAULT_NO_SERVICE,     /* <70> xaction-end error */
-	OCP_FAULT_AM_ID,          /* am-id parity or order, second original: app-message-end error */
-	OCP_FAULT_OWN_AM_ID,      /* data for an am-id of our own; ignored */
-	OCP_FAULT_OFFSET,         /* <85> gap or overlap: app-message-end error */
-	OCP_FAULT_AS_IS,          /* <89> <90> invalid data-as-is: app-message-end error */
-	OCP_FAULT_AFTER_END,      /* <98> data after data-end: app-message-end error */
-	OCP_FAULT_WHILE_PAUSED,   /* <95> data for a paused message; taken, counted */
-	OCP_FAULT_LEAVE_LOOP,     /* data-end {206} that does not follow the rules: app-message-end error */
-	OCP_FAULT_ACK_RANGE,      /* data-ack for octets never sent; ignored */
-	OCP_FAULT_LIMIT,          /* our own limit on transactions or messages: refused */
+	OCP_FAULT_MALFORMED,	/* <53> */
+	OCP_FAULT_OUTSIDE,	/* <59> */
+	OCP_FAULT_UNKNOWN_MSG,	/* <53> ignored */
+	OCP_FAULT_UNKNOWN_ID,	/* <54> ignored */
+	OCP_FAULT_DIRECTION,	/* message that this peer must not send; ignored */
+	OCP_FAULT_XID_ORDER,	/* xid not larger than before: xaction-end error */
+	OCP_FAULT_NO_SERVICE,	/* <70> xaction-end error */
+	OCP_FAULT_AM_ID,	/* am-id parity or order, second original: app-message-end error */
+	OCP_FAULT_OWN_AM_ID,	/* data for an am-id of our own; ignored */
+	OCP_FAULT_OFFSET,	/* <85> gap or overlap: app-message-end error */
+	OCP_FAULT_AS_IS,	/* <89> <90> invalid data-as-is: app-message-end error */
+	OCP_FAULT_AFTER_END,	/* <98> data after data-end: app-message-end error */
+	OCP_FAULT_WHILE_PAUSED, /* <95> data for a paused message; taken, counted */
+	OCP_FAULT_LEAVE_LOOP,	/* data-end {206} that does not follow the rules: app-message-end
+				   error */
+	OCP_FAULT_ACK_RANGE,	/* data-ack for octets never sent; ignored */
+	OCP_FAULT_LIMIT,	/* our own limit on transactions or messages: refused */
 	OCP_FAULT_REPEATED_START, /* connection-start repeated; ignored */
-	OCP_FAULT_META_EMPTY,     /* processor's app-message-start without meta-data; taken, counted */
+	OCP_FAULT_META_EMPTY, /* processor's app-message-start without meta-data; taken, counted */
 	OCP_FAULT_MAX
 };
 const char *ocp_fault_text(enum ocp_fault f); /* static sentence with the paragraph */
 
 struct ocp_counters {
 	uint64_t rx_msgs[OCP_MSG_MAX], tx_msgs[OCP_MSG_MAX];
-	uint64_t rx_bytes, tx_bytes;  /* whole stream, payload included */
+	uint64_t rx_bytes, tx_bytes; /* whole stream, payload included */
 	uint64_t rx_payload, tx_payload;
 	uint64_t faults[OCP_FAULT_MAX];
 	uint64_t unknown_params;
 };
 
-enum ocp_xend { /* how a transaction ended */
-	OCP_XEND_NORMAL,    /* peer's xaction-end without error */
-	OCP_XEND_REFUSED,   /* peer's xaction-end, or app-message-end for the original, with error or a
-			     * failing result */
-	OCP_XEND_VIOLATION, /* we ended it because the peer broke a rule: fault */
-	OCP_XEND_DEADLINE,  /* no progress within the deadline */
-	OCP_XEND_LOST,      /* the peer no longer maintains it (i-am-here without its xid) */
-	OCP_XEND_CONNECTION,/* the connection ended under it: conn_end */
+/* how a transaction ended */
+enum ocp_xend {
+	OCP_XEND_NORMAL,  /* peer's xaction-end without error */
+	OCP_XEND_REFUSED, /* peer's xaction-end, or app-message-end for the original, with error or
+			   * a failing result */
+	OCP_XEND_VIOLATION,  /* we ended it because the peer broke a rule: fault */
+	OCP_XEND_DEADLINE,   /* no progress within the deadline */
+	OCP_XEND_LOST,	     /* the peer no longer maintains it (i-am-here without its xid) */
+	OCP_XEND_CONNECTION, /* the connection ended under it: conn_end */
 };
 
 struct ocp_xaction_ending {
 	enum ocp_xend how;
-	enum ocp_fault fault;     /* VIOLATION */
-	enum ocp_end conn_end;    /* CONNECTION */
+	enum ocp_fault fault;	  /* VIOLATION */
+	enum ocp_end conn_end;	  /* CONNECTION */
 	struct ocp_result result; /* the peer's; valid during the callback */
 };
 
@@ -385,24 +407,24 @@ struct ocp_am_info {
 	uint32_t am_id;
 	struct ocp_str meta;
 	enum ocp_kind kind;
-	bool modified;   /* from the callout server only */
-	int64_t sizep;   /* -1: not said */
-	int32_t modp;    /* -1: not said */
+	bool modified; /* from the callout server only */
+	int64_t sizep; /* -1: not said */
+	int32_t modp;  /* -1: not said */
 };
 
-/* A slice of a data-have as received. An empty data-have is reported once with len 0 (<85>: it carries
- * predictions). */
+/* A slice of a data-have as received. An empty data-have is reported once with len 0 (<85>: it
+ * carries predictions). */
 struct ocp_data {
 	uint32_t am_id;
 	uint64_t offset;     /* of the slice in the application message */
 	const uint8_t *data; /* inside the input buffer */
 	uint32_t len;
-	void *cookie;        /* as given with that input buffer */
+	void *cookie; /* as given with that input buffer */
 	enum ocp_part part;
-	bool modified;       /* from the callout server only */
-	bool copied;         /* from the processor only: it keeps these octets */
-	bool first, last;    /* slice of its data-have */
-	int64_t sizep;       /* of the data-have; -1: not said */
+	bool modified;	  /* from the callout server only */
+	bool copied;	  /* from the processor only: it keeps these octets */
+	bool first, last; /* slice of its data-have */
+	int64_t sizep;	  /* of the data-have; -1: not said */
 	int32_t modp;
 };
 

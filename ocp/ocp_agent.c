@@ -18,7 +18,7 @@ void ocp_agent_fault(struct ocp_agent *a, const struct ocp_xaction *x, enum ocp_
 		a->on_fault(a->ctx, x ? x->user : NULL, f, a->msg);
 }
 
-/* --- output ------------------------------------------------------------------------------------- */
+/* --- output --- */
 
 static int output(struct ocp_agent *a, const struct ocp_msg *m, const char *head, size_t head_len,
 		  const void *payload, size_t len, void *cookie)
@@ -74,7 +74,8 @@ static void set_ending(struct ocp_msg *m, bool error, const struct ocp_result *r
 	}
 }
 
-int ocp_agent_send_xaction_end(struct ocp_agent *a, uint32_t xid, bool error, const struct ocp_result *r)
+int ocp_agent_send_xaction_end(struct ocp_agent *a, uint32_t xid, bool error,
+			       const struct ocp_result *r)
 {
 	struct ocp_msg m = {.type = OCP_MSG_XACTION_END, .has = OCP_HAS(OCP_P_XID), .xid = xid};
 
@@ -82,8 +83,8 @@ int ocp_agent_send_xaction_end(struct ocp_agent *a, uint32_t xid, bool error, co
 	return ocp_agent_send(a, &m, NULL, 0, NULL);
 }
 
-int ocp_agent_send_am(struct ocp_agent *a, enum ocp_msg_type type, uint32_t xid, uint32_t am_id, bool error,
-		      const struct ocp_result *r)
+int ocp_agent_send_am(struct ocp_agent *a, enum ocp_msg_type type, uint32_t xid, uint32_t am_id,
+		      bool error, const struct ocp_result *r)
 {
 	struct ocp_msg m = {
 		.type = type,
@@ -114,8 +115,9 @@ int ocp_agent_ask_feature(struct ocp_agent *a, enum ocp_msg_type type, struct oc
 	return rc;
 }
 
-int ocp_agent_send_data(struct ocp_agent *a, uint32_t xid, uint32_t am_id, uint64_t *offset, const void *data,
-			size_t len, void *cookie, const struct ocp_send *send, uint32_t flags)
+int ocp_agent_send_data(struct ocp_agent *a, uint32_t xid, uint32_t am_id, uint64_t *offset,
+			const void *data, size_t len, void *cookie, const struct ocp_send *send,
+			uint32_t flags)
 {
 	struct ocp_msg m = {
 		.type = OCP_MSG_DATA_HAVE,
@@ -157,7 +159,8 @@ int ocp_agent_send_data(struct ocp_agent *a, uint32_t xid, uint32_t am_id, uint6
 int ocp_agent_probe(struct ocp_agent *a, bool with_xid, uint32_t xid, bool with_am, uint32_t am_id,
 		    uint32_t *rid)
 {
-	struct ocp_msg m = {.type = OCP_MSG_ARE_YOU_THERE, .has = OCP_HAS(OCP_P_RID), .rid = a->next_rid};
+	struct ocp_msg m = {
+		.type = OCP_MSG_ARE_YOU_THERE, .has = OCP_HAS(OCP_P_RID), .rid = a->next_rid};
 	int rc;
 
 	if (with_am && !with_xid)
@@ -178,7 +181,7 @@ int ocp_agent_probe(struct ocp_agent *a, bool with_xid, uint32_t xid, bool with_
 	return 0;
 }
 
-/* --- end of the connection ---------------------------------------------------------------------- */
+/* --- end of the connection --- */
 
 void ocp_agent_close(struct ocp_agent *a, enum ocp_end how, const struct ocp_result *result)
 {
@@ -199,7 +202,8 @@ void ocp_agent_close(struct ocp_agent *a, enum ocp_end how, const struct ocp_res
 		a->on_closed(a->ctx, how, result);
 }
 
-void ocp_agent_end(struct ocp_agent *a, enum ocp_end how, bool error, const struct ocp_result *result)
+void ocp_agent_end(struct ocp_agent *a, enum ocp_end how, bool error,
+		   const struct ocp_result *result)
 {
 	struct ocp_msg m = {.type = OCP_MSG_CONNECTION_END};
 
@@ -209,7 +213,7 @@ void ocp_agent_end(struct ocp_agent *a, enum ocp_end how, bool error, const stru
 	ocp_agent_close(a, how, NULL);
 }
 
-/* --- messages of the connection ----------------------------------------------------------------- */
+/* --- messages of the connection --- */
 
 static void on_connection_end(struct ocp_agent *a, const struct ocp_msg *m)
 {
@@ -327,7 +331,7 @@ static void on_feature(struct ocp_agent *a, const struct ocp_msg *m)
 		a->on_feature(a->ctx, f, m->feature.uri, answer);
 }
 
-/* --- input -------------------------------------------------------------------------------------- */
+/* --- input --- */
 
 static void dispatch(struct ocp_agent *a, const struct ocp_msg *m)
 {
@@ -399,15 +403,16 @@ void ocp_agent_data_begin(struct ocp_agent *a, const struct ocp_msg *m)
 		.ack = ocp_msg_has(m, OCP_P_ACK),
 		.xid = m->xid,
 		.size = m->payload_size,
-		.data = {
-			.am_id = m->am_id,
-			.offset = m->offset,
-			.part = m->am_part,
-			.modified = ocp_msg_has(m, OCP_P_MODIFIED),
-			.copied = ocp_msg_has(m, OCP_P_COPIED),
-			.sizep = ocp_msg_has(m, OCP_P_SIZEP) ? (int64_t)m->sizep : -1,
-			.modp = ocp_msg_has(m, OCP_P_MODP) ? (int32_t)m->modp : -1,
-		},
+		.data =
+			{
+				.am_id = m->am_id,
+				.offset = m->offset,
+				.part = m->am_part,
+				.modified = ocp_msg_has(m, OCP_P_MODIFIED),
+				.copied = ocp_msg_has(m, OCP_P_COPIED),
+				.sizep = ocp_msg_has(m, OCP_P_SIZEP) ? (int64_t)m->sizep : -1,
+				.modp = ocp_msg_has(m, OCP_P_MODP) ? (int32_t)m->modp : -1,
+			},
 	};
 	if (!m->payload_size)
 		slice(a, NULL, 0);

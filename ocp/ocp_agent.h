@@ -5,11 +5,10 @@
  *
  * The role (processor or callout server) plugs in through struct ocp_role.
  *
- * INV-OCP-A1  a transaction is taken out of the table before the first of its last callbacks, so that calls from
- *             inside them find no half-dead one.
- * INV-OCP-A2  after a callback every pointer to a transaction is looked up again.
- * INV-OCP-A3  an open transaction is in exactly one of the lists `quiet` (ordered by active_us) and `asked`
- *             (ordered by asked_us).
+ * INV-OCP-A1  a transaction is taken out of the table before the first of its last callbacks, so
+ * that calls from inside them find no half-dead one. INV-OCP-A2  after a callback every pointer to
+ * a transaction is looked up again. INV-OCP-A3  an open transaction is in exactly one of the lists
+ * `quiet` (ordered by active_us) and `asked` (ordered by asked_us).
  */
 #ifndef OCP_AGENT_H
 #define OCP_AGENT_H
@@ -20,10 +19,10 @@
 struct ocp_am {
 	struct ocp_am *next;
 	uint32_t id;
-	uint64_t offset;     /* of its next octet */
-	bool ended;          /* data-end */
-	bool last_as_is;     /* its last octets came from a data-as-is ... */
-	uint64_t as_is_end;  /* ... whose range ended here in the original */
+	uint64_t offset;    /* of its next octet */
+	bool ended;	    /* data-end */
+	bool last_as_is;    /* its last octets came from a data-as-is ... */
+	uint64_t as_is_end; /* ... whose range ended here in the original */
 };
 
 struct ocp_link {
@@ -35,26 +34,26 @@ struct ocp_xaction {
 	struct ocp_xaction *hash_next;
 	void *user;
 	uint32_t xid;
-	uint32_t grace;       /* answers in a row that it is still maintained */
+	uint32_t grace; /* answers in a row that it is still maintained */
 	uint64_t active_us;
 	uint64_t asked_us;
 	uint32_t asked_rid;
 	bool asked;
 	/* the original */
-	bool am_known;        /* app-message-start sent or received */
-	bool am_open;         /* its am-id is valid */
-	bool am_ended;        /* data-end sent or received, or am-id ended */
+	bool am_known; /* app-message-start sent or received */
+	bool am_open;  /* its am-id is valid */
+	bool am_ended; /* data-end sent or received, or am-id ended */
 	bool paused;
-	bool left;            /* processor: the peer left the loop */
-	bool peers_turn;      /* processor: the deadline counts */
+	bool left;	 /* processor: the peer left the loop */
+	bool peers_turn; /* processor: the deadline counts */
 	uint32_t am_id;
-	uint64_t offset;      /* octets sent or received */
-	uint64_t released;    /* processor: end of the highest range given up by wont-forward */
+	uint64_t offset;   /* octets sent or received */
+	uint64_t released; /* processor: end of the highest range given up by wont-forward */
 	struct ocp_ranges kept;
 	/* adapted messages, in the order of their start */
 	struct ocp_am *ams;
 	uint32_t ams_open;
-	int64_t last_am_id;   /* of the callout server; -1 none */
+	int64_t last_am_id; /* of the callout server; -1 none */
 };
 
 struct ocp_agent;
@@ -65,7 +64,8 @@ struct ocp_role {
 	/* A slice of the data-have that `current` describes. */
 	void (*slice)(struct ocp_agent *a, const struct ocp_data *d);
 	/* x is out of the table: tell its owner. */
-	void (*ended)(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_xaction_ending *e);
+	void (*ended)(struct ocp_agent *a, struct ocp_xaction *x,
+		      const struct ocp_xaction_ending *e);
 	/* What to do about a transaction that is still maintained but makes no progress. */
 	bool (*overdue)(const struct ocp_agent *a, const struct ocp_xaction *x);
 };
@@ -94,14 +94,14 @@ struct ocp_agent {
 	void (*on_alive)(void *ctx, uint32_t rid, bool has_xid, bool has_am_id);
 	void (*on_fault)(void *ctx, void *user, enum ocp_fault f, enum ocp_msg_type msg);
 
-	bool started;      /* connection-start sent or received */
-	bool broken;       /* output failed; becomes OCP_END_OUTPUT at the next input or tick */
+	bool started; /* connection-start sent or received */
+	bool broken;  /* output failed; becomes OCP_END_OUTPUT at the next input or tick */
 	enum ocp_end over;
 	enum ocp_msg_type msg; /* being handled, for faults */
 	void *cookie;
 	uint64_t now, last_rx;
 	uint32_t next_rid;
-	bool probing;      /* about the connection */
+	bool probing; /* about the connection */
 	uint32_t probe_rid;
 	uint64_t probe_us;
 
@@ -116,18 +116,20 @@ struct ocp_agent {
 	struct ocp_counters counters;
 };
 
-/* limits ... features_known, times and callbacks are set by the caller before. 0 or -errno; on failure
- * nothing is left. */
+/* limits ... features_known, times and callbacks are set by the caller before. 0 or -errno; on
+ * failure nothing is left. */
 int ocp_agent_init(struct ocp_agent *a, uint64_t now_us);
 void ocp_agent_fini(struct ocp_agent *a);
 
-int ocp_agent_input(struct ocp_agent *a, const void *buf, size_t len, void *cookie, uint64_t now_us);
+int ocp_agent_input(struct ocp_agent *a, const void *buf, size_t len, void *cookie,
+		    uint64_t now_us);
 void ocp_agent_tick(struct ocp_agent *a, uint64_t now_us);
 uint64_t ocp_agent_next_deadline(const struct ocp_agent *a);
 /* Ends everything with callbacks; once. */
 void ocp_agent_close(struct ocp_agent *a, enum ocp_end how, const struct ocp_result *result);
 /* connection-end, then close with how. */
-void ocp_agent_end(struct ocp_agent *a, enum ocp_end how, bool error, const struct ocp_result *result);
+void ocp_agent_end(struct ocp_agent *a, enum ocp_end how, bool error,
+		   const struct ocp_result *result);
 
 /* 0 when the connection takes messages, else -ENOTCONN. */
 int ocp_agent_ready(const struct ocp_agent *a);
@@ -135,14 +137,16 @@ int ocp_agent_ready(const struct ocp_agent *a);
 int ocp_agent_send(struct ocp_agent *a, const struct ocp_msg *m, const void *payload, size_t len,
 		   void *cookie);
 /* Frequent ones. result NULL: none. */
-int ocp_agent_send_xaction_end(struct ocp_agent *a, uint32_t xid, bool error, const struct ocp_result *r);
-int ocp_agent_send_am(struct ocp_agent *a, enum ocp_msg_type type, uint32_t xid, uint32_t am_id, bool error,
-		      const struct ocp_result *r);
+int ocp_agent_send_xaction_end(struct ocp_agent *a, uint32_t xid, bool error,
+			       const struct ocp_result *r);
+int ocp_agent_send_am(struct ocp_agent *a, enum ocp_msg_type type, uint32_t xid, uint32_t am_id,
+		      bool error, const struct ocp_result *r);
 int ocp_agent_send_feature(struct ocp_agent *a, enum ocp_msg_type type, const struct ocp_uri *f);
 int ocp_agent_ask_feature(struct ocp_agent *a, enum ocp_msg_type type, struct ocp_str uri);
 /* data-have messages for len octets at *offset, which advances. */
-int ocp_agent_send_data(struct ocp_agent *a, uint32_t xid, uint32_t am_id, uint64_t *offset, const void *data,
-			size_t len, void *cookie, const struct ocp_send *send, uint32_t flags);
+int ocp_agent_send_data(struct ocp_agent *a, uint32_t xid, uint32_t am_id, uint64_t *offset,
+			const void *data, size_t len, void *cookie, const struct ocp_send *send,
+			uint32_t flags);
 int ocp_agent_probe(struct ocp_agent *a, bool with_xid, uint32_t xid, bool with_am, uint32_t am_id,
 		    uint32_t *rid);
 
@@ -155,7 +159,8 @@ struct ocp_xaction *ocp_agent_add(struct ocp_agent *a, uint32_t xid, void *user)
 /* Out of the table (INV-OCP-A1); then free it, or tell and free. */
 void ocp_agent_detach(struct ocp_agent *a, struct ocp_xaction *x);
 void ocp_agent_free(struct ocp_agent *a, struct ocp_xaction *x);
-void ocp_agent_finish(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_xaction_ending *e);
+void ocp_agent_finish(struct ocp_agent *a, struct ocp_xaction *x,
+		      const struct ocp_xaction_ending *e);
 /* Progress: its deadline starts again. */
 void ocp_agent_touch(struct ocp_agent *a, struct ocp_xaction *x);
 
@@ -169,7 +174,8 @@ static inline bool ocp_msg_failed(const struct ocp_msg *m)
 	return ocp_msg_has(m, OCP_P_ERROR) ||
 	       (ocp_msg_has(m, OCP_P_RESULT) && m->result.code != OCP_RESULT_OK);
 }
-/* Begins `current` from a data-have whose place has been checked; an empty one is reported at once. */
+/* Begins `current` from a data-have whose place has been checked; an empty one is reported at once.
+ */
 void ocp_agent_data_begin(struct ocp_agent *a, const struct ocp_msg *m);
 void ocp_am_info_fill(struct ocp_am_info *i, const struct ocp_msg *m);
 #endif

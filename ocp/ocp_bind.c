@@ -25,7 +25,8 @@ static bool atom(struct ocp_token t, struct ocp_str *s)
 	return true;
 }
 
-/* Length of the value that begins at p. Quoted octets may look like brackets, so they are stepped over. */
+/* Length of the value that begins at p. Quoted octets may look like brackets, so they are stepped
+ * over. */
 static size_t value_len(const char *p, const char *end)
 {
 	const char *at = p;

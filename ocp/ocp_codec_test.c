@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Codec: a vector for every message, grammar and limits, and that the cutting of a stream changes nothing. */
+/* Codec: a vector for every message, grammar and limits, and that the cutting of a stream changes
+ * nothing. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +10,7 @@
 #include <cmocka.h>
 #include "ocp/ocp.h"
 
-/* --- a stream's events as text ------------------------------------------------------------------ */
+/* --- a stream's events as text --- */
 
 struct text {
 	char *p;
@@ -101,7 +102,8 @@ static void say_msg(struct text *t, const struct ocp_msg *m)
 /* cut(i): length of the next buffer */
 typedef size_t (*cut_fn)(void *arg, size_t at);
 
-static char *events_lim(const char *in, size_t len, cut_fn cut, void *arg, const struct ocp_limits *lim)
+static char *events_lim(const char *in, size_t len, cut_fn cut, void *arg,
+			const struct ocp_limits *lim)
 {
 	struct ocp_decoder *d = ocp_decoder_create(lim);
 	struct text t = {0};
@@ -220,10 +222,10 @@ static void expect_bad(const char *in, enum ocp_bad bad)
 	free(e);
 }
 
-/* --- vectors ------------------------------------------------------------------------------------ */
+/* --- vectors --- */
 
 struct vector {
-	const char *wire;   /* what the encoder writes, payload and tail included */
+	const char *wire; /* what the encoder writes, payload and tail included */
 	const char *events;
 	struct ocp_msg msg;
 	const char *payload;
@@ -234,91 +236,165 @@ static const struct vector vectors[] = {
 	{"connection-start;\r\n", "connection-start\nend\n", {.type = OCP_MSG_CONNECTION_START}, 0},
 	{"connection-start\r\npriority: -7\r\nclient: \"10:opes/edge1\"\r\n;\r\n",
 	 "connection-start priority=-7 client=[opes/edge1]\nend\n",
-	 {.type = OCP_MSG_CONNECTION_START, .has = B(CLIENT) | B(PRIORITY), .priority = -7,
-	  .client = OCP_STR("opes/edge1")}, 0},
+	 {.type = OCP_MSG_CONNECTION_START,
+	  .has = B(CLIENT) | B(PRIORITY),
+	  .priority = -7,
+	  .client = OCP_STR("opes/edge1")},
+	 0},
 	{"connection-end\r\nresult: {400 \"4:full\"}\r\nerror: true\r\n;\r\n",
 	 "connection-end error result=400 reason=[full]\nend\n",
-	 {.type = OCP_MSG_CONNECTION_END, .has = B(ERROR) | B(RESULT),
-	  .result = {400, OCP_STR("full")}}, 0},
-	{"connection-priority -2147483648;\r\n", "connection-priority priority=-2147483648\nend\n",
-	 {.type = OCP_MSG_CONNECTION_PRIORITY, .has = B(PRIORITY), .priority = INT32_MIN}, 0},
+	 {.type = OCP_MSG_CONNECTION_END,
+	  .has = B(ERROR) | B(RESULT),
+	  .result = {400, OCP_STR("full")}},
+	 0},
+	{"connection-priority -2147483648;\r\n",
+	 "connection-priority priority=-2147483648\nend\n",
+	 {.type = OCP_MSG_CONNECTION_PRIORITY, .has = B(PRIORITY), .priority = INT32_MIN},
+	 0},
 	{"connection-service {\"21:urn:opes:service:echo\"};\r\n",
 	 "connection-service service=[urn:opes:service:echo] more=[]\nend\n",
-	 {.type = OCP_MSG_CONNECTION_SERVICE, .has = B(SERVICE),
-	  .service = {.uri = OCP_STR("urn:opes:service:echo")}}, 0},
-	{"xaction-start 7;\r\n", "xaction-start xid=7\nend\n",
-	 {.type = OCP_MSG_XACTION_START, .has = B(XID), .xid = 7}, 0},
+	 {.type = OCP_MSG_CONNECTION_SERVICE,
+	  .has = B(SERVICE),
+	  .service = {.uri = OCP_STR("urn:opes:service:echo")}},
+	 0},
+	{"xaction-start 7;\r\n",
+	 "xaction-start xid=7\nend\n",
+	 {.type = OCP_MSG_XACTION_START, .has = B(XID), .xid = 7},
+	 0},
 	{"xaction-start 2147483647\r\nservice: {\"3:x:y\" (a,b) {}\r\nMode: 1\r\n}\r\n;\r\n",
-	 "xaction-start xid=2147483647 service=[x:y] more=[ (a,b) {}\\0d\\0aMode: 1\\0d\\0a]\nend\n",
-	 {.type = OCP_MSG_XACTION_START, .has = B(XID) | B(SERVICE), .xid = 2147483647,
-	  .service = {OCP_STR("x:y"), OCP_STR(" (a,b) {}\r\nMode: 1\r\n")}}, 0},
-	{"xaction-end 7;\r\n", "xaction-end xid=7\nend\n",
-	 {.type = OCP_MSG_XACTION_END, .has = B(XID), .xid = 7}, 0},
-	{"xaction-end 7\r\nresult: {206}\r\n;\r\n", "xaction-end xid=7 result=206 reason=[]\nend\n",
-	 {.type = OCP_MSG_XACTION_END, .has = B(XID) | B(RESULT), .xid = 7, .result = {.code = 206}},
+	 "xaction-start xid=2147483647 service=[x:y] more=[ (a,b) {}\\0d\\0aMode: "
+	 "1\\0d\\0a]\nend\n",
+	 {.type = OCP_MSG_XACTION_START,
+	  .has = B(XID) | B(SERVICE),
+	  .xid = 2147483647,
+	  .service = {OCP_STR("x:y"), OCP_STR(" (a,b) {}\r\nMode: 1\r\n")}},
+	 0},
+	{"xaction-end 7;\r\n",
+	 "xaction-end xid=7\nend\n",
+	 {.type = OCP_MSG_XACTION_END, .has = B(XID), .xid = 7},
+	 0},
+	{"xaction-end 7\r\nresult: {206}\r\n;\r\n",
+	 "xaction-end xid=7 result=206 reason=[]\nend\n",
+	 {.type = OCP_MSG_XACTION_END,
+	  .has = B(XID) | B(RESULT),
+	  .xid = 7,
+	  .result = {.code = 206}},
 	 0},
 	{"app-message-start 7 1 \"18:Kind: response\r\n\r\n\"\r\nsizep: 9223372036854775807\r\n"
 	 "modp: 100\r\nmodified: true\r\n;\r\n",
 	 "app-message-start xid=7 am=1 sizep=9223372036854775807 modp=100 modified "
 	 "meta=[Kind: response\\0d\\0a\\0d\\0a]\nend\n",
 	 {.type = OCP_MSG_APP_MESSAGE_START,
-	  .has = B(XID) | B(AM_ID) | B(META_DATA) | B(SIZEP) | B(MODP) | B(MODIFIED), .xid = 7,
-	  .am_id = 1, .meta_data = OCP_STR("Kind: response\r\n\r\n"), .sizep = INT64_MAX,
-	  .modp = 100}, 0},
-	{"app-message-start 7 2 \"0:\";\r\n", "app-message-start xid=7 am=2 meta=[]\nend\n",
-	 {.type = OCP_MSG_APP_MESSAGE_START, .has = B(XID) | B(AM_ID) | B(META_DATA), .xid = 7,
-	  .am_id = 2}, 0},
-	{"app-message-end 7 2\r\nerror: true\r\n;\r\n", "app-message-end xid=7 am=2 error\nend\n",
-	 {.type = OCP_MSG_APP_MESSAGE_END, .has = B(XID) | B(AM_ID) | B(ERROR), .xid = 7,
-	  .am_id = 2}, 0},
+	  .has = B(XID) | B(AM_ID) | B(META_DATA) | B(SIZEP) | B(MODP) | B(MODIFIED),
+	  .xid = 7,
+	  .am_id = 1,
+	  .meta_data = OCP_STR("Kind: response\r\n\r\n"),
+	  .sizep = INT64_MAX,
+	  .modp = 100},
+	 0},
+	{"app-message-start 7 2 \"0:\";\r\n",
+	 "app-message-start xid=7 am=2 meta=[]\nend\n",
+	 {.type = OCP_MSG_APP_MESSAGE_START,
+	  .has = B(XID) | B(AM_ID) | B(META_DATA),
+	  .xid = 7,
+	  .am_id = 2},
+	 0},
+	{"app-message-end 7 2\r\nerror: true\r\n;\r\n",
+	 "app-message-end xid=7 am=2 error\nend\n",
+	 {.type = OCP_MSG_APP_MESSAGE_END,
+	  .has = B(XID) | B(AM_ID) | B(ERROR),
+	  .xid = 7,
+	  .am_id = 2},
+	 0},
 	{"data-have 7 1 5\r\n5:again\r\n;\r\n",
 	 "data-have xid=7 am=1 offset=5 size=5 payload=5\n616761696e\nend\n",
-	 {.type = OCP_MSG_DATA_HAVE, .has = B(XID) | B(AM_ID) | B(OFFSET), .xid = 7, .am_id = 1,
-	  .offset = 5}, "again"},
-	{"data-have 7 1 4294967296\r\nsizep: 0\r\nmodp: 0\r\nam-part: response-body\r\nmodified: true"
+	 {.type = OCP_MSG_DATA_HAVE,
+	  .has = B(XID) | B(AM_ID) | B(OFFSET),
+	  .xid = 7,
+	  .am_id = 1,
+	  .offset = 5},
+	 "again"},
+	{"data-have 7 1 4294967296\r\nsizep: 0\r\nmodp: 0\r\nam-part: response-body\r\nmodified: "
+	 "true"
 	 "\r\ncopied: true\r\nack: true\r\n\r\n0:\r\n;\r\n",
 	 "data-have xid=7 am=1 offset=4294967296 size=0 sizep=0 modp=0 part=response-body modified "
 	 "copied ack payload=0\nend\n",
 	 {.type = OCP_MSG_DATA_HAVE,
 	  .has = B(XID) | B(AM_ID) | B(OFFSET) | B(SIZEP) | B(MODP) | B(AM_PART) | B(MODIFIED) |
-		 B(COPIED) | B(ACK), .xid = 7, .am_id = 1, .offset = UINT64_C(4294967296),
-	  .am_part = OCP_PART_RESPONSE_BODY}, ""},
+		 B(COPIED) | B(ACK),
+	  .xid = 7,
+	  .am_id = 1,
+	  .offset = UINT64_C(4294967296),
+	  .am_part = OCP_PART_RESPONSE_BODY},
+	 ""},
 	{"data-as-is 7 2 0 100 1 9223372036854775807\r\nam-part: request-trailer\r\n;\r\n",
 	 "data-as-is xid=7 am=2 offset=0 size=100 from=1+9223372036854775807 part=request-trailer\n"
 	 "end\n",
 	 {.type = OCP_MSG_DATA_AS_IS,
 	  .has = B(XID) | B(AM_ID) | B(OFFSET) | B(SIZE) | B(COPY_AM_ID) | B(COPY_AM_OFFSET) |
-		 B(AM_PART), .xid = 7, .am_id = 2, .size = 100, .copy_am_id = 1,
-	  .copy_am_offset = INT64_MAX, .am_part = OCP_PART_REQUEST_TRAILER}, 0},
-	{"data-pause 7 1;\r\n", "data-pause xid=7 am=1\nend\n",
-	 {.type = OCP_MSG_DATA_PAUSE, .has = B(XID) | B(AM_ID), .xid = 7, .am_id = 1}, 0},
-	{"data-paused 0 1;\r\n", "data-paused xid=0 am=1\nend\n",
-	 {.type = OCP_MSG_DATA_PAUSED, .has = B(XID) | B(AM_ID), .xid = 0, .am_id = 1}, 0},
+		 B(AM_PART),
+	  .xid = 7,
+	  .am_id = 2,
+	  .size = 100,
+	  .copy_am_id = 1,
+	  .copy_am_offset = INT64_MAX,
+	  .am_part = OCP_PART_REQUEST_TRAILER},
+	 0},
+	{"data-pause 7 1;\r\n",
+	 "data-pause xid=7 am=1\nend\n",
+	 {.type = OCP_MSG_DATA_PAUSE, .has = B(XID) | B(AM_ID), .xid = 7, .am_id = 1},
+	 0},
+	{"data-paused 0 1;\r\n",
+	 "data-paused xid=0 am=1\nend\n",
+	 {.type = OCP_MSG_DATA_PAUSED, .has = B(XID) | B(AM_ID), .xid = 0, .am_id = 1},
+	 0},
 	{"data-end 7 1\r\nresult: {200 \"2:ok\"}\r\n;\r\n",
 	 "data-end xid=7 am=1 result=200 reason=[ok]\nend\n",
-	 {.type = OCP_MSG_DATA_END, .has = B(XID) | B(AM_ID) | B(RESULT), .xid = 7, .am_id = 1,
-	  .result = {200, OCP_STR("ok")}}, 0},
+	 {.type = OCP_MSG_DATA_END,
+	  .has = B(XID) | B(AM_ID) | B(RESULT),
+	  .xid = 7,
+	  .am_id = 1,
+	  .result = {200, OCP_STR("ok")}},
+	 0},
 	{"data-need 7 1 12345\r\nsize-request: 16384\r\n;\r\n",
 	 "data-need xid=7 am=1 offset=12345 size-request=16384\nend\n",
-	 {.type = OCP_MSG_DATA_NEED, .has = B(XID) | B(AM_ID) | B(OFFSET) | B(SIZE_REQUEST),
-	  .xid = 7, .am_id = 1, .offset = 12345, .size_request = 16384}, 0},
+	 {.type = OCP_MSG_DATA_NEED,
+	  .has = B(XID) | B(AM_ID) | B(OFFSET) | B(SIZE_REQUEST),
+	  .xid = 7,
+	  .am_id = 1,
+	  .offset = 12345,
+	  .size_request = 16384},
+	 0},
 	{"data-ack 7 1 0 100\r\nwont-forward: true\r\n;\r\n",
 	 "data-ack xid=7 am=1 offset=0 size=100 wont-forward\nend\n",
 	 {.type = OCP_MSG_DATA_ACK,
-	  .has = B(XID) | B(AM_ID) | B(OFFSET) | B(SIZE) | B(WONT_FORWARD), .xid = 7, .am_id = 1,
-	  .size = 100}, 0},
+	  .has = B(XID) | B(AM_ID) | B(OFFSET) | B(SIZE) | B(WONT_FORWARD),
+	  .xid = 7,
+	  .am_id = 1,
+	  .size = 100},
+	 0},
 	{"i-am-here;\r\n", "i-am-here\nend\n", {.type = OCP_MSG_I_AM_HERE}, 0},
 	{"i-am-here\r\nxid: 7\r\nam-id: 1\r\nrid: 3\r\n;\r\n",
 	 "i-am-here xid=7 am=1 rid=3\nend\n",
-	 {.type = OCP_MSG_I_AM_HERE, .has = B(XID) | B(AM_ID) | B(RID), .xid = 7, .am_id = 1,
-	  .rid = 3}, 0},
+	 {.type = OCP_MSG_I_AM_HERE,
+	  .has = B(XID) | B(AM_ID) | B(RID),
+	  .xid = 7,
+	  .am_id = 1,
+	  .rid = 3},
+	 0},
 	{"are-you-there 3\r\nxid: 7\r\nam-id: 1\r\n;\r\n",
 	 "are-you-there xid=7 am=1 rid=3\nend\n",
-	 {.type = OCP_MSG_ARE_YOU_THERE, .has = B(XID) | B(AM_ID) | B(RID), .xid = 7, .am_id = 1,
-	  .rid = 3}, 0},
-#define FEATURE(name, TYPE) \
-	{name " {\"3:u:f\"};\r\n", name " feature=[u:f] more=[]\nend\n", \
-	 {.type = TYPE, .has = B(FEATURE), .feature = {.uri = OCP_STR("u:f")}}, 0}
+	 {.type = OCP_MSG_ARE_YOU_THERE,
+	  .has = B(XID) | B(AM_ID) | B(RID),
+	  .xid = 7,
+	  .am_id = 1,
+	  .rid = 3},
+	 0},
+#define FEATURE(name, TYPE)                                                                        \
+	{                                                                                          \
+		name " {\"3:u:f\"};\r\n", name " feature=[u:f] more=[]\nend\n",                    \
+			{.type = TYPE, .has = B(FEATURE), .feature = {.uri = OCP_STR("u:f")}}, 0   \
+	}
 	FEATURE("do-you-support", OCP_MSG_DO_YOU_SUPPORT),
 	FEATURE("i-do-support", OCP_MSG_I_DO_SUPPORT),
 	FEATURE("i-dont-support", OCP_MSG_I_DONT_SUPPORT),
@@ -410,7 +486,8 @@ static void test_forms_of_values(void **state)
 	/* a bare value may be sent quoted */
 	expect("data-pause \"1:7\" \"2:11\";\r\n", "data-pause xid=7 am=11\nend\nidle\n");
 	/* flags and their other spellings, false */
-	expect("data-have 7 1 0\r\nplease-ack: 1\r\nmodified: false\r\ncopied: 0\r\n\r\n1:x\r\n;\r\n",
+	expect("data-have 7 1 0\r\nplease-ack: 1\r\nmodified: false\r\ncopied: "
+	       "0\r\n\r\n1:x\r\n;\r\n",
 	       "data-have xid=7 am=1 offset=0 size=1 ack payload=1\n78\nend\nidle\n");
 	/* data-need: size as alias */
 	expect("data-need 7 1 0\r\nsize: 5\r\n;\r\n",
@@ -443,7 +520,8 @@ static void test_unknown_is_skipped(void **state)
 	       "data-pause xid=7 am=1 unknown=3\nend\nidle\n");
 	/* case matters */
 	expect("Data-pause 7 1;\r\n", "unknown name=[Data-pause] unknown=2\nend\nidle\n");
-	expect("data-pause 7 1\r\nModp: x\r\n;\r\n", "data-pause xid=7 am=1 unknown=1\nend\nidle\n");
+	expect("data-pause 7 1\r\nModp: x\r\n;\r\n",
+	       "data-pause xid=7 am=1 unknown=1\nend\nidle\n");
 	/* known elsewhere is unknown here */
 	expect("data-pause 7 1\r\nwont-forward: {}\r\n;\r\n",
 	       "data-pause xid=7 am=1 unknown=1\nend\nidle\n");
@@ -452,22 +530,60 @@ static void test_unknown_is_skipped(void **state)
 static void test_grammar(void **state)
 {
 	static const char *const octet[] = {
-		" i-am-here;\r\n", "7;\r\n", ";\r\n", "\r\n", "-a;\r\n", "i am-here ;\r\n",
-		"i-am-here ;\r\n", "i-am-here;\n", "i-am-here;\r;", "i-am-here; \r\n",
-		"i-am-here\r\n;\r\n", "i-am-here\n", "i-am-here\r\nrid:1\r\n;\r\n",
-		"i-am-here\r\nrid : 1\r\n;\r\n", "i-am-here\r\nrid:  1\r\n;\r\n",
-		"i-am-here\r\nrid: 1;\r\n", "i-am-here\r\nrid: 1 2\r\n;\r\n",
-		"i-am-here\r\nrid: 1\r\n7:x\r\n;\r\n", "i-am-here\r\n\r\n1:x\r\n;\r\n",
-		"i-am-here\r\nrid: 1\r\n\r\n;\r\n", "i-am-here\r\nrid: \r\n;\r\n",
-		"data-pause 7  1;\r\n", "data-pause 7 1 ;\r\n", "data-pause 7,1;\r\n",
-		"data-pause 7\t1;\r\n", "x (a, b);\r\n", "x (a,);\r\n", "x (,a);\r\n", "x (a b);\r\n",
-		"x (a;\r\n", "x {a };\r\n", "x { a};\r\n", "x {a,b};\r\n", "x {a);\r\n", "x );\r\n",
-		"x {a\r\nb};\r\n", "x {\r\n};\r\n", "x {a\r\nB: 1};\r\n", "x {\r\nB: 1 2\r\n};\r\n",
-		"x {\r\nB: 1\r\n\r\n};\r\n", "x (\r\nA: b\r\n);\r\n", "x +1;\r\n", "x a.b;\r\n",
-		"x \"a:b\";\r\n", "x \":\";\r\n", "x \"\";\r\n", "x \"-1:a\";\r\n", "x \"+1:a\";\r\n",
-		"data-have 7 1 0\r\n1:x;\r\n", "data-have 7 1 0\r\n1:x\r\n\r\n;\r\n",
-		"data-have 7 1 0\r\n1:xy\r\n;\r\n", "data-have 7 1 0\r\n2:x\r\n;\r\n",
-		"data-have 7 1 0\r\n :x\r\n;\r\n", "data-have 7 1 0\r\n1 :x\r\n;\r\n",
+		" i-am-here;\r\n",
+		"7;\r\n",
+		";\r\n",
+		"\r\n",
+		"-a;\r\n",
+		"i am-here ;\r\n",
+		"i-am-here ;\r\n",
+		"i-am-here;\n",
+		"i-am-here;\r;",
+		"i-am-here; \r\n",
+		"i-am-here\r\n;\r\n",
+		"i-am-here\n",
+		"i-am-here\r\nrid:1\r\n;\r\n",
+		"i-am-here\r\nrid : 1\r\n;\r\n",
+		"i-am-here\r\nrid:  1\r\n;\r\n",
+		"i-am-here\r\nrid: 1;\r\n",
+		"i-am-here\r\nrid: 1 2\r\n;\r\n",
+		"i-am-here\r\nrid: 1\r\n7:x\r\n;\r\n",
+		"i-am-here\r\n\r\n1:x\r\n;\r\n",
+		"i-am-here\r\nrid: 1\r\n\r\n;\r\n",
+		"i-am-here\r\nrid: \r\n;\r\n",
+		"data-pause 7  1;\r\n",
+		"data-pause 7 1 ;\r\n",
+		"data-pause 7,1;\r\n",
+		"data-pause 7\t1;\r\n",
+		"x (a, b);\r\n",
+		"x (a,);\r\n",
+		"x (,a);\r\n",
+		"x (a b);\r\n",
+		"x (a;\r\n",
+		"x {a };\r\n",
+		"x { a};\r\n",
+		"x {a,b};\r\n",
+		"x {a);\r\n",
+		"x );\r\n",
+		"x {a\r\nb};\r\n",
+		"x {\r\n};\r\n",
+		"x {a\r\nB: 1};\r\n",
+		"x {\r\nB: 1 2\r\n};\r\n",
+		"x {\r\nB: 1\r\n\r\n};\r\n",
+		"x (\r\nA: b\r\n);\r\n",
+		"x +1;\r\n",
+		"x a.b;\r\n",
+		"x \"a:b\";\r\n",
+		"x \":\";\r\n",
+		"x \"\";\r\n",
+		"x \"-1:a\";\r\n",
+		"x \"+1:a\";\r\n",
+		"data-have 7 1 0\r\n1:x;\r\n",
+		"data-have 7 1 0\r\n1:x\r\n\r\n;\r\n",
+		"data-have 7 1 0\r\n1:xy\r\n;\r\n",
+		"data-have 7 1 0\r\n2:x\r\n;\r\n",
+		"data-have 7 1 0\r\n :x\r\n;\r\n",
+		"data-have 7 1 0\r\n1 :x\r\n;\r\n",
 	};
 
 	for (size_t i = 0; i < sizeof(octet) / sizeof(octet[0]); i++)
@@ -491,33 +607,59 @@ static void test_grammar(void **state)
 static void test_types_and_ranges(void **state)
 {
 	static const char *const missing[] = {
-		"data-pause 7;\r\n", "data-pause;\r\n", "xaction-start;\r\n", "are-you-there;\r\n",
-		"connection-priority;\r\n", "please-use;\r\n", "please-use {};\r\n",
-		"please-use {\r\nA: 1\r\n};\r\n", "app-message-start 7 1;\r\n", "data-ack 7 1 0;\r\n",
-		"data-as-is 7 2 0 5 1;\r\n", "data-have 7 1 0;\r\n", "data-have 7 1\r\n1:x\r\n;\r\n",
-		"data-need 7 1;\r\n", "xaction-end 1\r\nresult: {}\r\n;\r\n",
+		"data-pause 7;\r\n",
+		"data-pause;\r\n",
+		"xaction-start;\r\n",
+		"are-you-there;\r\n",
+		"connection-priority;\r\n",
+		"please-use;\r\n",
+		"please-use {};\r\n",
+		"please-use {\r\nA: 1\r\n};\r\n",
+		"app-message-start 7 1;\r\n",
+		"data-ack 7 1 0;\r\n",
+		"data-as-is 7 2 0 5 1;\r\n",
+		"data-have 7 1 0;\r\n",
+		"data-have 7 1\r\n1:x\r\n;\r\n",
+		"data-need 7 1;\r\n",
+		"xaction-end 1\r\nresult: {}\r\n;\r\n",
 	};
 	static const char *const type[] = {
-		"data-pause a 1;\r\n", "data-pause -1 1;\r\n", "data-pause (7) 1;\r\n",
-		"data-pause {7} 1;\r\n", "data-pause \"0:\" 1;\r\n", "data-pause \"2: 7\" 1;\r\n",
-		"connection-priority 1-;\r\n", "connection-priority -;\r\n",
-		"connection-service \"3:a:b\";\r\n", "connection-service {(a)};\r\n",
-		"please-use x;\r\n", "xaction-end 7\r\nerror: yes\r\n;\r\n",
-		"xaction-end 7\r\nerror: True\r\n;\r\n", "xaction-end 7\r\nresult: 400\r\n;\r\n",
-		"xaction-end 7\r\nresult: {ok}\r\n;\r\n", "xaction-end 7\r\nresult: {400 (x)}\r\n;\r\n",
-		"app-message-start 7 1 {};\r\n", "connection-start\r\nclient: (a)\r\n;\r\n",
+		"data-pause a 1;\r\n",
+		"data-pause -1 1;\r\n",
+		"data-pause (7) 1;\r\n",
+		"data-pause {7} 1;\r\n",
+		"data-pause \"0:\" 1;\r\n",
+		"data-pause \"2: 7\" 1;\r\n",
+		"connection-priority 1-;\r\n",
+		"connection-priority -;\r\n",
+		"connection-service \"3:a:b\";\r\n",
+		"connection-service {(a)};\r\n",
+		"please-use x;\r\n",
+		"xaction-end 7\r\nerror: yes\r\n;\r\n",
+		"xaction-end 7\r\nerror: True\r\n;\r\n",
+		"xaction-end 7\r\nresult: 400\r\n;\r\n",
+		"xaction-end 7\r\nresult: {ok}\r\n;\r\n",
+		"xaction-end 7\r\nresult: {400 (x)}\r\n;\r\n",
+		"app-message-start 7 1 {};\r\n",
+		"connection-start\r\nclient: (a)\r\n;\r\n",
 		"data-end 7 1\r\nsizep: many\r\n;\r\n",
 	};
 	static const char *const range[] = {
-		"data-pause 2147483648 1;\r\n", "data-pause 7 2147483648;\r\n", "data-pause 07 1;\r\n",
-		"data-pause 00 1;\r\n", "data-pause 7 18446744073709551617;\r\n",
+		"data-pause 2147483648 1;\r\n",
+		"data-pause 7 2147483648;\r\n",
+		"data-pause 07 1;\r\n",
+		"data-pause 00 1;\r\n",
+		"data-pause 7 18446744073709551617;\r\n",
 		"data-have 7 1 9223372036854775808\r\n0:\r\n;\r\n",
 		"data-have 7 1 0\r\nmodp: 101\r\n\r\n0:\r\n;\r\n",
 		"data-have 7 1 0\r\nam-part: body\r\n\r\n0:\r\n;\r\n",
-		"data-as-is 7 2 0 2147483648 1 0;\r\n", "data-ack 7 1 0 2147483648;\r\n",
+		"data-as-is 7 2 0 2147483648 1 0;\r\n",
+		"data-ack 7 1 0 2147483648;\r\n",
 		"data-need 7 1 0\r\nsize-request: 2147483648\r\n;\r\n",
-		"connection-priority 2147483648;\r\n", "connection-priority -2147483649;\r\n",
-		"connection-priority -01;\r\n", "xaction-end 7\r\nresult: {0400}\r\n;\r\n",
+		"connection-priority 2147483648;\r\n",
+		"connection-priority -2147483649;\r\n",
+		"connection-priority -01;\r\n",
+		"xaction-end 7\r\nresult: {0400}\r\n;\r\n",
 	};
 
 	for (size_t i = 0; i < sizeof(missing) / sizeof(missing[0]); i++)
@@ -528,7 +670,7 @@ static void test_types_and_ranges(void **state)
 		expect_bad(range[i], OCP_BAD_RANGE);
 }
 
-/* --- limits ------------------------------------------------------------------------------------- */
+/* --- limits --- */
 
 static char *repeat(const char *head, const char *unit, const char *sep, size_t n, const char *tail)
 {

@@ -21,29 +21,29 @@
 #include "ocp/ocp_message.h"
 
 enum state {
-	ST_START,        /* first octet of a message */
-	ST_NAME,         /* inside the message name */
-	ST_VALUE,        /* first octet of a value */
-	ST_STRUCT,       /* after { */
-	ST_LIST,         /* after ( */
+	ST_START,  /* first octet of a message */
+	ST_NAME,   /* inside the message name */
+	ST_VALUE,  /* first octet of a value */
+	ST_STRUCT, /* after { */
+	ST_LIST,   /* after ( */
 	ST_BARE,
-	ST_QSIZE,        /* size of a quoted value */
+	ST_QSIZE, /* size of a quoted value */
 	ST_QDATA,
-	ST_QUOTE,        /* closing quote */
-	ST_AFTER,        /* after a value; the frame says what may follow */
-	ST_LF,           /* LF of a CRLF, then `next` */
-	ST_PARAMS,       /* after the first line: named parameter or payload */
-	ST_NAMED,        /* named parameter must begin */
+	ST_QUOTE,	 /* closing quote */
+	ST_AFTER,	 /* after a value; the frame says what may follow */
+	ST_LF,		 /* LF of a CRLF, then `next` */
+	ST_PARAMS,	 /* after the first line: named parameter or payload */
+	ST_NAMED,	 /* named parameter must begin */
 	ST_NAMED_OR_END, /* another one, or the end of the message or structure */
-	ST_PNAME,        /* inside a parameter name */
-	ST_SP,           /* SP between colon and value */
-	ST_PSIZE,        /* size of the payload */
+	ST_PNAME,	 /* inside a parameter name */
+	ST_SP,		 /* SP between colon and value */
+	ST_PSIZE,	 /* size of the payload */
 	ST_PAYLOAD,
-	ST_TAIL_CR,      /* CRLF after the payload */
+	ST_TAIL_CR, /* CRLF after the payload */
 	ST_SEMICOLON,
-	ST_END_CR,       /* CR of the final CRLF */
+	ST_END_CR, /* CR of the final CRLF */
 	ST_END_LF,
-	ST_ENDED,        /* END is owed */
+	ST_ENDED, /* END is owed */
 	ST_BAD,
 };
 
@@ -81,12 +81,12 @@ struct ocp_decoder {
 
 	/* top-level value being scanned */
 	enum ocp_param param; /* OCP_P_MAX: nobody's */
-	bool skip;            /* inside a value that is not kept */
-	size_t skip_at;       /* its first octet in the current buffer */
+	bool skip;	      /* inside a value that is not kept */
+	size_t skip_at;	      /* its first octet in the current buffer */
 	size_t value_at;      /* note offset of a kept value */
-	uint32_t kept;        /* octets counted against lim.head */
+	uint32_t kept;	      /* octets counted against lim.head */
 
-	uint32_t size;      /* number being read, octets of the quoted value left */
+	uint32_t size; /* number being read, octets of the quoted value left */
 	uint32_t size_len;
 	uint32_t bare_len;
 	uint64_t payload_left;
@@ -208,8 +208,8 @@ static enum ocp_bad name_end(struct ocp_decoder *d, size_t i)
 	/* If it was cut, gather it. */
 	if (d->store_len && !keep(d, i, i))
 		return OCP_BAD_MEMORY;
-	d->msg.type = ocp_msg_find(d->store_len ? d->store : (const char *)d->buf + d->seg,
-				   d->name_len);
+	d->msg.type =
+		ocp_msg_find(d->store_len ? d->store : (const char *)d->buf + d->seg, d->name_len);
 	return OCP_BAD_NONE;
 }
 
@@ -331,8 +331,9 @@ static enum ocp_bad pop(struct ocp_decoder *d, size_t i)
 
 	if (f->in_named) {
 		d->refs_len = f->name_base;
-		d->names_len = d->refs_len ? d->refs[d->refs_len - 1].at +
-						     d->refs[d->refs_len - 1].len : 0;
+		d->names_len = d->refs_len
+				       ? d->refs[d->refs_len - 1].at + d->refs[d->refs_len - 1].len
+				       : 0;
 	}
 	d->depth--;
 	return value_end(d, i + 1);
@@ -657,7 +658,8 @@ static bool feed_special(struct ocp_decoder *d, const uint8_t *buf, size_t len,
 	return false;
 }
 
-/* Octets that a name or a bare value goes on with, up to just before a limit: octet() sees to that. */
+/* Octets that a name or a bare value goes on with, up to just before a limit: octet() sees to that.
+ */
 static size_t run(struct ocp_decoder *d, const uint8_t *p, size_t len)
 {
 	bool name = d->state == ST_NAME;

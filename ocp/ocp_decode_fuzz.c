@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Decoder: never leaves its buffers, and the cutting changes nothing. Known messages survive encoding. */
+/* Decoder: never leaves its buffers, and the cutting changes nothing. Known messages survive
+ * encoding. */
 #include "ocp/ocp_fuzz.h"
 
 struct digest {

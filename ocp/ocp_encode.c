@@ -162,7 +162,8 @@ static int put_named(struct out *o, const struct ocp_msg *m, uint32_t named)
 	return 0;
 }
 
-int ocp_encode(const struct ocp_msg *m, uint64_t payload_size, char *head, size_t cap, size_t *head_len)
+int ocp_encode(const struct ocp_msg *m, uint64_t payload_size, char *head, size_t cap,
+	       size_t *head_len)
 {
 	const struct ocp_msg_def *def = ocp_msg_def(m->type);
 	bool data = m->type == OCP_MSG_DATA_HAVE;

@@ -8,7 +8,11 @@
 #include <string.h>
 #include "ocp/ocp.h"
 
-#define MUST(x) do { if (!(x)) __builtin_trap(); } while (0)
+#define MUST(x)                                                                                    \
+	do {                                                                                       \
+		if (!(x))                                                                          \
+			__builtin_trap();                                                          \
+	} while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -77,7 +81,8 @@ static inline void forget(struct fuzz *f, uint32_t xid)
 
 /* Pieces of random length, each its own allocation so that the sanitizer sees its ends. */
 static inline void fuzz_run(struct fuzz *f, const uint8_t *data, size_t size,
-		     int (*input)(struct fuzz *f, const void *p, size_t n), void (*between)(struct fuzz *f))
+			    int (*input)(struct fuzz *f, const void *p, size_t n),
+			    void (*between)(struct fuzz *f))
 {
 	while (size) {
 		size_t n = 1 + choice(f, choice(f, 3) ? 4096 : 9);

@@ -9,33 +9,51 @@
 #define ENDING (H(OCP_P_ERROR) | H(OCP_P_RESULT))
 
 static const struct ocp_msg_def defs[OCP_MSG_MAX] = {
-	[OCP_MSG_CONNECTION_START] = {"connection-start", 0, {0}, H(OCP_P_CLIENT) | H(OCP_P_PRIORITY)},
+	[OCP_MSG_CONNECTION_START] = {"connection-start",
+				      0,
+				      {0},
+				      H(OCP_P_CLIENT) | H(OCP_P_PRIORITY)},
 	[OCP_MSG_CONNECTION_END] = {"connection-end", 0, {0}, ENDING},
 	[OCP_MSG_CONNECTION_PRIORITY] = {"connection-priority", 1, {OCP_P_PRIORITY}, 0},
 	[OCP_MSG_CONNECTION_SERVICE] = {"connection-service", 1, {OCP_P_SERVICE}, 0},
 	[OCP_MSG_XACTION_START] = {"xaction-start", 1, {OCP_P_XID}, H(OCP_P_SERVICE)},
 	[OCP_MSG_XACTION_END] = {"xaction-end", 1, {OCP_P_XID}, ENDING},
-	[OCP_MSG_APP_MESSAGE_START] = {"app-message-start", 3,
-				       {OCP_P_XID, OCP_P_AM_ID, OCP_P_META_DATA}, PREDICT},
-	[OCP_MSG_APP_MESSAGE_END] = {"app-message-end", 2, {OCP_P_XID, OCP_P_AM_ID},
+	[OCP_MSG_APP_MESSAGE_START] = {"app-message-start",
+				       3,
+				       {OCP_P_XID, OCP_P_AM_ID, OCP_P_META_DATA},
+				       PREDICT},
+	[OCP_MSG_APP_MESSAGE_END] = {"app-message-end",
+				     2,
+				     {OCP_P_XID, OCP_P_AM_ID},
 				     ENDING | PREDICT},
-	[OCP_MSG_DATA_HAVE] = {"data-have", 3, {OCP_P_XID, OCP_P_AM_ID, OCP_P_OFFSET},
+	[OCP_MSG_DATA_HAVE] = {"data-have",
+			       3,
+			       {OCP_P_XID, OCP_P_AM_ID, OCP_P_OFFSET},
 			       PREDICT | H(OCP_P_COPIED) | H(OCP_P_ACK) | H(OCP_P_AM_PART) |
 				       H(OCP_P_SIZE)},
-	[OCP_MSG_DATA_AS_IS] = {"data-as-is", 6,
-				{OCP_P_XID, OCP_P_AM_ID, OCP_P_OFFSET, OCP_P_SIZE,
-				 OCP_P_COPY_AM_ID, OCP_P_COPY_AM_OFFSET},
+	[OCP_MSG_DATA_AS_IS] = {"data-as-is",
+				6,
+				{OCP_P_XID, OCP_P_AM_ID, OCP_P_OFFSET, OCP_P_SIZE, OCP_P_COPY_AM_ID,
+				 OCP_P_COPY_AM_OFFSET},
 				PREDICT | H(OCP_P_AM_PART)},
 	[OCP_MSG_DATA_PAUSE] = {"data-pause", 2, {OCP_P_XID, OCP_P_AM_ID}, PREDICT},
 	[OCP_MSG_DATA_PAUSED] = {"data-paused", 2, {OCP_P_XID, OCP_P_AM_ID}, PREDICT},
 	[OCP_MSG_DATA_END] = {"data-end", 2, {OCP_P_XID, OCP_P_AM_ID}, ENDING | PREDICT},
-	[OCP_MSG_DATA_NEED] = {"data-need", 3, {OCP_P_XID, OCP_P_AM_ID, OCP_P_OFFSET},
+	[OCP_MSG_DATA_NEED] = {"data-need",
+			       3,
+			       {OCP_P_XID, OCP_P_AM_ID, OCP_P_OFFSET},
 			       PREDICT | H(OCP_P_SIZE_REQUEST)},
-	[OCP_MSG_DATA_ACK] = {"data-ack", 4, {OCP_P_XID, OCP_P_AM_ID, OCP_P_OFFSET, OCP_P_SIZE},
+	[OCP_MSG_DATA_ACK] = {"data-ack",
+			      4,
+			      {OCP_P_XID, OCP_P_AM_ID, OCP_P_OFFSET, OCP_P_SIZE},
 			      PREDICT | H(OCP_P_WONT_FORWARD)},
-	[OCP_MSG_I_AM_HERE] = {"i-am-here", 0, {0},
+	[OCP_MSG_I_AM_HERE] = {"i-am-here",
+			       0,
+			       {0},
 			       PREDICT | H(OCP_P_RID) | H(OCP_P_XID) | H(OCP_P_AM_ID)},
-	[OCP_MSG_ARE_YOU_THERE] = {"are-you-there", 1, {OCP_P_RID},
+	[OCP_MSG_ARE_YOU_THERE] = {"are-you-there",
+				   1,
+				   {OCP_P_RID},
 				   PREDICT | H(OCP_P_XID) | H(OCP_P_AM_ID)},
 	[OCP_MSG_DO_YOU_SUPPORT] = {"do-you-support", 1, {OCP_P_FEATURE}, 0},
 	[OCP_MSG_I_DO_SUPPORT] = {"i-do-support", 1, {OCP_P_FEATURE}, 0},
@@ -46,19 +64,38 @@ static const struct ocp_msg_def defs[OCP_MSG_MAX] = {
 };
 
 static const char *const param_names[OCP_P_MAX] = {
-	[OCP_P_XID] = "xid", [OCP_P_AM_ID] = "am-id", [OCP_P_RID] = "rid",
-	[OCP_P_OFFSET] = "offset", [OCP_P_SIZE] = "size", [OCP_P_COPY_AM_ID] = "copy-am-id",
-	[OCP_P_COPY_AM_OFFSET] = "copy-am-offset", [OCP_P_META_DATA] = "meta-data",
-	[OCP_P_SERVICE] = "service", [OCP_P_FEATURE] = "feature", [OCP_P_PRIORITY] = "priority",
-	[OCP_P_CLIENT] = "client", [OCP_P_RESULT] = "result", [OCP_P_SIZEP] = "sizep",
-	[OCP_P_MODP] = "modp", [OCP_P_SIZE_REQUEST] = "size-request", [OCP_P_AM_PART] = "am-part",
-	[OCP_P_ERROR] = "error", [OCP_P_MODIFIED] = "modified", [OCP_P_COPIED] = "copied",
-	[OCP_P_ACK] = "ack", [OCP_P_WONT_FORWARD] = "wont-forward",
+	[OCP_P_XID] = "xid",
+	[OCP_P_AM_ID] = "am-id",
+	[OCP_P_RID] = "rid",
+	[OCP_P_OFFSET] = "offset",
+	[OCP_P_SIZE] = "size",
+	[OCP_P_COPY_AM_ID] = "copy-am-id",
+	[OCP_P_COPY_AM_OFFSET] = "copy-am-offset",
+	[OCP_P_META_DATA] = "meta-data",
+	[OCP_P_SERVICE] = "service",
+	[OCP_P_FEATURE] = "feature",
+	[OCP_P_PRIORITY] = "priority",
+	[OCP_P_CLIENT] = "client",
+	[OCP_P_RESULT] = "result",
+	[OCP_P_SIZEP] = "sizep",
+	[OCP_P_MODP] = "modp",
+	[OCP_P_SIZE_REQUEST] = "size-request",
+	[OCP_P_AM_PART] = "am-part",
+	[OCP_P_ERROR] = "error",
+	[OCP_P_MODIFIED] = "modified",
+	[OCP_P_COPIED] = "copied",
+	[OCP_P_ACK] = "ack",
+	[OCP_P_WONT_FORWARD] = "wont-forward",
 };
 
 static const char *const part_names[OCP_PART_MAX] = {
-	"", "request-header", "request-body", "request-trailer",
-	"response-header", "response-body", "response-trailer",
+	"",
+	"request-header",
+	"request-body",
+	"request-trailer",
+	"response-header",
+	"response-body",
+	"response-trailer",
 };
 
 static const char *const feature_uris[OCP_FEATURE_MAX] = {
@@ -82,7 +119,8 @@ bool ocp_str_eq(struct ocp_str a, struct ocp_str b)
 
 static bool is_name(const char *literal, const char *name, size_t len)
 {
-	return len && literal[0] == name[0] && strlen(literal) == len && !memcmp(literal, name, len);
+	return len && literal[0] == name[0] && strlen(literal) == len &&
+	       !memcmp(literal, name, len);
 }
 
 const struct ocp_msg_def *ocp_msg_def(enum ocp_msg_type type)

@@ -14,7 +14,7 @@ struct ocp_msg_def {
 	const char *name;
 	uint8_t nanon;
 	uint8_t anon[OCP_ANON_MAX]; /* enum ocp_param, in wire order */
-	uint32_t named;             /* OCP_HAS mask */
+	uint32_t named;		    /* OCP_HAS mask */
 };
 
 /* NULL for OCP_MSG_UNKNOWN and out of range. */
@@ -31,7 +31,8 @@ struct ocp_token {
 	size_t len;
 };
 /* Fills m from tokens (indexed by enum ocp_param; present: OCP_HAS bits of those that are there).
- * m->type, payload and payload_size are set by the caller. Type, range and presence are checked here. */
+ * m->type, payload and payload_size are set by the caller. Type, range and presence are checked
+ * here. */
 enum ocp_bad ocp_msg_bind(struct ocp_msg *m, const struct ocp_token *tok, uint32_t present);
 
 static inline bool ocp_is_digit(uint8_t c)

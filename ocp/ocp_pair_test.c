@@ -22,16 +22,16 @@ struct buffer {
 	size_t len, cap;
 };
 
-enum way { /* what the service does */
-	WAY_ECHO,     /* all data back, changed (octet + 1) */
-	WAY_AS_IS,    /* by reference where committed, else by value */
-	WAY_LEAVE,    /* first part by value, then out of the loop */
-	WAY_ANSWER,   /* waits for the end, answers with its own message */
-	WAY_NOTHING,  /* normal end without any message */
-	WAY_REFUSE,
-	WAY_TWO,      /* two messages: even and odd halves of the data-haves */
-	WAY_PAUSE,    /* echo, pausing after every data-have */
-	WAY_MAX
+enum way {		/* what the service does */
+	   WAY_ECHO,	/* all data back, changed (octet + 1) */
+	   WAY_AS_IS,	/* by reference where committed, else by value */
+	   WAY_LEAVE,	/* first part by value, then out of the loop */
+	   WAY_ANSWER,	/* waits for the end, answers with its own message */
+	   WAY_NOTHING, /* normal end without any message */
+	   WAY_REFUSE,
+	   WAY_TWO,   /* two messages: even and odd halves of the data-haves */
+	   WAY_PAUSE, /* echo, pausing after every data-have */
+	   WAY_MAX
 };
 
 struct world;
@@ -88,7 +88,7 @@ static void put_output(struct buffer *b, const struct ocp_output *o)
 	put(b, o->tail, o->tail_len);
 }
 
-/* --- service -------------------------------------------------------------------------------------- */
+/* --- service --- */
 
 static int s_output(void *ctx, const struct ocp_output *o)
 {
@@ -120,11 +120,13 @@ static int s_am_start(void *ctx, void *user, const struct ocp_am_info *am)
 		return 0;
 	assert_int_equal(ocp_server_am_start(w->s, x->xid, OCP_STR(""), NULL, &x->am[0]), 0);
 	if (x->way == WAY_TWO)
-		assert_int_equal(ocp_server_am_start(w->s, x->xid, OCP_STR(""), NULL, &x->am[1]), 0);
+		assert_int_equal(ocp_server_am_start(w->s, x->xid, OCP_STR(""), NULL, &x->am[1]),
+				 0);
 	return 0;
 }
 
-static void by_value(struct world *w, struct xact *x, uint32_t am, const struct ocp_data *d, int add)
+static void by_value(struct world *w, struct xact *x, uint32_t am, const struct ocp_data *d,
+		     int add)
 {
 	uint8_t out[SIZE_MAX_];
 
@@ -145,13 +147,16 @@ static void s_data(void *ctx, void *user, const struct ocp_data *d)
 		break;
 	case WAY_AS_IS:
 		if (ocp_server_committed(w->s, x->xid, d->offset, d->len))
-			assert_int_equal(ocp_server_as_is(w->s, x->xid, x->am[0], d->offset, d->len, d->part), 0);
+			assert_int_equal(ocp_server_as_is(w->s, x->xid, x->am[0], d->offset, d->len,
+							  d->part),
+					 0);
 		else
 			by_value(w, x, x->am[0], d, 0);
 		break;
 	case WAY_LEAVE:
 		by_value(w, x, x->am[0], d, 0);
-		if (d->last && rnd(w, 3) == 0 && w->leave_agreed && !ocp_server_leave_loop(w->s, x->xid, x->am[0]))
+		if (d->last && rnd(w, 3) == 0 && w->leave_agreed &&
+		    !ocp_server_leave_loop(w->s, x->xid, x->am[0]))
 			x->gone = true;
 		break;
 	case WAY_TWO:
@@ -183,7 +188,8 @@ static void s_original_end(void *ctx, void *user, const struct ocp_original_endi
 
 	assert_true(e->ok);
 	if (x->way == WAY_ANSWER) {
-		assert_int_equal(ocp_server_am_start(w->s, x->xid, OCP_STR("Kind: response\r\n"), NULL, &x->am[0]),
+		assert_int_equal(ocp_server_am_start(w->s, x->xid, OCP_STR("Kind: response\r\n"),
+						     NULL, &x->am[0]),
 				 0);
 		assert_int_equal(ocp_server_data(w->s, x->xid, x->am[0], "403", 3, NULL, NULL), 0);
 	}
@@ -212,7 +218,7 @@ static const struct ocp_server_ops s_ops = {
 	.xaction_end = s_xaction_end,
 };
 
-/* --- processor ------------------------------------------------------------------------------------ */
+/* --- processor --- */
 
 static int p_output(void *ctx, const struct ocp_output *o)
 {
@@ -317,8 +323,9 @@ static void begin(struct world *w)
 	x->size = rnd(w, 4) ? rnd(w, SIZE_MAX_) : rnd(w, 5);
 	for (size_t i = 0; i < x->size; i++)
 		x->original[i] = (uint8_t)rnd(w, 256);
-	assert_int_equal(ocp_processor_xaction_start(w->p, NULL, OCP_STR("Kind: request\r\n"), (int64_t)x->size, -1,
-						     x, &x->xid, 0), 0);
+	assert_int_equal(ocp_processor_xaction_start(w->p, NULL, OCP_STR("Kind: request\r\n"),
+						     (int64_t)x->size, -1, x, &x->xid, 0),
+			 0);
 	w->started++;
 }
 
@@ -439,8 +446,10 @@ static unsigned one_world(uint32_t seed)
 		assert_int_equal(ocp_server_counters(w->s)->faults[f], 0);
 		assert_int_equal(ocp_processor_counters(w->p)->faults[f], 0);
 	}
-	assert_int_equal(ocp_processor_counters(w->p)->tx_bytes, ocp_server_counters(w->s)->rx_bytes);
-	assert_int_equal(ocp_server_counters(w->s)->tx_bytes, ocp_processor_counters(w->p)->rx_bytes);
+	assert_int_equal(ocp_processor_counters(w->p)->tx_bytes,
+			 ocp_server_counters(w->s)->rx_bytes);
+	assert_int_equal(ocp_server_counters(w->s)->tx_bytes,
+			 ocp_processor_counters(w->p)->rx_bytes);
 	ocp_processor_destroy(w->p);
 	ocp_server_destroy(w->s);
 	for (unsigned i = 0; i < XACTIONS; i++)

@@ -55,11 +55,13 @@ void ocp_processor_destroy(struct ocp_processor *p)
 	free(p);
 }
 
-/* --- connection --------------------------------------------------------------------------------- */
+/* --- connection --- */
 
-int ocp_processor_connect(struct ocp_processor *p, struct ocp_str client, int32_t priority, uint64_t now_us)
+int ocp_processor_connect(struct ocp_processor *p, struct ocp_str client, int32_t priority,
+			  uint64_t now_us)
 {
-	struct ocp_msg m = {.type = OCP_MSG_CONNECTION_START, .client = client, .priority = priority};
+	struct ocp_msg m = {
+		.type = OCP_MSG_CONNECTION_START, .client = client, .priority = priority};
 	int rc;
 
 	if (p->a.over)
@@ -120,7 +122,8 @@ uint32_t ocp_processor_features(const struct ocp_processor *p)
 	return p->a.features_used;
 }
 
-int ocp_processor_input(struct ocp_processor *p, const void *buf, size_t len, void *cookie, uint64_t now_us)
+int ocp_processor_input(struct ocp_processor *p, const void *buf, size_t len, void *cookie,
+			uint64_t now_us)
 {
 	return ocp_agent_input(&p->a, buf, len, cookie, now_us);
 }
@@ -145,8 +148,8 @@ void ocp_processor_tick(struct ocp_processor *p, uint64_t now_us)
 	ocp_agent_tick(&p->a, now_us);
 }
 
-int ocp_processor_probe(struct ocp_processor *p, bool with_xid, uint32_t xid, bool with_am_id, uint32_t am_id,
-			uint32_t *rid, uint64_t now_us)
+int ocp_processor_probe(struct ocp_processor *p, bool with_xid, uint32_t xid, bool with_am_id,
+			uint32_t am_id, uint32_t *rid, uint64_t now_us)
 {
 	p->a.now = now_us;
 	return ocp_agent_probe(&p->a, with_xid, xid, with_am_id, am_id, rid);
@@ -167,7 +170,7 @@ const struct ocp_counters *ocp_processor_counters(const struct ocp_processor *p)
 	return &p->a.counters;
 }
 
-/* --- transactions ------------------------------------------------------------------------------- */
+/* --- transactions --- */
 
 static int send_starts(struct ocp_processor *p, const struct ocp_uri *service, struct ocp_str meta,
 		       int64_t sizep, int32_t modp)
@@ -209,8 +212,9 @@ static int send_starts(struct ocp_processor *p, const struct ocp_uri *service, s
 	return rc;
 }
 
-int ocp_processor_xaction_start(struct ocp_processor *p, const struct ocp_uri *service, struct ocp_str meta,
-				int64_t sizep, int32_t modp, void *user, uint32_t *xid, uint64_t now_us)
+int ocp_processor_xaction_start(struct ocp_processor *p, const struct ocp_uri *service,
+				struct ocp_str meta, int64_t sizep, int32_t modp, void *user,
+				uint32_t *xid, uint64_t now_us)
 {
 	struct ocp_agent *a = &p->a;
 	struct ocp_xaction *x;
@@ -218,8 +222,8 @@ int ocp_processor_xaction_start(struct ocp_processor *p, const struct ocp_uri *s
 
 	if (rc)
 		return rc;
-	if ((!service && !p->default_service) || !meta.len || meta.len > a->limits.atom || modp > 100 ||
-	    (service && service->uri.len > a->limits.atom))
+	if ((!service && !p->default_service) || !meta.len || meta.len > a->limits.atom ||
+	    modp > 100 || (service && service->uri.len > a->limits.atom))
 		return -EINVAL;
 	if (a->xactions >= a->xactions_max)
 		return -EBUSY;
@@ -241,8 +245,8 @@ int ocp_processor_xaction_start(struct ocp_processor *p, const struct ocp_uri *s
 	return 0;
 }
 
-int ocp_processor_data(struct ocp_processor *p, uint32_t xid, const void *data, size_t len, void *cookie,
-		       const struct ocp_send *send, uint64_t now_us)
+int ocp_processor_data(struct ocp_processor *p, uint32_t xid, const void *data, size_t len,
+		       void *cookie, const struct ocp_send *send, uint64_t now_us)
 {
 	struct ocp_agent *a = &p->a;
 	struct ocp_xaction *x = ocp_agent_find(a, xid);
@@ -298,7 +302,8 @@ int ocp_processor_data_end(struct ocp_processor *p, uint32_t xid, bool ok, uint6
 	if (x->am_ended || x->left)
 		return -EPIPE;
 	a->now = now_us;
-	rc = ocp_agent_send_am(a, ok ? OCP_MSG_DATA_END : OCP_MSG_APP_MESSAGE_END, xid, x->am_id, !ok, NULL);
+	rc = ocp_agent_send_am(a, ok ? OCP_MSG_DATA_END : OCP_MSG_APP_MESSAGE_END, xid, x->am_id,
+			       !ok, NULL);
 	if (rc)
 		return rc;
 	x->am_ended = true;
@@ -325,7 +330,8 @@ int ocp_processor_am_abort(struct ocp_processor *p, uint32_t xid, uint32_t am_id
 	return rc;
 }
 
-int ocp_processor_xaction_end(struct ocp_processor *p, uint32_t xid, bool error, const struct ocp_result *result)
+int ocp_processor_xaction_end(struct ocp_processor *p, uint32_t xid, bool error,
+			      const struct ocp_result *result)
 {
 	struct ocp_agent *a = &p->a;
 	struct ocp_xaction *x = ocp_agent_find(a, xid);

@@ -220,7 +220,8 @@ static const struct ocp_processor_ops ops = {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct ocp_processor_config cfg = OCP_PROCESSOR_CONFIG_DEFAULT;
-	struct pfuzz p = {.f = {.x = size ? data[0] : 0, .check = ocp_decoder_create(NULL)}, .next_xid = 1};
+	struct pfuzz p = {.f = {.x = size ? data[0] : 0, .check = ocp_decoder_create(NULL)},
+			  .next_xid = 1};
 	struct ocp_processor *agent;
 	struct ocp_uri service = {.uri = OCP_STR("u:s")};
 	uint32_t xid;
@@ -238,7 +239,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		struct ocp_send s = OCP_SEND_INIT;
 
 		s.copied = true;
-		if (ocp_processor_xaction_start(agent, &service, OCP_STR("m"), -1, -1, &slots[i + 1], &xid, 0))
+		if (ocp_processor_xaction_start(agent, &service, OCP_STR("m"), -1, -1,
+						&slots[i + 1], &xid, 0))
 			break;
 		MUST(xid == p.next_xid++);
 		p.f.xids[p.f.n++] = xid;

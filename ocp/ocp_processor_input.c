@@ -35,7 +35,8 @@ static void am_over(struct ocp_agent *a, struct ocp_xaction *x, struct ocp_am *a
 }
 
 /* <90>: app-message-end with error for am. */
-static void abort_am(struct ocp_agent *a, struct ocp_xaction *x, struct ocp_am *am, enum ocp_fault f)
+static void abort_am(struct ocp_agent *a, struct ocp_xaction *x, struct ocp_am *am,
+		     enum ocp_fault f)
 {
 	struct ocp_am_ending e = {.am_id = am->id, .fault = f};
 
@@ -71,7 +72,7 @@ static void on_ended(struct ocp_agent *a, struct ocp_xaction *x, const struct oc
 		p->ops.xaction_end(a->ctx, x->user, e);
 }
 
-/* --- adapted messages --------------------------------------------------------------------------- */
+/* --- adapted messages --- */
 
 static void on_am_start(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_msg *m)
 {
@@ -114,7 +115,8 @@ static struct ocp_am *data_am(struct ocp_agent *a, struct ocp_xaction *x, const 
 	struct ocp_am *am = ocp_xaction_am(x, m->am_id);
 
 	if (!am) {
-		ocp_agent_fault(a, x, m->am_id == x->am_id ? OCP_FAULT_OWN_AM_ID : OCP_FAULT_UNKNOWN_ID);
+		ocp_agent_fault(a, x,
+				m->am_id == x->am_id ? OCP_FAULT_OWN_AM_ID : OCP_FAULT_UNKNOWN_ID);
 		return NULL;
 	}
 	if (am->ended) {
@@ -160,8 +162,8 @@ static void on_data_as_is(struct ocp_agent *a, struct ocp_xaction *x, const stru
 
 	if (!am)
 		return;
-	if (m->copy_am_id != x->am_id || m->size > OCP_OFFSET_MAX - from || from + m->size > x->offset ||
-	    !ocp_ranges_cover(&x->kept, from, from + m->size)) {
+	if (m->copy_am_id != x->am_id || m->size > OCP_OFFSET_MAX - from ||
+	    from + m->size > x->offset || !ocp_ranges_cover(&x->kept, from, from + m->size)) {
 		abort_am(a, x, am, OCP_FAULT_AS_IS);
 		return;
 	}
@@ -173,7 +175,8 @@ static void on_data_as_is(struct ocp_agent *a, struct ocp_xaction *x, const stru
 }
 
 /* data-end {206}: the rest of the original follows as is. */
-static void leave_loop(struct ocp_agent *a, struct ocp_xaction *x, struct ocp_am *am, struct ocp_am_ending *e)
+static void leave_loop(struct ocp_agent *a, struct ocp_xaction *x, struct ocp_am *am,
+		       struct ocp_am_ending *e)
 {
 	struct ocp_processor *p = self(a);
 	uint32_t xid = x->xid, id = am->id;
@@ -203,7 +206,8 @@ static void on_data_end(struct ocp_agent *a, struct ocp_xaction *x, const struct
 	struct ocp_am_ending e = {.am_id = m->am_id, .ok = !ocp_msg_failed(m), .result = m->result};
 
 	if (!am || am->ended) {
-		ocp_agent_fault(a, x, m->am_id == x->am_id ? OCP_FAULT_OWN_AM_ID : OCP_FAULT_UNKNOWN_ID);
+		ocp_agent_fault(a, x,
+				m->am_id == x->am_id ? OCP_FAULT_OWN_AM_ID : OCP_FAULT_UNKNOWN_ID);
 		return;
 	}
 	if (m->result.code == OCP_RESULT_PARTIAL && !ocp_msg_has(m, OCP_P_ERROR) &&
@@ -216,7 +220,7 @@ static void on_data_end(struct ocp_agent *a, struct ocp_xaction *x, const struct
 		p->ops.am_end(a->ctx, x->user, &e);
 }
 
-/* --- the original ------------------------------------------------------------------------------- */
+/* --- the original --- */
 
 static void on_am_end(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_msg *m)
 {
@@ -282,8 +286,8 @@ static void on_ack(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_
 			p->ops.ack(a->ctx, x->user, m->offset, m->size);
 		return;
 	}
-	/* After leaving, the rest is no longer the server's to give up. When the range cannot be taken out
-	 * of the list, the commitment stays: keeping more than promised harms nobody. */
+	/* After leaving, the rest is no longer the server's to give up. When the range cannot be
+	 * taken out of the list, the commitment stays: keeping more than promised harms nobody. */
 	if (!m->size || x->left || ocp_ranges_remove(&x->kept, m->offset, to, a->ranges_max))
 		return;
 	if (to > x->released)
@@ -307,11 +311,12 @@ static void on_original(struct ocp_agent *a, struct ocp_xaction *x, const struct
 		on_ack(a, x, m);
 }
 
-/* --- transactions ------------------------------------------------------------------------------- */
+/* --- transactions --- */
 
 static void on_xaction_end(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_msg *m)
 {
-	bool partial = x->left && m->result.code == OCP_RESULT_PARTIAL && !ocp_msg_has(m, OCP_P_ERROR);
+	bool partial =
+		x->left && m->result.code == OCP_RESULT_PARTIAL && !ocp_msg_has(m, OCP_P_ERROR);
 	struct ocp_xaction_ending e = {
 		.how = ocp_msg_failed(m) && !partial ? OCP_XEND_REFUSED : OCP_XEND_NORMAL,
 		.result = m->result,
@@ -335,8 +340,8 @@ static void on_message(struct ocp_agent *a, const struct ocp_msg *m)
 		/* fallthrough */
 	case OCP_MSG_CONNECTION_PRIORITY: /* <65> */
 	case OCP_MSG_CONNECTION_SERVICE:  /* <67> */
-	case OCP_MSG_XACTION_START:       /* <69> */
-	case OCP_MSG_DATA_PAUSED:         /* <96> */
+	case OCP_MSG_XACTION_START:	  /* <69> */
+	case OCP_MSG_DATA_PAUSED:	  /* <96> */
 		ocp_agent_fault(a, NULL, OCP_FAULT_DIRECTION);
 		return;
 	default:
@@ -378,7 +383,8 @@ static bool overdue(const struct ocp_agent *a, const struct ocp_xaction *x)
 {
 	const struct ocp_processor *p = (const struct ocp_processor *)a;
 
-	return x->grace > p->deadline_grace && (x->am_ended || x->paused || x->peers_turn || x->left);
+	return x->grace > p->deadline_grace &&
+	       (x->am_ended || x->paused || x->peers_turn || x->left);
 }
 
 const struct ocp_role ocp_processor_role = {

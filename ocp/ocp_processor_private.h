@@ -6,7 +6,8 @@
 #include "ocp/ocp_agent.h"
 #include "ocp/ocp_processor.h"
 
-#define OCP_ORIGINAL 1 /* am-id of every original: the processor's are odd, and it has one per transaction */
+#define OCP_ORIGINAL                                                                               \
+	1 /* am-id of every original: the processor's are odd, and it has one per transaction */
 
 struct ocp_processor {
 	struct ocp_agent a; /* first: the role's functions get this pointer */

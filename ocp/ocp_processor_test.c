@@ -32,12 +32,14 @@ static void original_cfg(struct bench *b, const struct ocp_processor_config *cfg
 	uint32_t xid;
 
 	connect_cfg(b, cfg);
-	assert_int_equal(ocp_processor_xaction_start(b->p, &service, OCP_STR("Kind: request"), -1, -1, b->user,
-						     &xid, b->now), 0);
+	assert_int_equal(ocp_processor_xaction_start(b->p, &service, OCP_STR("Kind: request"), -1,
+						     -1, b->user, &xid, b->now),
+			 0);
 	assert_int_equal(xid, 1);
 	assert_ptr_equal(ocp_processor_user(b->p, 1), b->user);
 	assert_int_equal(ocp_processor_data(b->p, 1, "0123456789", 10, NULL, &s, b->now), 0);
-	want_out(b, "xaction-start 1\nservice: {\"3:u:s\"}\n;\napp-message-start 1 1 \"13:Kind: request\";\n"
+	want_out(b, "xaction-start 1\nservice: {\"3:u:s\"}\n;\napp-message-start 1 1 \"13:Kind: "
+		    "request\";\n"
 		    "data-have 1 1 0\ncopied: true\n\n10:0123456789\n;\n");
 	want_log(b, "");
 }
@@ -63,20 +65,29 @@ static void test_connect(void **state)
 
 	start(&b, NULL);
 	assert_int_equal(ocp_processor_priority(b.p, 1), -ENOTCONN);
-	assert_int_equal(ocp_processor_xaction_start(b.p, &service, OCP_STR("m"), -1, -1, NULL, &xid, 0), -ENOTCONN);
+	assert_int_equal(
+		ocp_processor_xaction_start(b.p, &service, OCP_STR("m"), -1, -1, NULL, &xid, 0),
+		-ENOTCONN);
 	assert_int_equal(ocp_processor_connect(b.p, OCP_STR("edge 1"), -4, 0), 0);
 	assert_int_equal(ocp_processor_connect(b.p, OCP_STR("edge 1"), -4, 0), -EALREADY);
 	assert_int_equal(ocp_processor_priority(b.p, 6), 0);
-	want_out(&b, "connection-start\npriority: -4\nclient: \"6:edge 1\"\n;\nconnection-priority 6;\n");
+	want_out(&b, "connection-start\npriority: -4\nclient: \"6:edge 1\"\n;\nconnection-priority "
+		     "6;\n");
 	/* <70>: no service anywhere; <41> binding 5: no empty meta-data */
-	assert_int_equal(ocp_processor_xaction_start(b.p, NULL, OCP_STR("m"), -1, -1, NULL, &xid, 0), -EINVAL);
-	assert_int_equal(ocp_processor_xaction_start(b.p, &service, OCP_STR(""), -1, -1, NULL, &xid, 0), -EINVAL);
+	assert_int_equal(
+		ocp_processor_xaction_start(b.p, NULL, OCP_STR("m"), -1, -1, NULL, &xid, 0),
+		-EINVAL);
+	assert_int_equal(
+		ocp_processor_xaction_start(b.p, &service, OCP_STR(""), -1, -1, NULL, &xid, 0),
+		-EINVAL);
 	assert_int_equal(ocp_processor_service(b.p, &service), 0);
-	assert_int_equal(ocp_processor_xaction_start(b.p, NULL, OCP_STR("m"), 7, 100, NULL, &xid, 0), 0);
+	assert_int_equal(
+		ocp_processor_xaction_start(b.p, NULL, OCP_STR("m"), 7, 100, NULL, &xid, 0), 0);
 	want_out(&b, "connection-service {\"3:u:s\"};\nxaction-start 1;\n"
 		     "app-message-start 1 1 \"1:m\"\nsizep: 7\nmodp: 100\n;\n");
 	/* <37> binding 4: xids grow */
-	assert_int_equal(ocp_processor_xaction_start(b.p, NULL, OCP_STR("m"), -1, -1, NULL, &xid, 0), 0);
+	assert_int_equal(
+		ocp_processor_xaction_start(b.p, NULL, OCP_STR("m"), -1, -1, NULL, &xid, 0), 0);
 	assert_int_equal(xid, 2);
 	bench_free(&b);
 	cfg.dialect = OCP_DIALECT_CORE;
@@ -86,7 +97,8 @@ static void test_connect(void **state)
 /* <59>: nothing may arrive before connection-start has been sent */
 static void test_outside(void **state)
 {
-	static const char *const first[] = {"i-am-here;\n", "connection-end;\n", "connection-start;\n", "!"};
+	static const char *const first[] = {"i-am-here;\n", "connection-end;\n",
+					    "connection-start;\n", "!"};
 
 	for (size_t i = 0; i < 4; i++) {
 		struct bench b;
@@ -107,7 +119,8 @@ static void test_malformed(void **state)
 	adapted(&b);
 	assert_int_equal(bench_in(&b, "data-have 1 2 0\n03:abc\n;\n"), -ENOTCONN);
 	want_log(&b, "fault 1 unknown\nam_end 2 bad\nxaction_end 5 conn=4\nclosed 4\n");
-	want_out(&b, "connection-end\nresult: {400 \"44:size with a leading zero or above 2147483647\"}\n"
+	want_out(&b, "connection-end\nresult: {400 \"44:size with a leading zero or above "
+		     "2147483647\"}\n"
 		     "error: true\n;\n");
 	bench_free(&b);
 }
@@ -139,9 +152,11 @@ static void test_direction(void **state)
 	struct bench b;
 
 	original(&b);
-	bench_in(&b, "connection-start;\nconnection-priority 9;\nconnection-service {x};\nxaction-start 9;\n"
+	bench_in(&b, "connection-start;\nconnection-priority 9;\nconnection-service "
+		     "{x};\nxaction-start 9;\n"
 		     "data-paused 1 1;\n");
-	want_log(&b, "fault 5 connection-start\nfault 5 connection-priority\nfault 5 connection-service\n"
+	want_log(&b, "fault 5 connection-start\nfault 5 connection-priority\nfault 5 "
+		     "connection-service\n"
 		     "fault 5 xaction-start\nfault 5 data-paused\n");
 	want_out(&b, "");
 	assert_int_equal(ocp_processor_xactions(b.p), 1);
@@ -157,12 +172,16 @@ static void test_echo(void **state)
 	assert_int_equal(ocp_processor_data_end(b.p, 1, true, 0), -EPIPE);
 	assert_int_equal(ocp_processor_data(b.p, 1, "x", 1, NULL, NULL, 0), -EPIPE);
 	want_out(&b, "data-end 1 1;\n");
-	bench_in(&b, "app-message-start 1 2 \"14:Kind: response\"\nmodified: true\nsizep: 5\nmodp: 50\n;\n"
-		     "data-have 1 2 0\nmodified: true\nam-part: response-body\ncopied: true\n\n3:abc\n;\n"
-		     "data-have 1 2 3\nmodp: 0\n\n0:\n;\ndata-end 1 2;\nxaction-end 1;\nxaction-end 1;\n");
-	want_log(&b, "am_start 2 [Kind: response] kind=2 modified sizep=5 modp=50\n"
-		     "data 2@0 [abc] modified first last response-body\ndata 2@3 [] first last modp=0\n"
-		     "am_end 2 ok\nxaction_end 0\nfault 4 xaction-end\n");
+	bench_in(&b, "app-message-start 1 2 \"14:Kind: response\"\nmodified: true\nsizep: 5\nmodp: "
+		     "50\n;\n"
+		     "data-have 1 2 0\nmodified: true\nam-part: response-body\ncopied: "
+		     "true\n\n3:abc\n;\n"
+		     "data-have 1 2 3\nmodp: 0\n\n0:\n;\ndata-end 1 2;\nxaction-end "
+		     "1;\nxaction-end 1;\n");
+	want_log(&b,
+		 "am_start 2 [Kind: response] kind=2 modified sizep=5 modp=50\n"
+		 "data 2@0 [abc] modified first last response-body\ndata 2@3 [] first last modp=0\n"
+		 "am_end 2 ok\nxaction_end 0\nfault 4 xaction-end\n");
 	assert_int_equal(ocp_processor_xactions(b.p), 0);
 	assert_int_equal(ocp_processor_data(b.p, 1, "x", 1, NULL, NULL, 0), -ENOENT);
 	bench_free(&b);
@@ -254,7 +273,9 @@ static void test_am_id(void **state)
 	bench_in(&b, "app-message-start 1 6 \"0:\";\napp-message-start 1 4 \"0:\";\n"); /* order */
 	want_log(&b, "am_start 6 [] kind=0\nfault 8 app-message-start\n");
 	want_out(&b, "app-message-end 1 4\nerror: true\n;\n");
-	bench_in(&b, "app-message-start 1 6 \"0:\";\ndata-have 1 6 0\n1:a\n;\n"); /* repeated: it dies */
+	bench_in(
+		&b,
+		"app-message-start 1 6 \"0:\";\ndata-have 1 6 0\n1:a\n;\n"); /* repeated: it dies */
 	want_log(&b, "fault 8 app-message-start\nam_end 6 bad fault=8\nfault 4 data-have\n");
 	want_out(&b, "app-message-end 1 6\nerror: true\n;\n");
 	bench_in(&b, "app-message-start 1 8 \"0:\";\n"); /* the transaction goes on */
@@ -276,12 +297,16 @@ static void test_several_messages(void **state)
 
 	cfg.ams_max = 2;
 	original_cfg(&b, &cfg);
-	bench_in(&b, "app-message-start 1 2 \"0:\";\napp-message-start 1 4 \"0:\";\ndata-have 1 4 0\n1:d\n;\n"
-		     "data-have 1 2 0\n1:b\n;\napp-message-start 1 6 \"0:\";\napp-message-end 1 2;\n"
-		     "app-message-start 1 8 \"0:\";\n");
+	bench_in(&b,
+		 "app-message-start 1 2 \"0:\";\napp-message-start 1 4 \"0:\";\ndata-have 1 4 "
+		 "0\n1:d\n;\n"
+		 "data-have 1 2 0\n1:b\n;\napp-message-start 1 6 \"0:\";\napp-message-end 1 2;\n"
+		 "app-message-start 1 8 \"0:\";\n");
 	want_log(&b, "am_start 2 [] kind=0\nam_start 4 [] kind=0\ndata 4@0 [d] first last\n"
-		     "data 2@0 [b] first last\nfault 16 app-message-start\nam_end 2 ok\nam_start 8 [] kind=0\n");
-	want_out(&b, "app-message-end 1 6\nresult: {400 \"17:too many messages\"}\nerror: true\n;\n");
+		     "data 2@0 [b] first last\nfault 16 app-message-start\nam_end 2 ok\nam_start 8 "
+		     "[] kind=0\n");
+	want_out(&b,
+		 "app-message-end 1 6\nresult: {400 \"17:too many messages\"}\nerror: true\n;\n");
 	bench_free(&b);
 }
 
@@ -289,8 +314,9 @@ static void test_several_messages(void **state)
 static void test_gap_and_overlap(void **state)
 {
 	static const char *const next[] = {
-		"data-have 1 2 4\n1:x\n;\n", "data-have 1 2 2\n1:x\n;\n", "data-as-is 1 2 4 1 1 0;\n",
-		"data-as-is 1 2 0 1 1 0;\n", "data-have 1 2 0\n0:\n;\n",
+		"data-have 1 2 4\n1:x\n;\n", "data-have 1 2 2\n1:x\n;\n",
+		"data-as-is 1 2 4 1 1 0;\n", "data-as-is 1 2 0 1 1 0;\n",
+		"data-have 1 2 0\n0:\n;\n",
 	};
 
 	for (size_t i = 0; i < 5; i++) {
@@ -313,7 +339,8 @@ static void test_gap_and_overlap(void **state)
 /* <98> */
 static void test_after_end(void **state)
 {
-	static const char *const data[] = {"data-have 1 2 0\n1:x\n;\n", "data-as-is 1 2 0 1 1 0;\n"};
+	static const char *const data[] = {"data-have 1 2 0\n1:x\n;\n",
+					   "data-as-is 1 2 0 1 1 0;\n"};
 
 	for (size_t i = 0; i < 2; i++) {
 		struct bench b;
@@ -340,8 +367,10 @@ static void test_ids(void **state)
 	original(&b);
 	bench_in(&b, "data-have 1 1 10\n1:x\n;\ndata-as-is 1 1 10 1 1 0;\ndata-end 1 1;\n");
 	want_log(&b, "fault 9 data-have\nfault 9 data-as-is\nfault 9 data-end\n");
-	bench_in(&b, "data-have 2 2 0\n1:x\n;\ndata-have 1 4 0\n1:x\n;\ndata-as-is 1 4 0 1 1 0;\ndata-end 1 4;\n"
-		     "app-message-end 1 4;\ndata-pause 1 2;\ndata-pause 5 1;\ndata-need 1 3 0;\ndata-ack 1 3 0 0;\n"
+	bench_in(&b, "data-have 2 2 0\n1:x\n;\ndata-have 1 4 0\n1:x\n;\ndata-as-is 1 4 0 1 1 "
+		     "0;\ndata-end 1 4;\n"
+		     "app-message-end 1 4;\ndata-pause 1 2;\ndata-pause 5 1;\ndata-need 1 3 "
+		     "0;\ndata-ack 1 3 0 0;\n"
 		     "app-message-start 7 2 \"0:\";\n");
 	assert_int_equal(ocp_processor_counters(b.p)->faults[OCP_FAULT_UNKNOWN_ID], 10);
 	want_out(&b, "");
@@ -406,7 +435,8 @@ static void test_commitments(void **state)
 	/* trap 4: our own data-end ends nothing */
 	assert_int_equal(ocp_processor_data_end(b.p, 1, true, 0), 0);
 	text_clear(&b.out);
-	bench_in(&b, "app-message-start 1 2 \"0:\";\ndata-as-is 1 2 0 4 1 8;\ndata-as-is 1 2 4 2 1 14;\n");
+	bench_in(&b, "app-message-start 1 2 \"0:\";\ndata-as-is 1 2 0 4 1 8;\ndata-as-is 1 2 4 2 1 "
+		     "14;\n");
 	want_log(&b, "am_start 2 [] kind=0\nas_is 2@0 from 8+4\nas_is 2@4 from 14+2\n");
 	/* a hole that does not fit into the list: the commitment stays, nobody is told */
 	bench_in(&b, "data-ack 1 1 2 2\nwont-forward: true\n;\ndata-as-is 1 2 6 6 1 0;\n");
@@ -427,9 +457,13 @@ static void test_ack(void **state)
 	s.modp = 0;
 	assert_int_equal(ocp_processor_data(b.p, 1, "ab", 2, NULL, &s, 0), 0);
 	want_out(&b, "data-have 1 1 10\nmodp: 0\nack: true\n\n2:ab\n;\n");
-	bench_in(&b, "data-ack 1 1 10 2;\ndata-ack 1 1 10 2;\ndata-ack 1 1 0 12\nwont-forward: true\n;\n"
-		     "data-ack 1 1 0 13;\ndata-ack 1 1 13 0;\ndata-ack 1 1 12 0\nwont-forward: true\n;\n");
-	want_log(&b, "ack 10+2\nack 10+2\nwont_forward 0+12\nfault 15 data-ack\nfault 15 data-ack\n");
+	bench_in(
+		&b,
+		"data-ack 1 1 10 2;\ndata-ack 1 1 10 2;\ndata-ack 1 1 0 12\nwont-forward: true\n;\n"
+		"data-ack 1 1 0 13;\ndata-ack 1 1 13 0;\ndata-ack 1 1 12 0\nwont-forward: "
+		"true\n;\n");
+	want_log(&b,
+		 "ack 10+2\nack 10+2\nwont_forward 0+12\nfault 15 data-ack\nfault 15 data-ack\n");
 	/* <87>: we answer, too, after the whole message */
 	bench_in(&b, "app-message-start 1 2 \"0:\";\ndata-have 1 2 0\nack: 1\n\n3:abc");
 	want_out(&b, "");
@@ -458,14 +492,17 @@ static void test_pause(void **state)
 	want_log(&b, "need 11 5\n");
 	bench_in(&b, "data-pause 1 1;\ndata-pause 1 1;\n");
 	assert_int_equal(ocp_processor_data_end(b.p, 1, true, 0), 0);
-	want_out(&b, "data-have 1 1 10\n1:x\n;\ndata-paused 1 1;\ndata-paused 1 1;\ndata-end 1 1;\n");
+	want_out(&b,
+		 "data-have 1 1 10\n1:x\n;\ndata-paused 1 1;\ndata-paused 1 1;\ndata-end 1 1;\n");
 	bench_free(&b);
 }
 
 static void leave_agreed(struct bench *b)
 {
 	adapted(b);
-	assert_int_equal(ocp_processor_please_use(b->p, ocp_str(ocp_feature_uri(OCP_FEATURE_LEAVE_LOOP))), 0);
+	assert_int_equal(
+		ocp_processor_please_use(b->p, ocp_str(ocp_feature_uri(OCP_FEATURE_LEAVE_LOOP))),
+		0);
 	bench_in(b, "i-will-use {\"27:urn:opes:feature:leave-loop\"};\n");
 	want_log(b, "feature 2 urn:opes:feature:leave-loop 0\n");
 	text_clear(&b->out);
@@ -476,8 +513,10 @@ static void test_leave_loop(void **state)
 	struct bench b;
 
 	leave_agreed(&b);
-	bench_in(&b, "data-have 1 2 0\n2:AB\n;\ndata-as-is 1 2 2 6 1 2;\ndata-end 1 2\nresult: {206}\n;\n");
-	want_log(&b, "data 2@0 [AB] first last\nas_is 2@2 from 2+6\nleft 2 rest=8\nam_end 2 ok left {206}\n");
+	bench_in(&b, "data-have 1 2 0\n2:AB\n;\ndata-as-is 1 2 2 6 1 2;\ndata-end 1 2\nresult: "
+		     "{206}\n;\n");
+	want_log(&b, "data 2@0 [AB] first last\nas_is 2@2 from 2+6\nleft 2 rest=8\nam_end 2 ok "
+		     "left {206}\n");
 	assert_int_equal(ocp_processor_data(b.p, 1, "x", 1, NULL, NULL, 0), -EPIPE);
 	assert_int_equal(ocp_processor_data_end(b.p, 1, true, 0), -EPIPE);
 	bench_in(&b, "data-ack 1 1 8 2\nwont-forward: true\n;\nxaction-end 1;\n");
@@ -486,9 +525,11 @@ static void test_leave_loop(void **state)
 	bench_free(&b);
 	/* own octets, then an empty data-as-is that says where the rest begins */
 	leave_agreed(&b);
-	bench_in(&b, "data-have 1 2 0\n2:AB\n;\ndata-as-is 1 2 2 0 1 10;\ndata-end 1 2\nresult: {206}\n;\n"
+	bench_in(&b, "data-have 1 2 0\n2:AB\n;\ndata-as-is 1 2 2 0 1 10;\ndata-end 1 2\nresult: "
+		     "{206}\n;\n"
 		     "xaction-end 1\nresult: {206}\n;\n");
-	want_log(&b, "data 2@0 [AB] first last\nas_is 2@2 from 10+0\nleft 2 rest=10\nam_end 2 ok left {206}\n"
+	want_log(&b, "data 2@0 [AB] first last\nas_is 2@2 from 10+0\nleft 2 rest=10\nam_end 2 ok "
+		     "left {206}\n"
 		     "xaction_end 0 {206}\n");
 	bench_free(&b);
 }
@@ -496,9 +537,11 @@ static void test_leave_loop(void **state)
 static void test_leave_loop_invalid(void **state)
 {
 	static const char *const bad[] = {
-		"",                                                   /* no data-as-is at all */
+		"",						      /* no data-as-is at all */
 		"data-as-is 1 2 0 2 1 0;\ndata-have 1 2 2\n1:x\n;\n", /* not the last */
-		"data-ack 1 1 6 2\nwont-forward: true\n;\ndata-as-is 1 2 0 6 1 0;\n", /* the rest has holes */
+		"data-ack 1 1 6 2\nwont-forward: true\n;\ndata-as-is 1 2 0 6 1 0;\n", /* the rest
+											 has holes
+										       */
 	};
 
 	for (size_t i = 0; i < 3; i++) {
@@ -521,10 +564,13 @@ static void test_are_you_there(void **state)
 
 	adapted(&b);
 	bench_in(&b, "are-you-there 5\nxid: 1\nam-id: 1\n;\nare-you-there 6\nxid: 1\nam-id: 2\n;\n"
-		     "are-you-there 7\nxid: 3\nam-id: 2\n;\ndata-end 1 2;\nare-you-there 8\nxid: 1\nam-id: 2\n;\n"
+		     "are-you-there 7\nxid: 3\nam-id: 2\n;\ndata-end 1 2;\nare-you-there 8\nxid: "
+		     "1\nam-id: 2\n;\n"
 		     "app-message-end 1 2;\nare-you-there 9\nxid: 1\nam-id: 2\n;\n");
-	want_out(&b, "i-am-here\nxid: 1\nam-id: 1\nrid: 5\n;\ni-am-here\nxid: 1\nam-id: 2\nrid: 6\n;\n"
-		     "i-am-here\nrid: 7\n;\ni-am-here\nxid: 1\nam-id: 2\nrid: 8\n;\ni-am-here\nxid: 1\nrid: 9\n;\n");
+	want_out(&b,
+		 "i-am-here\nxid: 1\nam-id: 1\nrid: 5\n;\ni-am-here\nxid: 1\nam-id: 2\nrid: 6\n;\n"
+		 "i-am-here\nrid: 7\n;\ni-am-here\nxid: 1\nam-id: 2\nrid: 8\n;\ni-am-here\nxid: "
+		 "1\nrid: 9\n;\n");
 	bench_free(&b);
 }
 
@@ -596,7 +642,9 @@ static void test_deadline(void **state)
 	ocp_processor_data_end(b.p, 1, true, 0);
 	ocp_processor_tick(b.p, 100);
 	b.now = 101;
-	bench_in(&b, "i-am-here\nrid: 1\nxid: 1\n;\ni-am-here\nxid: 1\n;\n"); /* the second unsolicited <114> */
+	bench_in(&b,
+		 "i-am-here\nrid: 1\nxid: 1\n;\ni-am-here\nxid: 1\n;\n"); /* the second unsolicited
+									     <114> */
 	b.now = 201;
 	ocp_processor_tick(b.p, 201);
 	bench_in(&b, "i-am-here\nrid: 2\nxid: 1\n;\n");
@@ -612,9 +660,12 @@ static void test_limits(void **state)
 
 	cfg.xactions_max = 1;
 	original_cfg(&b, &cfg);
-	assert_int_equal(ocp_processor_xaction_start(b.p, &service, OCP_STR("m"), -1, -1, NULL, &xid, 0), -EBUSY);
+	assert_int_equal(
+		ocp_processor_xaction_start(b.p, &service, OCP_STR("m"), -1, -1, NULL, &xid, 0),
+		-EBUSY);
 	assert_int_equal(ocp_processor_xaction_end(b.p, 1, false, NULL), 0);
-	assert_int_equal(ocp_processor_xaction_start(b.p, &service, OCP_STR("m"), -1, -1, NULL, &xid, 0), 0);
+	assert_int_equal(
+		ocp_processor_xaction_start(b.p, &service, OCP_STR("m"), -1, -1, NULL, &xid, 0), 0);
 	assert_int_equal(xid, 2);
 	bench_free(&b);
 }
@@ -630,8 +681,9 @@ static void test_many_transactions(void **state)
 	cfg.xactions_max = 10000;
 	connect_cfg(&b, &cfg);
 	for (uint32_t i = 0; i < 10000; i++) {
-		assert_int_equal(ocp_processor_xaction_start(b.p, &service, OCP_STR("m"), -1, -1, &users[i], &xid,
-							     0), 0);
+		assert_int_equal(ocp_processor_xaction_start(b.p, &service, OCP_STR("m"), -1, -1,
+							     &users[i], &xid, 0),
+				 0);
 		text_clear(&b.out);
 	}
 	for (uint32_t i = 0; i < 10000; i++)
@@ -672,13 +724,17 @@ static void abort_in_data(struct bench *b, const char *where)
 		ocp_processor_am_abort(b->p, 1, 2);
 }
 
-static const char busy[] =
-	"app-message-start 1 2 \"0:\";\ndata-have 1 2 0\nack: 1\n\n2:ab\n;\ndata-as-is 1 2 2 8 1 2;\n"
-	"data-end 1 2\nresult: {206}\n;\ndata-have 1 2 0\n2:ab\n;\ndata-need 1 1 10;\napp-message-start 1 3 \"0:\";\n"
-	"app-message-end 1 1\nerror: true\n;\nxaction-end 1;\n";
+static const char busy[] = "app-message-start 1 2 \"0:\";\ndata-have 1 2 0\nack: "
+			   "1\n\n2:ab\n;\ndata-as-is 1 2 2 8 1 2;\n"
+			   "data-end 1 2\nresult: {206}\n;\ndata-have 1 2 0\n2:ab\n;\ndata-need 1 "
+			   "1 10;\napp-message-start 1 3 \"0:\";\n"
+			   "app-message-end 1 1\nerror: true\n;\nxaction-end 1;\n";
 
 static void (*const calls[])(struct bench *, const char *) = {
-	end_anywhere, close_anywhere, send_on_need, abort_in_data,
+	end_anywhere,
+	close_anywhere,
+	send_on_need,
+	abort_in_data,
 };
 
 static void test_calls_from_callbacks(void **state)
@@ -692,7 +748,8 @@ static void test_calls_from_callbacks(void **state)
 			leave_agreed(&b);
 			b.inside = calls[c];
 			for (size_t at = 0; at < len; at += cut)
-				ocp_processor_input(b.p, in + at, len - at < cut ? len - at : cut, NULL, 0);
+				ocp_processor_input(b.p, in + at, len - at < cut ? len - at : cut,
+						    NULL, 0);
 			free(in);
 			bench_free(&b);
 		}

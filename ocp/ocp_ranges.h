@@ -18,7 +18,8 @@ struct ocp_ranges {
 	uint32_t n, cap;
 };
 
-/* Adds [from, to), from not below the end of the last range. 0; -ENOSPC: more than max ranges; -ENOMEM. */
+/* Adds [from, to), from not below the end of the last range. 0; -ENOSPC: more than max ranges;
+ * -ENOMEM. */
 int ocp_ranges_append(struct ocp_ranges *s, uint64_t from, uint64_t to, uint32_t max);
 /* Same check without adding. */
 bool ocp_ranges_may_append(const struct ocp_ranges *s, uint64_t from, uint32_t max);

@@ -56,9 +56,10 @@ void ocp_server_destroy(struct ocp_server *s)
 	free(s);
 }
 
-/* --- connection --------------------------------------------------------------------------------- */
+/* --- connection --- */
 
-int ocp_server_input(struct ocp_server *s, const void *buf, size_t len, void *cookie, uint64_t now_us)
+int ocp_server_input(struct ocp_server *s, const void *buf, size_t len, void *cookie,
+		     uint64_t now_us)
 {
 	return ocp_agent_input(&s->a, buf, len, cookie, now_us);
 }
@@ -83,8 +84,8 @@ void ocp_server_tick(struct ocp_server *s, uint64_t now_us)
 	ocp_agent_tick(&s->a, now_us);
 }
 
-int ocp_server_probe(struct ocp_server *s, bool with_xid, uint32_t xid, bool with_am_id, uint32_t am_id,
-		     uint32_t *rid, uint64_t now_us)
+int ocp_server_probe(struct ocp_server *s, bool with_xid, uint32_t xid, bool with_am_id,
+		     uint32_t am_id, uint32_t *rid, uint64_t now_us)
 {
 	s->a.now = now_us;
 	return ocp_agent_probe(&s->a, with_xid, xid, with_am_id, am_id, rid);
@@ -125,7 +126,7 @@ const struct ocp_counters *ocp_server_counters(const struct ocp_server *s)
 	return &s->a.counters;
 }
 
-/* --- transactions ------------------------------------------------------------------------------- */
+/* --- transactions --- */
 
 /* 0 with *x (and *am, when asked for): they are open. */
 static int find(struct ocp_server *s, uint32_t xid, struct ocp_xaction **x, const uint32_t *am_id,
@@ -155,8 +156,8 @@ int ocp_server_working(struct ocp_server *s, uint32_t xid)
 	return rc ? rc : ocp_agent_send(&s->a, &m, NULL, 0, NULL);
 }
 
-int ocp_server_am_start(struct ocp_server *s, uint32_t xid, struct ocp_str meta, const struct ocp_send *send,
-			uint32_t *am_id)
+int ocp_server_am_start(struct ocp_server *s, uint32_t xid, struct ocp_str meta,
+			const struct ocp_send *send, uint32_t *am_id)
 {
 	struct ocp_msg m = {
 		.type = OCP_MSG_APP_MESSAGE_START,
@@ -200,8 +201,8 @@ int ocp_server_am_start(struct ocp_server *s, uint32_t xid, struct ocp_str meta,
 	return 0;
 }
 
-int ocp_server_data(struct ocp_server *s, uint32_t xid, uint32_t am_id, const void *data, size_t len,
-		    void *cookie, const struct ocp_send *send)
+int ocp_server_data(struct ocp_server *s, uint32_t xid, uint32_t am_id, const void *data,
+		    size_t len, void *cookie, const struct ocp_send *send)
 {
 	struct ocp_xaction *x;
 	struct ocp_am *am;
@@ -227,7 +228,8 @@ int ocp_server_data(struct ocp_server *s, uint32_t xid, uint32_t am_id, const vo
 	return 0;
 }
 
-bool ocp_server_committed(const struct ocp_server *s, uint32_t xid, uint64_t src_offset, uint64_t size)
+bool ocp_server_committed(const struct ocp_server *s, uint32_t xid, uint64_t src_offset,
+			  uint64_t size)
 {
 	const struct ocp_xaction *x = ocp_agent_find(&s->a, xid);
 
@@ -271,8 +273,8 @@ static int send_as_is(struct ocp_server *s, struct ocp_xaction *x, struct ocp_am
 	return 0;
 }
 
-int ocp_server_as_is(struct ocp_server *s, uint32_t xid, uint32_t am_id, uint64_t src_offset, uint64_t size,
-		     enum ocp_part part)
+int ocp_server_as_is(struct ocp_server *s, uint32_t xid, uint32_t am_id, uint64_t src_offset,
+		     uint64_t size, enum ocp_part part)
 {
 	struct ocp_xaction *x;
 	struct ocp_am *am;
@@ -359,7 +361,8 @@ int ocp_server_need(struct ocp_server *s, uint32_t xid, uint32_t request)
 	return ocp_agent_send(&s->a, &m, NULL, 0, NULL);
 }
 
-int ocp_server_ack(struct ocp_server *s, uint32_t xid, uint64_t offset, uint64_t size, bool wont_forward)
+int ocp_server_ack(struct ocp_server *s, uint32_t xid, uint64_t offset, uint64_t size,
+		   bool wont_forward)
 {
 	struct ocp_msg m = {
 		.type = OCP_MSG_DATA_ACK,
@@ -423,7 +426,8 @@ int ocp_server_leave_loop(struct ocp_server *s, uint32_t xid, uint32_t am_id)
 	return rc;
 }
 
-int ocp_server_xaction_end(struct ocp_server *s, uint32_t xid, bool error, const struct ocp_result *result)
+int ocp_server_xaction_end(struct ocp_server *s, uint32_t xid, bool error,
+			   const struct ocp_result *result)
 {
 	struct ocp_xaction *x = ocp_agent_find(&s->a, xid);
 	int rc = ocp_agent_ready(&s->a);

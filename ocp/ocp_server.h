@@ -4,18 +4,18 @@
  * transport and clock, the mirror of ocp_processor.h (same ways of input,
  * output, time, call-backs, names and lifetimes; read its head first).
  *
- * Order of calls: create, input*, ..., [end], destroy. Calls before the peer's connection-start and after the
- * end of the connection answer -ENOTCONN.
+ * Order of calls: create, input*, ..., [end], destroy. Calls before the peer's connection-start and
+ * after the end of the connection answer -ENOTCONN.
  *
- * Callbacks come out of input, eof, tick and end only. They may call any function here except create,
- * destroy, input, eof and tick.
+ * Callbacks come out of input, eof, tick and end only. They may call any function here except
+ * create, destroy, input, eof and tick.
  *
- * INV-OCP-S1  every xaction_start that the owner accepted is followed by exactly one of: callback xaction_end,
- *             or the owner's own ocp_server_xaction_end / ocp_server_refuse (no callback afterwards).
- * INV-OCP-S2  per transaction at most one am_start (the original, <29>), then data*, then at most one
- *             original_end, in this order.
- * INV-OCP-S3  data comes without gap or overlap, beginning at offset 0.
- * INV-OCP-S4  ocp_server_as_is sends only what the processor is committed to keep (<89>).
+ * INV-OCP-S1  every xaction_start that the owner accepted is followed by exactly one of: callback
+ * xaction_end, or the owner's own ocp_server_xaction_end / ocp_server_refuse (no callback
+ * afterwards). INV-OCP-S2  per transaction at most one am_start (the original, <29>), then data*,
+ * then at most one original_end, in this order. INV-OCP-S3  data comes without gap or overlap,
+ * beginning at offset 0. INV-OCP-S4  ocp_server_as_is sends only what the processor is committed to
+ * keep (<89>).
  */
 #ifndef OCP_SERVER_H
 #define OCP_SERVER_H
@@ -29,8 +29,9 @@ extern "C" {
 struct ocp_server;
 
 struct ocp_original_ending {
-	bool ok;                  /* complete */
-	enum ocp_fault fault;     /* !ok: rule the processor broke, else none (it aborted the message) */
+	bool ok; /* complete */
+	enum ocp_fault
+		fault; /* !ok: rule the processor broke, else none (it aborted the message) */
 	struct ocp_result result; /* the processor's; code 0: none */
 };
 
@@ -38,7 +39,8 @@ struct ocp_server_ops {
 	/* Required. See ocp.h. */
 	ocp_output_fn output;
 	/* The rest may be NULL.
-	 * connection-start <58>. client: for logs only <34>. Non-zero refuses: connection-end with error. */
+	 * connection-start <58>. client: for logs only <34>. Non-zero refuses: connection-end with
+	 * error. */
 	int (*connection_start)(void *ctx, struct ocp_str client, int32_t priority);
 	void (*priority)(void *ctx, int32_t priority); /* connection-priority <65> */
 	/* The connection is over: close the transport, after what output took has been sent. */
@@ -47,10 +49,12 @@ struct ocp_server_ops {
 	void (*alive)(void *ctx, uint32_t rid, bool has_xid, bool has_am_id);
 	void (*fault)(void *ctx, void *user, enum ocp_fault f, enum ocp_msg_type msg);
 
-	/* xaction-start. service: the transaction's own, or the connection's default <70>. Stores the owner's
-	 * pointer in *user. Non-zero refuses: xaction-end with error and result 400. NULL op: refuses all. */
+	/* xaction-start. service: the transaction's own, or the connection's default <70>. Stores
+	 * the owner's pointer in *user. Non-zero refuses: xaction-end with error and result 400.
+	 * NULL op: refuses all. */
 	int (*xaction_start)(void *ctx, uint32_t xid, const struct ocp_uri *service, void **user);
-	/* The original begins. Non-zero refuses it: app-message-end with error and result 400 (<77>). */
+	/* The original begins. Non-zero refuses it: app-message-end with error and result 400
+	 * (<77>). */
 	int (*am_start)(void *ctx, void *user, const struct ocp_am_info *am);
 	void (*data)(void *ctx, void *user, const struct ocp_data *data);
 	void (*original_end)(void *ctx, void *user, const struct ocp_original_ending *end);
@@ -58,46 +62,56 @@ struct ocp_server_ops {
 	void (*paused)(void *ctx, void *user);
 	/* data-ack by the processor for our data-have with `ack` <87>. */
 	void (*ack)(void *ctx, void *user, uint32_t am_id, uint64_t offset, uint64_t size);
-	/* The processor aborted our adapted message (or ended it, error false): its am_id is dead. */
-	void (*am_end)(void *ctx, void *user, uint32_t am_id, bool error, const struct ocp_result *result);
-	/* INV-OCP-S1. The xid is dead already. how: NORMAL, REFUSED (processor's xaction-end with error), ... */
+	/* The processor aborted our adapted message (or ended it, error false): its am_id is dead.
+	 */
+	void (*am_end)(void *ctx, void *user, uint32_t am_id, bool error,
+		       const struct ocp_result *result);
+	/* INV-OCP-S1. The xid is dead already. how: NORMAL, REFUSED (processor's xaction-end with
+	 * error), ... */
 	void (*xaction_end)(void *ctx, void *user, const struct ocp_xaction_ending *end);
 };
 
 struct ocp_server_config {
 	struct ocp_limits limits;
-	uint32_t dialects;      /* mask of OCP_HAS(enum ocp_dialect) that are accepted */
-	uint32_t xactions_max;  /* open at once; refused beyond */
-	uint32_t ams_max;       /* adapted messages open at once per transaction: -EBUSY beyond */
-	uint32_t ranges_max;    /* separate committed ranges followed per transaction; octets beyond count as
-				 * not committed */
-	uint32_t features;      /* mask: what we accept and support */
-	bool ack_all;           /* acknowledge every data-have, agreed or not <108> */
+	uint32_t dialects;	/* mask of OCP_HAS(enum ocp_dialect) that are accepted */
+	uint32_t xactions_max;	/* open at once; refused beyond */
+	uint32_t ams_max;	/* adapted messages open at once per transaction: -EBUSY beyond */
+	uint32_t ranges_max;	/* separate committed ranges followed per transaction; octets beyond
+				 * count as    not committed */
+	uint32_t features;	/* mask: what we accept and support */
+	bool ack_all;		/* acknowledge every data-have, agreed or not <108> */
 	uint64_t idle_probe_us; /* nothing received for so long: are-you-there; 0 = never */
 	uint64_t probe_timeout_us;
-	uint64_t deadline_us;   /* transaction without any message for so long: the processor is asked about the
-				 * xid; not maintained any more or no answer: xaction_end. 0 = never */
+	uint64_t deadline_us; /* transaction without any message for so long: the processor is asked
+			       * about the xid; not maintained any more or no answer: xaction_end. 0
+			       * = never */
 };
-#define OCP_SERVER_CONFIG_DEFAULT \
-	((struct ocp_server_config){.limits = OCP_LIMITS_DEFAULT, .dialects = OCP_HAS(OCP_DIALECT_DRAFT), \
-				    .xactions_max = 4096, .ams_max = 16, .ranges_max = 64, \
-				    .features = OCP_FEATURES_OURS, .idle_probe_us = 5000000, \
-				    .probe_timeout_us = 2000000, .deadline_us = 60000000})
+#define OCP_SERVER_CONFIG_DEFAULT                                                                  \
+	((struct ocp_server_config){.limits = OCP_LIMITS_DEFAULT,                                  \
+				    .dialects = OCP_HAS(OCP_DIALECT_DRAFT),                        \
+				    .xactions_max = 4096,                                          \
+				    .ams_max = 16,                                                 \
+				    .ranges_max = 64,                                              \
+				    .features = OCP_FEATURES_OURS,                                 \
+				    .idle_probe_us = 5000000,                                      \
+				    .probe_timeout_us = 2000000,                                   \
+				    .deadline_us = 60000000})
 
 /* As ocp_processor_create. now_us: starts the idle clock. */
 int ocp_server_create(struct ocp_server **out, const struct ocp_server_config *cfg,
 		      const struct ocp_server_ops *ops, void *ctx, uint64_t now_us);
 void ocp_server_destroy(struct ocp_server *s);
 
-/* --- connection (as in ocp_processor.h) -------------------------------------------------------- */
+/* --- connection (as in ocp_processor.h) --- */
 
-int ocp_server_input(struct ocp_server *s, const void *buf, size_t len, void *cookie, uint64_t now_us);
+int ocp_server_input(struct ocp_server *s, const void *buf, size_t len, void *cookie,
+		     uint64_t now_us);
 void ocp_server_eof(struct ocp_server *s);
 void ocp_server_end(struct ocp_server *s, bool error, const struct ocp_result *result);
 uint64_t ocp_server_next_deadline(const struct ocp_server *s);
 void ocp_server_tick(struct ocp_server *s, uint64_t now_us);
-int ocp_server_probe(struct ocp_server *s, bool with_xid, uint32_t xid, bool with_am_id, uint32_t am_id,
-		     uint32_t *rid, uint64_t now_us);
+int ocp_server_probe(struct ocp_server *s, bool with_xid, uint32_t xid, bool with_am_id,
+		     uint32_t am_id, uint32_t *rid, uint64_t now_us);
 int ocp_server_please_use(struct ocp_server *s, struct ocp_str uri);
 int ocp_server_do_you_support(struct ocp_server *s, struct ocp_str uri);
 uint32_t ocp_server_features(const struct ocp_server *s);
@@ -107,26 +121,29 @@ enum ocp_end ocp_server_over(const struct ocp_server *s);
 uint32_t ocp_server_xactions(const struct ocp_server *s);
 const struct ocp_counters *ocp_server_counters(const struct ocp_server *s);
 
-/* --- transactions ------------------------------------------------------------------------------ */
+/* --- transactions --- */
 
-/* All: -ENOENT when xid, or an am_id that is not ours and open, is unknown; on error nothing was sent. */
+/* All: -ENOENT when xid, or an am_id that is not ours and open, is unknown; on error nothing was
+ * sent. */
 
-/* i-am-here with the xid, without solicitation <114>: a slow service shows that it still works on it. */
+/* i-am-here with the xid, without solicitation <114>: a slow service shows that it still works on
+ * it. */
 int ocp_server_working(struct ocp_server *s, uint32_t xid);
 
-/* app-message-start of an adapted message. meta empty: as the original's. send: modified, sizep, modp (NULL:
- * none). *am_id: its name. -EBUSY: ams_max. -EOVERFLOW. */
-int ocp_server_am_start(struct ocp_server *s, uint32_t xid, struct ocp_str meta, const struct ocp_send *send,
-			uint32_t *am_id);
+/* app-message-start of an adapted message. meta empty: as the original's. send: modified, sizep,
+ * modp (NULL: none). *am_id: its name. -EBUSY: ams_max. -EOVERFLOW. */
+int ocp_server_am_start(struct ocp_server *s, uint32_t xid, struct ocp_str meta,
+			const struct ocp_send *send, uint32_t *am_id);
 /* data-have: next len octets of am_id; split at limits.payload. -EPIPE: its data_end was sent. */
-int ocp_server_data(struct ocp_server *s, uint32_t xid, uint32_t am_id, const void *data, size_t len,
-		    void *cookie, const struct ocp_send *send);
-/* data-as-is: next octets of am_id are size octets of the original from src_offset on. -EPERM: not (wholly)
- * under commitment. */
-int ocp_server_as_is(struct ocp_server *s, uint32_t xid, uint32_t am_id, uint64_t src_offset, uint64_t size,
-		     enum ocp_part part);
+int ocp_server_data(struct ocp_server *s, uint32_t xid, uint32_t am_id, const void *data,
+		    size_t len, void *cookie, const struct ocp_send *send);
+/* data-as-is: next octets of am_id are size octets of the original from src_offset on. -EPERM: not
+ * (wholly) under commitment. */
+int ocp_server_as_is(struct ocp_server *s, uint32_t xid, uint32_t am_id, uint64_t src_offset,
+		     uint64_t size, enum ocp_part part);
 /* True when as_is would find the range under commitment. */
-bool ocp_server_committed(const struct ocp_server *s, uint32_t xid, uint64_t src_offset, uint64_t size);
+bool ocp_server_committed(const struct ocp_server *s, uint32_t xid, uint64_t src_offset,
+			  uint64_t size);
 /* data-end: am_id is complete; ok false: app-message-end with error. */
 int ocp_server_data_end(struct ocp_server *s, uint32_t xid, uint32_t am_id, bool ok);
 /* app-message-end. result NULL: none. */
@@ -136,19 +153,22 @@ int ocp_server_am_end(struct ocp_server *s, uint32_t xid, uint32_t am_id, bool e
 int ocp_server_pause(struct ocp_server *s, uint32_t xid);
 /* data-need <101>: the amount received is filled in; request: suggested octets, 0 = any. */
 int ocp_server_need(struct ocp_server *s, uint32_t xid, uint32_t request);
-/* data-ack <106>; wont_forward ends the processor's commitment for the range <107>. -EINVAL: octets not received. */
-int ocp_server_ack(struct ocp_server *s, uint32_t xid, uint64_t offset, uint64_t size, bool wont_forward);
+/* data-ack <106>; wont_forward ends the processor's commitment for the range <107>. -EINVAL: octets
+ * not received. */
+int ocp_server_ack(struct ocp_server *s, uint32_t xid, uint64_t offset, uint64_t size,
+		   bool wont_forward);
 /*
- * Leaves the loop: am_id goes on with the original, as is, from rest on. When am_id's last octets came from
- * as_is, rest is where that range ended in the original; otherwise it is the end of the last data-have given to
- * ops.data, and a final data-as-is of size 0 says so. Then data-end {206} and xaction-end go out and the
- * transaction is over (no callback).
- * -ENOTSUP: feature leave-loop not in use. -EPERM: the last octet before rest is not under commitment.
- * Call it between data-haves: from ops.data only with the slice whose last is true.
+ * Leaves the loop: am_id goes on with the original, as is, from rest on. When am_id's last octets
+ * came from as_is, rest is where that range ended in the original; otherwise it is the end of the
+ * last data-have given to ops.data, and a final data-as-is of size 0 says so. Then data-end {206}
+ * and xaction-end go out and the transaction is over (no callback). -ENOTSUP: feature leave-loop
+ * not in use. -EPERM: the last octet before rest is not under commitment. Call it between
+ * data-haves: from ops.data only with the slice whose last is true.
  */
 int ocp_server_leave_loop(struct ocp_server *s, uint32_t xid, uint32_t am_id);
 /* xaction-end. result NULL: none. */
-int ocp_server_xaction_end(struct ocp_server *s, uint32_t xid, bool error, const struct ocp_result *result);
+int ocp_server_xaction_end(struct ocp_server *s, uint32_t xid, bool error,
+			   const struct ocp_result *result);
 /* xaction-end with error, result 400 and a reason for humans (NULL: none). */
 int ocp_server_refuse(struct ocp_server *s, uint32_t xid, const char *reason);
 /* Octets of the original received so far; false: no such transaction. */

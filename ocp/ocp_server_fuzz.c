@@ -227,7 +227,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	MUST(!ocp_server_create(&agent, &cfg, &ops, &s, 0));
 	s.f.agent = agent;
 	if (size > 1 && (bytes[0] & 1)) /* straight to what is behind the bracket */
-		ocp_server_input(agent, "connection-start;\r\nconnection-service {x};\r\n", 44, NULL, 0);
+		ocp_server_input(agent, "connection-start;\r\nconnection-service {x};\r\n", 44,
+				 NULL, 0);
 	if (size)
 		fuzz_run(&s.f, bytes + 1, size - 1, input, between);
 	ocp_server_eof(agent);

@@ -58,7 +58,7 @@ static void on_ended(struct ocp_agent *a, struct ocp_xaction *x, const struct oc
 		s->ops.xaction_end(a->ctx, x->user, e);
 }
 
-/* --- connection --------------------------------------------------------------------------------- */
+/* --- connection --- */
 
 static void on_connection_start(struct ocp_agent *a, const struct ocp_msg *m)
 {
@@ -100,7 +100,7 @@ static void on_service(struct ocp_agent *a, const struct ocp_msg *m)
 	s->service_uri = (struct ocp_uri){{copy, u->uri.len}, {copy + u->uri.len, u->more.len}};
 }
 
-/* --- transactions ------------------------------------------------------------------------------- */
+/* --- transactions --- */
 
 static void refuse_xaction(struct ocp_agent *a, uint32_t xid, enum ocp_fault f)
 {
@@ -123,7 +123,8 @@ static void on_xid_order(struct ocp_agent *a, const struct ocp_msg *m)
 static void on_xaction_start(struct ocp_agent *a, const struct ocp_msg *m)
 {
 	struct ocp_server *s = self(a);
-	const struct ocp_uri *service = ocp_msg_has(m, OCP_P_SERVICE) ? &m->service : &s->service_uri;
+	const struct ocp_uri *service =
+		ocp_msg_has(m, OCP_P_SERVICE) ? &m->service : &s->service_uri;
 	struct ocp_xaction *x;
 	void *user = NULL;
 	bool refused;
@@ -160,7 +161,7 @@ static void on_xaction_end(struct ocp_agent *a, struct ocp_xaction *x, const str
 	ocp_agent_finish(a, x, &e);
 }
 
-/* --- the original ------------------------------------------------------------------------------- */
+/* --- the original --- */
 
 /* Our adapted message am has ended at the processor. */
 static void adapted_over(struct ocp_agent *a, struct ocp_xaction *x, struct ocp_am *am, bool error,
@@ -219,8 +220,9 @@ static void on_data_have(struct ocp_agent *a, struct ocp_xaction *x, const struc
 	struct ocp_server *s = self(a);
 
 	if (!x->am_open || m->am_id != x->am_id) {
-		ocp_agent_fault(a, x, ocp_xaction_am(x, m->am_id) ? OCP_FAULT_OWN_AM_ID
-								  : OCP_FAULT_UNKNOWN_ID);
+		ocp_agent_fault(a, x,
+				ocp_xaction_am(x, m->am_id) ? OCP_FAULT_OWN_AM_ID
+							    : OCP_FAULT_UNKNOWN_ID);
 		return;
 	}
 	if (x->am_ended) {
@@ -249,7 +251,8 @@ static void on_slice(struct ocp_agent *a, const struct ocp_data *d)
 		return;
 	}
 	x->offset = d->offset + d->len;
-	/* Beyond ranges_max the octets count as not committed: as_is is refused, nothing else is lost. */
+	/* Beyond ranges_max the octets count as not committed: as_is is refused, nothing else is
+	 * lost. */
 	if (d->copied)
 		ocp_ranges_append(&x->kept, d->offset, x->offset, a->ranges_max);
 	out.modified = false; /* <45>: only a callout server may say so */
@@ -355,7 +358,7 @@ static void on_message(struct ocp_agent *a, const struct ocp_msg *m)
 		on_xaction_start(a, m);
 		return;
 	case OCP_MSG_DATA_PAUSE: /* <93> */
-	case OCP_MSG_DATA_NEED:  /* <104> */
+	case OCP_MSG_DATA_NEED:	 /* <104> */
 	case OCP_MSG_DATA_AS_IS: /* <85> */
 		ocp_agent_fault(a, NULL, OCP_FAULT_DIRECTION);
 		return;

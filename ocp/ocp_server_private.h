@@ -11,8 +11,8 @@ struct ocp_server {
 	struct ocp_server_ops ops;
 	bool ack_all;
 	int32_t priority;
-	int64_t last_xid;       /* -1: none yet */
-	char *service;          /* the connection's default: URI, then the other members */
+	int64_t last_xid;	    /* -1: none yet */
+	char *service;		    /* the connection's default: URI, then the other members */
 	struct ocp_uri service_uri; /* inside service; uri.p NULL: none */
 };
 

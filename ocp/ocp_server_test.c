@@ -23,7 +23,8 @@ static void connect_(struct bench *b)
 static void original(struct bench *b)
 {
 	connect_(b);
-	assert_int_equal(bench_in(b, "xaction-start 7;\napp-message-start 7 1 \"13:Kind: request\";\n"), 0);
+	assert_int_equal(
+		bench_in(b, "xaction-start 7;\napp-message-start 7 1 \"13:Kind: request\";\n"), 0);
 	want_log(b, "xaction_start 7 [u:s|]\nam_start 1 [Kind: request] kind=1\n");
 	want_out(b, "");
 }
@@ -67,8 +68,13 @@ static void test_connection_refused(void **state)
 static void test_outside(void **state)
 {
 	static const char *const first[] = {
-		"xaction-start 1\nservice: " SERVICE "\n;\n", "i-am-here;\n", "are-you-there 1;\n",
-		"connection-end;\n", "hello;\n", "GET / HTTP/1.1\n", "please-use {\"1:x\"};\n",
+		"xaction-start 1\nservice: " SERVICE "\n;\n",
+		"i-am-here;\n",
+		"are-you-there 1;\n",
+		"connection-end;\n",
+		"hello;\n",
+		"GET / HTTP/1.1\n",
+		"please-use {\"1:x\"};\n",
 	};
 
 	for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++) {
@@ -90,9 +96,11 @@ static void test_malformed(void **state)
 
 	original(&b);
 	assert_int_equal(bench_in(&b, "data-have 7 1 0\n5:hello;\n"), -ENOTCONN);
-	want_log(&b, "data 1@0 [hello] first last\nfault 1 unknown\nxaction_end 5 conn=4\nclosed 4\n");
-	want_out(&b, "connection-end\nresult: {400 \"42:octet that the grammar does not allow here\"}\n"
-		     "error: true\n;\n");
+	want_log(&b,
+		 "data 1@0 [hello] first last\nfault 1 unknown\nxaction_end 5 conn=4\nclosed 4\n");
+	want_out(&b,
+		 "connection-end\nresult: {400 \"42:octet that the grammar does not allow here\"}\n"
+		 "error: true\n;\n");
 	bench_free(&b);
 }
 
@@ -132,10 +140,12 @@ static void test_service(void **state)
 	start(&b);
 	bench_in(&b, "connection-start;\nxaction-start 1;\n");
 	want_log(&b, "connection_start [] 0\nfault 7 xaction-start\n");
-	want_out(&b, "xaction-end 1\nresult: {400 \"55:<70> neither transaction nor connection names a service"
+	want_out(&b, "xaction-end 1\nresult: {400 \"55:<70> neither transaction nor connection "
+		     "names a service"
 		     "\"}\nerror: true\n;\n");
-	bench_in(&b, "xaction-start 2\nservice: {\"3:u:a\" x}\n;\nconnection-service {\"3:u:b\"};\n"
-		     "xaction-start 3;\nconnection-service {\"3:u:c\"\nN: 1\n};\nxaction-start 4;\n");
+	bench_in(&b,
+		 "xaction-start 2\nservice: {\"3:u:a\" x}\n;\nconnection-service {\"3:u:b\"};\n"
+		 "xaction-start 3;\nconnection-service {\"3:u:c\"\nN: 1\n};\nxaction-start 4;\n");
 	want_log(&b, "xaction_start 2 [u:a| x]\nxaction_start 3 [u:b|]\n"
 		     "xaction_start 4 [u:c|\r\nN: 1\r\n]\n");
 	assert_int_equal(ocp_server_xactions(b.s), 3);
@@ -158,7 +168,8 @@ static void test_xaction_refused(void **state)
 static void test_xid_order(void **state)
 {
 	struct bench b;
-	const char *out = "result: {400 \"37:<36> xid not larger than those before\"}\nerror: true\n;\n";
+	const char *out =
+		"result: {400 \"37:<36> xid not larger than those before\"}\nerror: true\n;\n";
 	char want[200];
 
 	original(&b);
@@ -199,9 +210,12 @@ static void test_data(void **state)
 	uint64_t n;
 
 	original(&b);
-	bench_in(&b, "data-have 7 1 0\nsizep: 9\nmodp: 0\nam-part: request-body\ncopied: true\n\n2:ab\n;\n"
-		     "data-have 7 1 2\n0:\n;\ndata-have 7 1 2\nsizep: 3\nmodified: true\n\n1:c\n;\ndata-end 7 1;\n");
-	want_log(&b, "data 1@0 [ab] copied first last request-body sizep=9 modp=0\ndata 1@2 [] first last\n"
+	bench_in(&b, "data-have 7 1 0\nsizep: 9\nmodp: 0\nam-part: request-body\ncopied: "
+		     "true\n\n2:ab\n;\n"
+		     "data-have 7 1 2\n0:\n;\ndata-have 7 1 2\nsizep: 3\nmodified: "
+		     "true\n\n1:c\n;\ndata-end 7 1;\n");
+	want_log(&b, "data 1@0 [ab] copied first last request-body sizep=9 modp=0\ndata 1@2 [] "
+		     "first last\n"
 		     "data 1@2 [c] first last sizep=3\noriginal_end ok\n");
 	assert_true(ocp_server_received(b.s, 7, &n) && n == 3);
 	want_out(&b, "");
@@ -219,11 +233,14 @@ static void test_gap_and_overlap(void **state)
 		uint32_t am;
 
 		original(&b);
-		snprintf(in, sizeof(in), "data-have 7 1 0\n2:ab\n;\ndata-have 7 1 %s\n1:x\n;\n"
-					 "data-have 7 1 2\n1:x\n;\n", second[i]);
+		snprintf(in, sizeof(in),
+			 "data-have 7 1 0\n2:ab\n;\ndata-have 7 1 %s\n1:x\n;\n"
+			 "data-have 7 1 2\n1:x\n;\n",
+			 second[i]);
 		bench_in(&b, in);
-		want_log(&b, "data 1@0 [ab] first last\nfault 10 data-have\noriginal_end bad fault=10\n"
-			     "fault 4 data-have\n");
+		want_log(&b,
+			 "data 1@0 [ab] first last\nfault 10 data-have\noriginal_end bad fault=10\n"
+			 "fault 4 data-have\n");
 		want_out(&b, "app-message-end 7 1\nerror: true\n;\n");
 		assert_int_equal(ocp_server_am_start(b.s, 7, OCP_STR(""), NULL, &am), 0);
 		bench_free(&b);
@@ -272,7 +289,8 @@ static void test_am_id(void **state)
 	want_out(&b, "app-message-end 7 1\nerror: true\n;\n");
 	bench_free(&b);
 	connect_(&b);
-	bench_in(&b, "xaction-start 7;\napp-message-start 7 2 \"1:x\";\napp-message-start 7 5 \"1:x\";\n");
+	bench_in(&b, "xaction-start 7;\napp-message-start 7 2 \"1:x\";\napp-message-start 7 5 "
+		     "\"1:x\";\n");
 	want_log(&b, "xaction_start 7 [u:s|]\nfault 8 app-message-start\nam_start 5 [x] kind=0\n");
 	bench_free(&b);
 }
@@ -288,7 +306,8 @@ static void test_am_refused(void **state)
 		     "app-message-start 7 3 \"1:x\";\nxaction-end 7;\n");
 	want_log(&b, "xaction_start 7 [u:s|]\nam_start 1 [x] kind=0\nfault 4 data-have\n"
 		     "fault 8 app-message-start\nxaction_end 0\n");
-	want_out(&b, "app-message-end 7 1\nresult: {400}\nerror: true\n;\napp-message-end 7 3\nerror: true\n;\n");
+	want_out(&b, "app-message-end 7 1\nresult: {400}\nerror: true\n;\napp-message-end 7 "
+		     "3\nerror: true\n;\n");
 	bench_free(&b);
 }
 
@@ -298,9 +317,11 @@ static void test_unknown_ids(void **state)
 	struct bench b;
 
 	original(&b);
-	bench_in(&b, "data-have 8 1 0\n1:x\n;\ndata-have 7 5 0\n1:x\n;\ndata-end 7 5;\ndata-end 8 1;\n"
-		     "app-message-end 7 5;\napp-message-start 9 1 \"1:x\";\ndata-paused 7 2;\ndata-ack 7 2 0 0;\n"
-		     "xaction-end 9;\n");
+	bench_in(&b,
+		 "data-have 8 1 0\n1:x\n;\ndata-have 7 5 0\n1:x\n;\ndata-end 7 5;\ndata-end 8 1;\n"
+		 "app-message-end 7 5;\napp-message-start 9 1 \"1:x\";\ndata-paused 7 2;\ndata-ack "
+		 "7 2 0 0;\n"
+		 "xaction-end 9;\n");
 	want_out(&b, "");
 	assert_int_equal(ocp_server_counters(b.s)->faults[OCP_FAULT_UNKNOWN_ID], 9);
 	assert_int_equal(ocp_server_over(b.s), OCP_END_NONE);
@@ -379,7 +400,8 @@ static void test_ack_all(void **state)
 	cfg.ack_all = true;
 	assert_int_equal(ocp_server_create(&b.s, &cfg, &bench_s_ops, &b, 0), 0);
 	bench_in(&b, "connection-start;\nxaction-start 7\nservice: " SERVICE
-		     "\n;\napp-message-start 7 1 \"1:x\";\ndata-have 7 1 0\n1:x\n;\ndata-have 7 1 1\n0:\n;\n");
+		     "\n;\napp-message-start 7 1 \"1:x\";\ndata-have 7 1 0\n1:x\n;\ndata-have 7 1 "
+		     "1\n0:\n;\n");
 	want_out(&b, "data-ack 7 1 0 1;\ndata-ack 7 1 1 0;\n");
 	bench_free(&b);
 }
@@ -452,8 +474,10 @@ static void test_answering(void **state)
 	assert_int_equal(ocp_server_data_end(b.s, 7, am, true), 0);
 	assert_int_equal(ocp_server_data(b.s, 7, am, "x", 1, NULL, NULL), -EPIPE);
 	assert_int_equal(ocp_server_data_end(b.s, 7, am, true), -EPIPE);
-	want_out(&b, "app-message-start 7 2 \"14:Kind: response\"\nsizep: 5\nmodp: 100\nmodified: true\n;\n"
-		     "data-have 7 2 0\nsizep: 5\nmodp: 100\nam-part: response-body\nmodified: true\nack: true\n\n"
+	want_out(&b, "app-message-start 7 2 \"14:Kind: response\"\nsizep: 5\nmodp: 100\nmodified: "
+		     "true\n;\n"
+		     "data-have 7 2 0\nsizep: 5\nmodp: 100\nam-part: response-body\nmodified: "
+		     "true\nack: true\n\n"
 		     "5:hello\n;\ndata-end 7 2;\n");
 	bench_in(&b, "data-ack 7 2 0 5\nwont-forward: true\n;\ndata-ack 7 2 0 6;\n");
 	want_log(&b, "ack 2 0+5\nfault 15 data-ack\n");
@@ -492,8 +516,9 @@ static void test_split_of_large_data(void **state)
 	text_clear(&b.out);
 	send.sizep = 1;
 	assert_int_equal(ocp_server_data(b.s, 7, am, "0123456789", 10, NULL, &send), 0);
-	want_out(&b, "data-have 7 2 0\nsizep: 7\n\n4:0123\n;\ndata-have 7 2 4\nsizep: 3\n\n4:4567\n;\n"
-		     "data-have 7 2 8\nsizep: 1\n\n2:89\n;\n");
+	want_out(&b,
+		 "data-have 7 2 0\nsizep: 7\n\n4:0123\n;\ndata-have 7 2 4\nsizep: 3\n\n4:4567\n;\n"
+		 "data-have 7 2 8\nsizep: 1\n\n2:89\n;\n");
 	bench_free(&b);
 }
 
@@ -515,7 +540,8 @@ static void test_leave_loop(void **state)
 	ocp_server_data(b.s, 7, am, "AB", 2, NULL, NULL);
 	ocp_server_as_is(b.s, 7, am, 2, 4, 0);
 	assert_int_equal(ocp_server_leave_loop(b.s, 7, am), 0);
-	want_out(&b, "data-have 7 2 0\n2:AB\n;\ndata-as-is 7 2 2 4 1 2;\ndata-end 7 2\nresult: {206}\n;\n"
+	want_out(&b, "data-have 7 2 0\n2:AB\n;\ndata-as-is 7 2 2 4 1 2;\ndata-end 7 2\nresult: "
+		     "{206}\n;\n"
 		     "xaction-end 7;\n");
 	assert_int_equal(ocp_server_leave_loop(b.s, 7, am), -ENOENT);
 	bench_free(&b);
@@ -547,8 +573,9 @@ static void test_features(void **state)
 	struct bench b;
 
 	connect_(&b);
-	bench_in(&b, "do-you-support {\"22:urn:opes:feature:as-is\"};\ndo-you-support {\"1:x\" y};\n"
-		     "please-use {\"23:urn:opes:feature:copied\"};\nplease-use {\"1:x\" y};\n");
+	bench_in(&b,
+		 "do-you-support {\"22:urn:opes:feature:as-is\"};\ndo-you-support {\"1:x\" y};\n"
+		 "please-use {\"23:urn:opes:feature:copied\"};\nplease-use {\"1:x\" y};\n");
 	want_out(&b, "i-do-support {\"22:urn:opes:feature:as-is\"};\ni-dont-support {\"1:x\" y};\n"
 		     "i-will-use {\"23:urn:opes:feature:copied\"};\ni-wont-use {\"1:x\" y};\n");
 	want_log(&b, "feature 0 urn:opes:feature:copied 0\n");
@@ -559,9 +586,10 @@ static void test_features(void **state)
 	ocp_server_do_you_support(b.s, OCP_STR("u:y"));
 	want_out(&b, "please-use {\"27:urn:opes:feature:leave-loop\"};\nplease-use {\"3:u:x\"};\n"
 		     "do-you-support {\"3:u:y\"};\n");
-	bench_in(&b, "i-will-use {\"27:urn:opes:feature:leave-loop\"};\ni-wont-use {\"3:u:x\"};\n"
-		     "i-do-support {\"3:u:y\"};\ni-dont-support {\"3:u:y\"};\n"
-		     "i-will-use {\"24:urn:opes:feature:ack-all\"};\n"); /* the last: nobody asked */
+	bench_in(&b,
+		 "i-will-use {\"27:urn:opes:feature:leave-loop\"};\ni-wont-use {\"3:u:x\"};\n"
+		 "i-do-support {\"3:u:y\"};\ni-dont-support {\"3:u:y\"};\n"
+		 "i-will-use {\"24:urn:opes:feature:ack-all\"};\n"); /* the last: nobody asked */
 	want_log(&b, "feature 2 urn:opes:feature:leave-loop 0\nfeature 6 u:x 1\nfeature 6 u:y 2\n"
 		     "feature 6 u:y 3\n");
 	assert_int_equal(ocp_server_features(b.s),
@@ -578,10 +606,12 @@ static void test_are_you_there(void **state)
 	original(&b);
 	ocp_server_am_start(b.s, 7, OCP_STR(""), NULL, &am);
 	text_clear(&b.out);
-	bench_in(&b, "are-you-there 5;\nare-you-there 6\nxid: 7\n;\nare-you-there 7\nxid: 7\nam-id: 1\n;\n"
+	bench_in(&b, "are-you-there 5;\nare-you-there 6\nxid: 7\n;\nare-you-there 7\nxid: "
+		     "7\nam-id: 1\n;\n"
 		     "are-you-there 8\nxid: 7\nam-id: 2\n;\nare-you-there 9\nxid: 7\nam-id: 3\n;\n"
 		     "are-you-there 10\nxid: 8\nam-id: 1\n;\nare-you-there 0\nam-id: 1\n;\n");
-	want_out(&b, "i-am-here\nrid: 5\n;\ni-am-here\nxid: 7\nrid: 6\n;\ni-am-here\nxid: 7\nam-id: 1\nrid: 7\n;\n"
+	want_out(&b, "i-am-here\nrid: 5\n;\ni-am-here\nxid: 7\nrid: 6\n;\ni-am-here\nxid: "
+		     "7\nam-id: 1\nrid: 7\n;\n"
 		     "i-am-here\nxid: 7\nam-id: 2\nrid: 8\n;\ni-am-here\nxid: 7\nrid: 9\n;\n"
 		     "i-am-here\nrid: 10\n;\ni-am-here\nrid: 0\n;\n");
 	/* after the effects of earlier messages */
@@ -651,7 +681,8 @@ static void test_deadline(void **state)
 	cfg.deadline_us = 10;
 	cfg.probe_timeout_us = 5;
 	assert_int_equal(ocp_server_create(&b.s, &cfg, &bench_s_ops, &b, 0), 0);
-	bench_in(&b, "connection-start;\nconnection-service " SERVICE ";\nxaction-start 1;\nxaction-start 2;\n");
+	bench_in(&b, "connection-start;\nconnection-service " SERVICE
+		     ";\nxaction-start 1;\nxaction-start 2;\n");
 	text_clear(&b.log);
 	assert_int_equal(ocp_server_next_deadline(b.s), 10);
 	ocp_server_tick(b.s, 10);
@@ -676,7 +707,8 @@ static void test_limits(void **state)
 	cfg.xactions_max = 2;
 	cfg.ams_max = 1;
 	assert_int_equal(ocp_server_create(&b.s, &cfg, &bench_s_ops, &b, 0), 0);
-	bench_in(&b, "connection-start;\nconnection-service " SERVICE ";\nxaction-start 1;\nxaction-start 2;\n"
+	bench_in(&b, "connection-start;\nconnection-service " SERVICE
+		     ";\nxaction-start 1;\nxaction-start 2;\n"
 		     "xaction-start 3;\nxaction-end 1;\nxaction-start 4;\n");
 	assert_int_equal(ocp_server_xactions(b.s), 2);
 	assert_int_equal(ocp_server_counters(b.s)->faults[OCP_FAULT_LIMIT], 1);

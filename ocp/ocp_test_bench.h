@@ -34,7 +34,8 @@ static void text_put(struct bench_text *t, const void *p, size_t n)
 	t->p[t->len] = 0;
 }
 
-__attribute__((format(printf, 2, 3))) static void text_say(struct bench_text *t, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static void text_say(struct bench_text *t, const char *fmt,
+							   ...)
 {
 	char line[512];
 	va_list ap;
@@ -80,8 +81,8 @@ static int bench_output(void *ctx, const struct ocp_output *o)
 static inline void log_result(struct bench *b, const struct ocp_result *r)
 {
 	if (r && r->code)
-		text_say(&b->log, " {%d%s%.*s}", r->code, r->reason.len ? " " : "", (int)r->reason.len,
-			 r->reason.p);
+		text_say(&b->log, " {%d%s%.*s}", r->code, r->reason.len ? " " : "",
+			 (int)r->reason.len, r->reason.p);
 }
 
 static void bench_closed(void *ctx, enum ocp_end how, const struct ocp_result *r)
@@ -117,7 +118,8 @@ static void bench_fault(void *ctx, void *user, enum ocp_fault f, enum ocp_msg_ty
 
 static void log_am_start(struct bench *b, const struct ocp_am_info *am)
 {
-	text_say(&b->log, "am_start %u [%.*s] kind=%d", am->am_id, (int)am->meta.len, am->meta.p, am->kind);
+	text_say(&b->log, "am_start %u [%.*s] kind=%d", am->am_id, (int)am->meta.len, am->meta.p,
+		 am->kind);
 	if (am->modified)
 		text_say(&b->log, " modified");
 	if (am->sizep >= 0)
@@ -129,8 +131,8 @@ static void log_am_start(struct bench *b, const struct ocp_am_info *am)
 
 static void log_data(struct bench *b, const struct ocp_data *d)
 {
-	text_say(&b->log, "data %u@%llu [%.*s]%s%s%s%s", d->am_id, (unsigned long long)d->offset, (int)d->len,
-		 d->len ? (const char *)d->data : "", d->modified ? " modified" : "",
+	text_say(&b->log, "data %u@%llu [%.*s]%s%s%s%s", d->am_id, (unsigned long long)d->offset,
+		 (int)d->len, d->len ? (const char *)d->data : "", d->modified ? " modified" : "",
 		 d->copied ? " copied" : "", d->first ? " first" : "", d->last ? " last" : "");
 	if (d->part)
 		text_say(&b->log, " %s", ocp_part_name(d->part));
@@ -157,9 +159,9 @@ static void bench_as_is(void *ctx, void *user, const struct ocp_as_is *s)
 {
 	struct bench *b = ctx;
 
-	text_say(&b->log, "as_is %u@%llu from %llu+%llu%s%s\n", s->am_id, (unsigned long long)s->offset,
-		 (unsigned long long)s->src_offset, (unsigned long long)s->size, s->part ? " " : "",
-		 ocp_part_name(s->part));
+	text_say(&b->log, "as_is %u@%llu from %llu+%llu%s%s\n", s->am_id,
+		 (unsigned long long)s->offset, (unsigned long long)s->src_offset,
+		 (unsigned long long)s->size, s->part ? " " : "", ocp_part_name(s->part));
 	inside(b, "as_is");
 }
 
@@ -196,7 +198,8 @@ static void bench_need(void *ctx, void *user, bool resumed, uint64_t have, uint3
 {
 	struct bench *b = ctx;
 
-	text_say(&b->log, "need %s%llu %u\n", resumed ? "resumed " : "", (unsigned long long)have, request);
+	text_say(&b->log, "need %s%llu %u\n", resumed ? "resumed " : "", (unsigned long long)have,
+		 request);
 	inside(b, "need");
 }
 
@@ -211,7 +214,8 @@ static void bench_wont_forward(void *ctx, void *user, uint64_t offset, uint64_t 
 {
 	struct bench *b = ctx;
 
-	text_say(&b->log, "wont_forward %llu+%llu\n", (unsigned long long)offset, (unsigned long long)size);
+	text_say(&b->log, "wont_forward %llu+%llu\n", (unsigned long long)offset,
+		 (unsigned long long)size);
 }
 
 static void bench_p_original_end(void *ctx, void *user)
@@ -250,12 +254,13 @@ static void bench_s_priority(void *ctx, int32_t priority)
 	text_say(&b->log, "priority %d\n", priority);
 }
 
-static int bench_s_xaction_start(void *ctx, uint32_t xid, const struct ocp_uri *service, void **user)
+static int bench_s_xaction_start(void *ctx, uint32_t xid, const struct ocp_uri *service,
+				 void **user)
 {
 	struct bench *b = ctx;
 
-	text_say(&b->log, "xaction_start %u [%.*s|%.*s]\n", xid, (int)service->uri.len, service->uri.p,
-		 (int)service->more.len, service->more.p);
+	text_say(&b->log, "xaction_start %u [%.*s|%.*s]\n", xid, (int)service->uri.len,
+		 service->uri.p, (int)service->more.len, service->more.p);
 	*user = b->user;
 	inside(b, "xaction_start");
 	return b->refuse_xaction;
@@ -293,10 +298,12 @@ static void bench_s_ack(void *ctx, void *user, uint32_t am_id, uint64_t offset, 
 {
 	struct bench *b = ctx;
 
-	text_say(&b->log, "ack %u %llu+%llu\n", am_id, (unsigned long long)offset, (unsigned long long)size);
+	text_say(&b->log, "ack %u %llu+%llu\n", am_id, (unsigned long long)offset,
+		 (unsigned long long)size);
 }
 
-static void bench_s_am_end(void *ctx, void *user, uint32_t am_id, bool error, const struct ocp_result *r)
+static void bench_s_am_end(void *ctx, void *user, uint32_t am_id, bool error,
+			   const struct ocp_result *r)
 {
 	struct bench *b = ctx;
 
@@ -374,7 +381,8 @@ static inline int bench_in(struct bench *b, const char *text)
 {
 	size_t len;
 	char *in = wire(text, &len);
-	int rc = b->p ? ocp_processor_input(b->p, in, len, b, b->now) : ocp_server_input(b->s, in, len, b, b->now);
+	int rc = b->p ? ocp_processor_input(b->p, in, len, b, b->now)
+		      : ocp_server_input(b->s, in, len, b, b->now);
 
 	free(in);
 	return rc;

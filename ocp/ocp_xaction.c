@@ -7,7 +7,7 @@
 
 #define SPARES_MAX 256
 
-/* --- lists -------------------------------------------------------------------------------------- */
+/* --- lists --- */
 
 static void list_init(struct ocp_link *l)
 {
@@ -33,13 +33,14 @@ static struct ocp_xaction *list_first(const struct ocp_link *head)
 	return head->next == head ? NULL : (struct ocp_xaction *)head->next;
 }
 
-/* --- agent -------------------------------------------------------------------------------------- */
+/* --- agent --- */
 
 int ocp_agent_init(struct ocp_agent *a, uint64_t now_us)
 {
 	uint32_t size = 16;
 
-	if (!a->output || !a->xactions_max || !a->limits.payload || !a->limits.name || !a->limits.atom)
+	if (!a->output || !a->xactions_max || !a->limits.payload || !a->limits.name ||
+	    !a->limits.atom)
 		return -EINVAL;
 	while (size < a->xactions_max && size < UINT32_C(1) << 20)
 		size *= 2;
@@ -90,7 +91,7 @@ void ocp_agent_fini(struct ocp_agent *a)
 	free(a->table);
 }
 
-/* --- table -------------------------------------------------------------------------------------- */
+/* --- table --- */
 
 static struct ocp_xaction **slot(const struct ocp_agent *a, uint32_t xid)
 {
@@ -166,14 +167,15 @@ void ocp_agent_free(struct ocp_agent *a, struct ocp_xaction *x)
 	a->spares++;
 }
 
-void ocp_agent_finish(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_xaction_ending *e)
+void ocp_agent_finish(struct ocp_agent *a, struct ocp_xaction *x,
+		      const struct ocp_xaction_ending *e)
 {
 	ocp_agent_detach(a, x);
 	a->role->ended(a, x, e);
 	ocp_agent_free(a, x);
 }
 
-/* --- adapted messages --------------------------------------------------------------------------- */
+/* --- adapted messages --- */
 
 struct ocp_am *ocp_xaction_am(const struct ocp_xaction *x, uint32_t am_id)
 {
@@ -223,7 +225,7 @@ void ocp_xaction_am_drop(struct ocp_agent *a, struct ocp_xaction *x, struct ocp_
 	a->spare_ams_n++;
 }
 
-/* --- timers ------------------------------------------------------------------------------------- */
+/* --- timers --- */
 
 void ocp_agent_touch(struct ocp_agent *a, struct ocp_xaction *x)
 {
@@ -239,8 +241,8 @@ static uint64_t plus(uint64_t t, uint64_t d)
 	return t > UINT64_MAX - d ? UINT64_MAX : t + d;
 }
 
-/* When a question asked at t counts as unanswered. The answer may be queued behind data that is still
- * arriving, so octets received extend the time, but not for ever. */
+/* When a question asked at t counts as unanswered. The answer may be queued behind data that is
+ * still arriving, so octets received extend the time, but not for ever. */
 static uint64_t unanswered(const struct ocp_agent *a, uint64_t t)
 {
 	uint64_t from = t > a->last_rx ? t : a->last_rx;
