@@ -221,6 +221,7 @@ static int plane_lost(struct control *c)
 	}
 	control_reload_abort(c);
 	control_commands_release(c);
+	control_plane_detach(&c->plane);
 	return control_restart(c);
 }
 

@@ -16,6 +16,7 @@
 #include <rte_errno.h>
 #include <rte_memzone.h>
 
+#include "control_log.h"
 #include "stats/shm.h"
 
 #define ZONES_MAX 256
@@ -30,7 +31,7 @@ void control_plane_init(struct control_plane *p, const char *prefix, bool verbos
 }
 
 /* Where DPDK keeps a primary's files; the same choice as EAL's own. */
-static void config_path(const char *prefix, char *buf, size_t len)
+static void runtime_path(const char *prefix, const char *file, char *buf, size_t len)
 {
 	const char *dir = getenv("RUNTIME_DIRECTORY");
 
@@ -38,7 +39,7 @@ static void config_path(const char *prefix, char *buf, size_t len)
 		dir = "/var/run";
 	if (!dir)
 		dir = getenv("XDG_RUNTIME_DIR");
-	snprintf(buf, len, "%s/dpdk/%s/config", dir ? dir : "/tmp", prefix);
+	snprintf(buf, len, "%s/dpdk/%s/%s", dir ? dir : "/tmp", prefix, file);
 }
 
 /* Process that holds the primary's lock on its config file, 0 = none. *ready: its EAL finished starting. */
@@ -51,7 +52,7 @@ static pid_t primary_find(const char *prefix, bool *ready)
 	int fd;
 
 	*ready = false;
-	config_path(prefix, path, sizeof(path));
+	runtime_path(prefix, "config", path, sizeof(path));
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
@@ -128,7 +129,22 @@ static bool primary_gone(const struct control_plane *p)
 	return !control_plane_alive(p);
 }
 
-static enum control_plane_state attach(struct control_plane *p)
+/* True when a lock of shared memory is held: whoever attaches would wait for it, perhaps for ever. */
+static bool locks_held(struct control_plane *p, uint64_t now_us)
+{
+	unsigned released;
+	char path[4096];
+	int r;
+
+	runtime_path(p->prefix, "config", path, sizeof(path));
+	r = control_locks_look(&p->locks, path, now_us, &released);
+	if (released)
+		control_log_error("%u of DPDK's locks were still held by a process that was killed; released",
+				  released);
+	return r > 0;
+}
+
+static enum control_plane_state attach(struct control_plane *p, uint64_t now_us)
 {
 	bool ready;
 	pid_t pid = primary_find(p->prefix, &ready);
@@ -141,6 +157,10 @@ static enum control_plane_state attach(struct control_plane *p)
 	}
 	if (!ready) {
 		snprintf(p->why, sizeof(p->why), "starting");
+		return p->state;
+	}
+	if (locks_held(p, now_us)) {
+		snprintf(p->why, sizeof(p->why), "running, its memory is locked by another process");
 		return p->state;
 	}
 	p->pid = pid;
@@ -184,7 +204,7 @@ enum control_plane_state control_plane_poll(struct control_plane *p, uint64_t no
 	if (p->state == CONTROL_PLANE_LOST)
 		return p->state;
 	if (p->state == CONTROL_PLANE_ABSENT && !p->never && now_us >= p->not_before_us)
-		attach(p);
+		attach(p, now_us);
 	if (p->state >= CONTROL_PLANE_WAITING && p->state != CONTROL_PLANE_LOST && primary_gone(p))
 		return lose(p, "not running");
 	if (p->state == CONTROL_PLANE_WAITING)
@@ -211,10 +231,27 @@ const char *control_plane_state_name(enum control_plane_state s)
 	}
 }
 
-void control_plane_detach(struct control_plane *p)
+void control_plane_detach(const struct control_plane *p)
 {
-	if (p->eal && p->state != CONTROL_PLANE_LOST)
-		rte_eal_cleanup();
+	char dir[4096], socket_of_us[32], array_of_us[32];
+	struct dirent *e;
+	DIR *d;
+
+	if (!p->eal)
+		return;
+	runtime_path(p->prefix, "", dir, sizeof(dir));
+	snprintf(socket_of_us, sizeof(socket_of_us), "mp_socket_%d_", (int)getpid());
+	snprintf(array_of_us, sizeof(array_of_us), "_%d", (int)getpid());
+	d = opendir(dir);
+	while (d && (e = readdir(d))) {
+		const char *end = strrchr(e->d_name, '_');
+
+		if (strncmp(e->d_name, socket_of_us, strlen(socket_of_us)) == 0 ||
+		    (strncmp(e->d_name, "fbarray_", 8) == 0 && end && strcmp(end, array_of_us) == 0))
+			unlinkat(dirfd(d), e->d_name, 0);
+	}
+	if (d)
+		closedir(d);
 }
 
 /* DPDK's files are known by their names only: <runtime directory>/dpdk/<prefix>/..., <hugepage directory>/<prefix>map_N. */

@@ -21,6 +21,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "control_locks.h"
+
 struct shm_root;
 
 #define CONTROL_PLANE_STALL_US 2000000u /* no heartbeat for so long: stalled */
@@ -42,6 +44,7 @@ struct control_plane {
 	char prefix[64];       /* DPDK's file prefix */
 	bool eal;              /* rte_eal_init was called */
 	bool never;            /* the dataplane runs on memory nobody can attach to */
+	struct control_locks locks;
 	uint64_t not_before_us; /* no attempt to attach before (CLOCK_MONOTONIC) */
 	bool verbose;
 	char why[256];         /* ABSENT, WAITING, LOST: one clause that says why */
@@ -53,8 +56,11 @@ enum control_plane_state control_plane_poll(struct control_plane *p, uint64_t no
 /* True while the primary holds its lock. */
 bool control_plane_alive(const struct control_plane *p);
 const char *control_plane_state_name(enum control_plane_state s);
-/* Gives DPDK's resources back; call at the orderly end while the dataplane is alive. */
-void control_plane_detach(struct control_plane *p);
+/*
+ * At the end, or before this program begins anew: removes the files DPDK made for this process. (DPDK's own
+ * clean-up takes locks it shares with the dataplane, for nothing that the process's end does not do.)
+ */
+void control_plane_detach(const struct control_plane *p);
 
 /* When it is lost: closes the files whose locks would keep a new dataplane from starting. What is mapped stays readable. */
 void control_plane_unlock(const struct control_plane *p);

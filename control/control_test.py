@@ -282,6 +282,13 @@ class ControlTest(unittest.TestCase):
         self.wait_generation(2)
         self.assertEqual(self.zones(), {b"opes_rules_2"})
 
+    def test_lock_of_a_killed_control(self):
+        self.start_primary()
+        self.primary.say("leak")
+        self.start()
+        self.wait_generation(1)
+        self.assertIn("released", self.logged())
+
     def test_dataplane_dies_and_returns(self):
         self.start_primary()
         self.start()
@@ -343,8 +350,11 @@ class ControlTest(unittest.TestCase):
         self.control.send_signal(signal.SIGHUP)
         self.wait_generation(2)
         self.control.send_signal(signal.SIGTERM)
+        pid = self.control.pid
         self.assertEqual(self.control.wait(10), 0)
         self.assertFalse(os.path.exists(self.socket))
+        left = [f for f in os.listdir("/var/run/dpdk/" + self.prefix) if str(pid) in f.split("_")]
+        self.assertEqual(left, [])
         r = self.ctl("status")
         self.assertEqual(r.returncode, 1)
         self.assertEqual(r.stderr, "opesctl: opes-control is not running: nothing listens on %s\n" % self.socket)

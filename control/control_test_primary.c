@@ -7,6 +7,7 @@
  *   refuse            refuse the next generation
  *   hold / go         stop looking at publications / look again
  *   stall / beat      stop the heartbeat and everything else / go on
+ *   leak                take a lock of DPDK's as a process that is killed would leave it
  *   quit              end (also at the end of input)
  * Each line is answered with "ok" on stdout, its start with "ready". Arguments are EAL's.
  */
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #include <rte_eal.h>
+#include <rte_eal_memconfig.h>
 #include <rte_memzone.h>
 
 #include "policy/policy.h"
@@ -132,6 +134,8 @@ static void line_handle(struct primary *p, char *line)
 		p->hold = line[0] == 'h';
 	if (strcmp(line, "stall") == 0 || strcmp(line, "beat") == 0)
 		p->stall = line[0] == 's';
+	if (strcmp(line, "leak") == 0)
+		rte_mcfg_mem_read_lock();
 	p->quit |= strcmp(line, "quit") == 0;
 	puts("ok");
 }

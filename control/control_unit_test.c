@@ -8,10 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include <cmocka.h>
+#include <rte_eal.h>
+#include <rte_version.h>
 
 #include "control_events.h"
 #include "control_json.h"
+#include "control_locks.h"
 #include "control_plane.h"
 #include "control_publish.h"
 #include "policy/policy.h"
@@ -431,6 +436,85 @@ static void rules_and_services_are_listed(void **state)
 	free(img);
 }
 
+/* --- DPDK's locks -------------------------------------------------------------------------------- */
+
+/* Words 4, 5 and 8 are locks: readers count by 4, a writer is 2, a waiting writer 1. */
+static int32_t *config_file(char path[32])
+{
+	uint32_t head[16] = {RTE_MAGIC, RTE_VERSION};
+	int32_t *m;
+	int fd;
+
+	strcpy(path, "/tmp/control_unit_XXXXXX");
+	fd = mkstemp(path);
+	assert_int_equal(write(fd, head, sizeof(head)), sizeof(head));
+	m = mmap(NULL, sizeof(head), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(m, MAP_FAILED);
+	close(fd);
+	return m;
+}
+
+static void locks_of_the_dead_are_released(void **state)
+{
+	struct control_locks l = {0};
+	unsigned n;
+	char path[32];
+	int32_t *m = config_file(path);
+
+	assert_int_equal(control_locks_look(&l, path, 0, &n), 0);
+	m[8] = 4 + 1; /* a reader died, a writer waits */
+	assert_int_equal(control_locks_look(&l, path, 10, &n), 1);
+	assert_int_equal(control_locks_look(&l, path, 400000, &n), 1);
+	assert_int_equal(n, 0);
+	assert_int_equal(m[8], 5);
+	assert_int_equal(control_locks_look(&l, path, 600000, &n), 1);
+	assert_int_equal(n, 1);
+	assert_int_equal(m[8], 1); /* the writer's turn */
+	m[8] = 0;
+	assert_int_equal(control_locks_look(&l, path, 700000, &n), 0);
+	m[4] = 2; /* a writer may take its time */
+	assert_int_equal(control_locks_look(&l, path, 1000000, &n), 1);
+	assert_int_equal(control_locks_look(&l, path, 6000000, &n), 1);
+	assert_int_equal(m[4], 2);
+	assert_int_equal(control_locks_look(&l, path, 10000000, &n), 1);
+	assert_int_equal(m[4], 0);
+	m[5] = 1; /* a waiting writer died: its mark keeps readers out */
+	assert_int_equal(control_locks_look(&l, path, 20000000, &n), 1);
+	assert_int_equal(control_locks_look(&l, path, 20600000, &n), 1);
+	assert_int_equal(m[5], 0);
+	assert_int_equal(control_locks_look(&l, path, 20700000, &n), 0);
+	unlink(path);
+	munmap(m, 64);
+}
+
+static void locks_of_the_living_stay(void **state)
+{
+	struct control_locks l = {0};
+	unsigned n;
+	char path[32];
+	int32_t *m = config_file(path);
+
+	m[8] = 8;
+	assert_int_equal(control_locks_look(&l, path, 0, &n), 1);
+	m[8] = 4; /* one of two went: the other may be dead */
+	assert_int_equal(control_locks_look(&l, path, 300000, &n), 1);
+	m[8] = 12;
+	assert_int_equal(control_locks_look(&l, path, 600000, &n), 1);
+	assert_int_equal(m[8], 8);
+	m[8] = 0;
+	assert_int_equal(control_locks_look(&l, path, 700000, &n), 0);
+	m[8] = 4;
+	assert_int_equal(control_locks_look(&l, path, 800000, &n), 1);
+	m[8] = 0;
+	assert_int_equal(control_locks_look(&l, path, 900000, &n), 0);
+	m[1] = 0; /* another release of DPDK */
+	m[8] = 4;
+	assert_true(control_locks_look(&l, path, 1000000, &n) < 0);
+	assert_int_equal(m[8], 4);
+	unlink(path);
+	munmap(m, 64);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -450,6 +534,8 @@ int main(void)
 		T(flows_name_both_families),
 		T(totals_of_gauges),
 		T(rules_and_services_are_listed),
+		T(locks_of_the_dead_are_released),
+		T(locks_of_the_living_stay),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
