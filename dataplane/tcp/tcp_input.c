@@ -43,6 +43,14 @@ static bool acceptable(const struct tcp_half *h, const struct tcp_segment *s)
 	return seq_le(h->rcv_acked, end) && seq_le(s->seq, seq_max(h->rcv_adv, h->rcv_nxt));
 }
 
+/* The peer does not know that we have all of it. */
+static void fin_again(struct tcp_env *env, struct tcp_half *h)
+{
+	h->flags |= HALF_ACK_NOW;
+	if (h->state == TCP_TIME_WAIT)
+		h->timer_at = env->now_us + TCP_TIME_WAIT_TIME;
+}
+
 static void not_acceptable(struct tcp_env *env, struct tcp_half *h, const struct tcp_segment *s)
 {
 	uint32_t end = s->seq + s->len + !!(s->flags & TCP_F_FIN);
@@ -65,9 +73,7 @@ static void not_acceptable(struct tcp_env *env, struct tcp_half *h, const struct
 	/* Bytes or a FIN sent again. */
 	if (seq_le(end, h->rcv_nxt))
 		dsack_note(h, s->seq, s->seq + s->len);
-	h->flags |= HALF_ACK_NOW;
-	if (h->state == TCP_TIME_WAIT)
-		h->timer_at = env->now_us + TCP_TIME_WAIT_TIME;
+	fin_again(env, h);
 }
 
 /* RFC 5961 section 3.2. */
@@ -179,7 +185,7 @@ static uint32_t payload_input(struct tcp_env *env, struct tcp_half *h,
 	bool fin = s->flags & TCP_F_FIN, waiting = h->ooo.n;
 
 	if (h->flags & HALF_RCV_FIN) { /* nothing can follow */
-		h->flags |= HALF_ACK_NOW;
+		fin_again(env, h);
 		return 0;
 	}
 	if (fin && !(h->flags & HALF_RCV_FIN_KNOWN) && seq_le(end, edge)) {

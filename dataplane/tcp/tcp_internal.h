@@ -28,6 +28,8 @@
 #define TCP_TLP_SLACK 2000u
 #define TCP_TLP_MAX 2u             /* loss probes before the timeout has its turn */
 #define TCP_REO_MIN 500u
+#define TCP_HYSTART_SLACK 4000u
+#define TCP_HYSTART_SEGS 64u
 #define TCP_EMIT_RETRY 1000u    /* after the port refused a segment */
 
 #define TCP_QUICKACKS 16        /* segments acknowledged at once while the peer is starting */

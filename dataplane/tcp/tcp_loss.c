@@ -25,6 +25,11 @@ void tcp_rtt_sample(struct tcp_half *h, uint64_t us)
 		h->rttvar_us = (3 * h->rttvar_us + diff) / 4;
 		h->srtt_us = max_u32((7 * h->srtt_us + r) / 8, 1);
 	}
+	/* Slow start has found the path's capacity once a queue builds up, in the spirit of RFC 9406;
+	 * the slack keeps a busy peer from being taken for a queue. */
+	if (h->cwnd < h->ssthresh && h->cwnd >= TCP_HYSTART_SEGS * h->mss &&
+	    r > 2 * h->min_rtt_us + TCP_HYSTART_SLACK)
+		h->ssthresh = h->cwnd;
 	r = h->srtt_us + max_u32(4 * h->rttvar_us, 1000);
 	h->rto_us = min_u32(max_u32(r, TCP_RTO_MIN), TCP_RTO_MAX);
 }
