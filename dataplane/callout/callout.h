@@ -162,8 +162,8 @@ int callout_lcore_create(struct callout_lcore **out, const struct callout_config
 struct callout_port *callout_lcore_port(struct callout_lcore *l, unsigned worker);
 /* New service table (called on the callout thread between polls; copies what it needs). Connections of services
  * that are unchanged stay; those of services no longer named are closed when their transactions end, and serve workers
- * that still use the older image for two seconds more. Call it before the workers get the image: a service that is not
- * in the table yet fails its transactions (CONNECT). 0, -EINVAL or -ENOMEM (the old table stays). */
+ * that still use the older image for two seconds more. Workers may get the image a little earlier: transactions of
+ * services that are not in the table yet wait for it, a second at most. 0, -EINVAL or -ENOMEM (the old table stays). */
 int callout_lcore_adopt(struct callout_lcore *l, const struct policy_image *image);
 /* One round: rings, sockets (never blocks), flush, timers. Returns work done (0 = idle). now_us: monotonic. Call it at
  * least every few milliseconds: the timers need it. */

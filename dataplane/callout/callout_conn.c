@@ -58,6 +58,7 @@ static void on_am_data(void *ctx, void *user, const struct ocp_data *d)
 		return;
 	rte_mbuf_refcnt_update(m.m, 1);
 	conn_service(c)->row.octets_in += d->len;
+	c->l->counter[STATS_callout_octets_in] += d->len;
 	if (!co_post(c->l, t, &m)) {
 		rte_mbuf_refcnt_update(m.m, -1);
 		conn_overload(c, t);

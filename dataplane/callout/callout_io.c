@@ -103,6 +103,7 @@ int co_io_output(void *ctx, const struct ocp_output *out)
 		s->t->inflight++;
 		c->out += s->len;
 		c->group->service->row.octets_out += s->len;
+		c->l->counter[STATS_callout_octets_out] += s->len;
 	}
 	io_text(c, out->tail, out->tail_len);
 	return 0;

@@ -14,8 +14,8 @@
  * OVER: FAILED or ENDED has been posted, or the worker's end has been handled; what still comes from the worker is
  * dropped.
  *
- * INV-CO-1  A co_txn is in at most one list: its group's wait (WAIT), its conn's ready (OPEN and something to frame
- *           and not paused).
+ * INV-CO-1  A co_txn is in at most one list: its group's wait or, when its rules are newer than ours, the lcore's early
+ *           (WAIT), its conn's ready (OPEN and something to frame and not paused).
  * INV-CO-2  Octets of one connection: c->queued == sum of the cost of the data in its transactions' queues.
  * INV-CO-3  room in a port's backlog for two terminal events (FAILED or ENDED; CLOSED) of each of its transactions,
  *           so that these are never lost.
@@ -51,6 +51,7 @@
 #define CO_EPOLL_US 5u             /* between two looks at the sockets while transactions are open */
 #define CO_EPOLL_IDLE_US 1000u
 #define CO_TIMER_US 1000u
+#define CO_EARLY_US 1000000u       /* a transaction of rules that are not here yet waits so long for them */
 #define CO_ROWS_US 10000u          /* between two writes of the status table */
 #define CO_FAULT_US 1000000u       /* between two events about broken rules, per service */
 
@@ -72,7 +73,7 @@ struct co_txn {
 	struct co_txn *next;       /* INV-CO-1 */
 	struct co_desc *head, *tail;
 	struct co_conn *conn;      /* OPEN */
-	struct co_group *group;    /* WAIT */
+	struct co_group *group;    /* WAIT; NULL: early */
 	struct callout_open *open; /* WAIT */
 	uint64_t written;          /* cost that has left */
 	uint64_t limit;            /* as in txn->co_limit */
@@ -172,6 +173,7 @@ struct callout_lcore {
 	struct co_backlog *backlog;
 	struct rte_mempool *opens;
 	struct co_service *services;
+	struct co_list early;      /* of services of an image that a worker got before us */
 	struct co_txn *txn_free;
 	struct co_desc *desc_free;
 	void **slab;               /* memory of co_txn and co_desc, given back at the end */
@@ -198,6 +200,8 @@ void co_txn_unref(struct callout_lcore *l, struct co_txn *t); /* one piece of ou
 void co_txn_ready(struct co_txn *t);
 /* Frames what transactions of c have queued, as far as there is room. */
 void co_txn_frame(struct callout_lcore *l, struct co_conn *c);
+/* Looks again for the services of those that came early. */
+void co_txn_early(struct callout_lcore *l);
 void co_txn_purge_ring(struct callout_lcore *l, unsigned port);
 /* data-pause and the data-need that ends it. */
 void co_txn_pause(struct callout_lcore *l, struct co_txn *t);

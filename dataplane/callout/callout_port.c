@@ -80,12 +80,15 @@ int callout_start(struct callout_port *p, struct callout_txn *t, const struct po
 		return -ENOBUFS;
 	memcpy(o->service, s->name, sizeof(o->service));
 	o->priority = t->priority;
+	o->generation = policy_image_generation(image);
 	o->sizep = sizep;
 	o->meta_len = meta_len;
 	memcpy(o->meta, meta, meta_len);
 	r.open = o;
 	t->ended = t->waits = false;
 	atomic_store_explicit(&t->wanted, false, memory_order_relaxed);
+	t->service = service;
+	t->generation = o->generation;
 	t->sent = 0;
 	t->next = NULL;
 	t->co_private = NULL;
@@ -95,8 +98,6 @@ int callout_start(struct callout_port *p, struct callout_txn *t, const struct po
 		rte_mempool_put(p->opens, o);
 		return -ENOBUFS;
 	}
-	t->service = service;
-	t->generation = policy_image_generation(image);
 	p->open++;
 	return 0;
 }

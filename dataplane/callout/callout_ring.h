@@ -20,6 +20,7 @@
 struct callout_open {
 	char service[POLICY_NAME_MAX];
 	int32_t priority;
+	uint32_t generation; /* of the worker's image */
 	uint32_t meta_len;
 	int64_t sizep;
 	char meta[CALLOUT_META_MAX];

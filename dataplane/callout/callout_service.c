@@ -212,6 +212,7 @@ void co_service_timer(struct callout_lcore *l)
 	struct co_service *s, **pp = &l->services;
 	uint32_t i, j;
 
+	co_txn_early(l);
 	while ((s = *pp)) {
 		for (i = 0; i < s->ngroups; i++) {
 			struct co_group *g = &s->group[i];
@@ -381,6 +382,7 @@ int callout_lcore_adopt(struct callout_lcore *l, const struct policy_image *imag
 	}
 	l->generation = policy_image_generation(image);
 	l->timer_us = 0;
+	co_txn_early(l);
 	if (l->cfg.shm) {
 		l->cfg.shm->nservices = n;
 		co_service_rows(l);

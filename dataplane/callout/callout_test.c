@@ -61,6 +61,8 @@ static void test_echo(void **state)
 		world_steps(&w, 300);
 		assert_int_equal(w.shm->service[0].octets_out, w.item[0].len);
 		assert_int_equal(w.shm->service[0].octets_in, w.item[0].len);
+		assert_int_equal(w.shm->callout_counter[STATS_callout_octets_out], w.item[0].len);
+		assert_int_equal(w.shm->callout_counter[STATS_callout_octets_in], w.item[0].len);
 		assert_int_equal(w.shm->service[0].state, SHM_SERVICE_UP);
 		assert_int_equal(w.shm->service[0].txns_open, 0);
 		/* many chunks per system call */
@@ -445,11 +447,75 @@ static void test_adopt(void **state)
 	all_closed(&w, 100000);
 	expect_whole(&w.item[2]);
 	assert_true(a.octets > MIB);
-	/* a service that no image has any more */
+	/* the worker has newer rules than the callout lcore: it waits for them */
+	world_image(&w, 1, "new", a.address, 1);
+	world_start(&w, 3, 1, 100000, false);
+	world_start(&w, 4, 1, 100000, false);
+	world_steps(&w, 50);
+	item_end(&w.item[4], false);
+	world_until(&w, &w.item[4].closed, 1, 50);
+	assert_int_equal(callout_lcore_adopt(w.l, &w.img), 0);
+	world_until(&w, &w.item[3].closed, 1, 10000);
+	expect_whole(&w.item[3]);
+	/* a service that the newest image does not have */
+	w.img.generation--;
 	world_image(&w, 1, "none", a.address, 1);
-	world_start(&w, 3, 1, 100, false);
+	world_start(&w, 5, 1, 100, false);
 	all_closed(&w, 1000);
-	assert_int_equal(w.item[3].cause, CALLOUT_CAUSE_CONNECT);
+	assert_int_equal(w.item[5].cause, CALLOUT_CAUSE_CONNECT);
+	world_close(&w);
+}
+
+static uint32_t chance(uint32_t *seed, uint32_t n)
+{
+	*seed = *seed * 1664525 + 1013904223;
+	return (*seed >> 8) % n;
+}
+
+/* Every mode at random, connections dropped, garbage, a server that falls silent, a worker that sleeps or ends early: each
+ * transaction is closed exactly once, what has come is right, and every buffer comes back. */
+static void test_chaos(void **state)
+{
+	struct test_server s;
+	struct world w = {0};
+	uint32_t i, round, seed = 4711, closed = 0;
+
+	test_server_open(&s, UNIX, TEST_CHAOS);
+	w.server[0] = &s;
+	world_image(&w, 0, "a", s.address, 3);
+	w.img.service[0].retry_us = 1000;
+	w.img.service[0].deadline_us = 300000;
+	w.img.service[0].idle_probe_us = 50000;
+	w.img.service[0].probe_timeout_us = 50000;
+	world_open(&w, 128, 20, 60);
+	for (round = 0; round < 20000; round++) {
+		struct item *it = &w.item[chance(&seed, 60)];
+
+		if (!it->w || it->closed) {
+			closed += it->closed;
+			if (callout_room(w.port))
+				world_start(&w, it - w.item, 0, chance(&seed, 4) ? chance(&seed, 200000) : 0, true);
+		} else if (!it->end_sent && !chance(&seed, 200)) {
+			item_end(it, chance(&seed, 2));
+		}
+		w.worker_sleeps = chance(&seed, 100) < 30;
+		s.deaf = chance(&seed, 100) < 10 || round % 4000 > 3000;
+		if (!chance(&seed, 700))
+			test_server_drop(&s);
+		if (!chance(&seed, 700))
+			test_server_write_raw(&s, chance(&seed, 2) ? "data-need 1 1 0;\r\nfoo 1;\r\n" : "}{");
+		if (!chance(&seed, 20))
+			test_server_need(&s);
+		world_step(&w);
+	}
+	w.worker_sleeps = s.deaf = false;
+	for (i = 0; i < 60; i++)
+		if (w.item[i].w && !w.item[i].end_sent)
+			item_end(&w.item[i], true);
+	all_closed(&w, 1000);
+	assert_true(closed > 1000);
+	world_steps(&w, 500);
+	assert_int_equal(w.shm->service[0].txns_open, 0);
 	world_close(&w);
 }
 
@@ -505,6 +571,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_overload),
 		cmocka_unit_test(test_adopt),
+		cmocka_unit_test(test_chaos),
 		cmocka_unit_test(test_destroy),
 	};
 

@@ -16,7 +16,8 @@
 struct test_xaction {
 	struct test_conn *c;
 	uint32_t xid, am_id;
-	bool started, left;
+	enum test_mode mode;
+	bool started;
 };
 
 static int on_output(void *ctx, const struct ocp_output *o)
@@ -50,13 +51,15 @@ static int on_xaction(void *ctx, uint32_t xid, const struct ocp_uri *service, vo
 {
 	struct test_conn *c = ctx;
 	struct test_xaction *x;
+	enum test_mode mode = c->s->mode == TEST_CHAOS ? c->s->started % TEST_CHAOS : c->s->mode;
 
 	c->s->started++;
-	if (c->s->mode == TEST_REFUSE)
+	if (mode == TEST_REFUSE)
 		return -EPERM;
 	x = calloc(1, sizeof(*x));
 	assert(x);
 	x->c = c;
+	x->mode = mode;
 	x->xid = xid;
 	*user = x;
 	return 0;
@@ -69,7 +72,7 @@ static int on_am_start(void *ctx, void *user, const struct ocp_am_info *am)
 	struct ocp_str value;
 
 	assert(ocp_meta_get(am->meta, "Protocol", &value));
-	if (c->s->mode == TEST_SILENT)
+	if (x->mode == TEST_SILENT)
 		return 0;
 	x->started = true;
 	return ocp_server_am_start(c->agent, x->xid, ocp_str(NULL), NULL, &x->am_id);
@@ -84,9 +87,9 @@ static void on_data(void *ctx, void *user, const struct ocp_data *d)
 
 	c->s->octets += d->len;
 	send.part = d->part;
-	switch (c->s->mode) {
+	switch (x->mode) {
 	case TEST_PAUSE:
-		if (d->offset == 0) {
+		if (d->offset == 0 && c->nxids < 4096) {
 			ret = ocp_server_pause(c->agent, x->xid);
 			c->xids[c->nxids++] = x->xid;
 		}

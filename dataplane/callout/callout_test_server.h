@@ -13,6 +13,7 @@ enum test_mode {
 	TEST_REFUSE, /* xaction-end with error */
 	TEST_LEAVE,  /* as-is for the first data, then out of the loop */
 	TEST_PAUSE,  /* echo; pauses after the first data until test_server_need */
+	TEST_CHAOS,  /* one of the above, another for each transaction */
 	TEST_RAW,    /* accepts, sends test_server.raw, never speaks OCP */
 };
 

@@ -240,7 +240,7 @@ static bool txn_over(struct callout_lcore *l, struct co_txn *t)
 	bool end = txn_purge(l, t);
 
 	if (t->waits)
-		co_list_remove(&t->group->wait, t);
+		co_list_remove(t->group ? &t->group->wait : &l->early, t);
 	if (t->ready)
 		co_list_remove(&t->conn->ready, t);
 	if (t->state == CO_TXN_OPEN) {
@@ -321,6 +321,21 @@ void co_txn_credit(struct callout_lcore *l, struct co_txn *t, uint64_t cost)
 
 /* --- what workers ask for ------------------------------------------------------------------------------------- */
 
+static const char no_service[] = "The running rules name no such service.";
+
+static void txn_place(struct callout_lcore *l, struct co_txn *t, struct co_service *s)
+{
+	s->row.txns_total++;
+	t->group = co_service_group(s, t->open->priority);
+	if (!co_group_hope(t->group)) {
+		co_txn_fail(l, t, s->cause, "No connection to the callout server is up.", 0);
+		return;
+	}
+	t->waits = true;
+	co_list_push(&t->group->wait, t);
+	co_group_dispatch(l, t->group);
+}
+
 static void txn_start(struct callout_lcore *l, unsigned port, const struct callout_req *r)
 {
 	struct callout_open *o = r->open;
@@ -344,19 +359,35 @@ static void txn_start(struct callout_lcore *l, unsigned port, const struct callo
 	t->since_us = l->now;
 	t->state = CO_TXN_WAIT;
 	l->txns++;
-	if (!s) {
-		co_txn_fail(l, t, CALLOUT_CAUSE_CONNECT, "The running rules name no such service.", 0);
-		return;
+	if (s) {
+		txn_place(l, t, s);
+	} else if ((int32_t)(o->generation - l->generation) > 0) {
+		t->waits = true;
+		co_list_push(&l->early, t);
+	} else {
+		co_txn_fail(l, t, CALLOUT_CAUSE_CONNECT, no_service, 0);
 	}
-	s->row.txns_total++;
-	t->group = co_service_group(s, o->priority);
-	if (!co_group_hope(t->group)) {
-		co_txn_fail(l, t, s->cause, "No connection to the callout server is up.", 0);
-		return;
+}
+
+void co_txn_early(struct callout_lcore *l)
+{
+	uint32_t n = l->early.count;
+
+	while (n--) {
+		struct co_txn *t = co_list_pop(&l->early);
+		struct co_service *s = co_service_find(l, t->open->service);
+
+		t->waits = false;
+		if (s) {
+			txn_place(l, t, s);
+		} else if (l->now - t->since_us > CO_EARLY_US ||
+			   (int32_t)(t->open->generation - l->generation) <= 0) {
+			co_txn_fail(l, t, CALLOUT_CAUSE_CONNECT, no_service, 0);
+		} else {
+			t->waits = true;
+			co_list_push(&l->early, t);
+		}
 	}
-	t->waits = true;
-	co_list_push(&t->group->wait, t);
-	co_group_dispatch(l, t->group);
 }
 
 void co_txn_opened(struct callout_lcore *l, struct co_txn *t, struct co_conn *c, uint32_t xid)
