@@ -47,8 +47,8 @@ struct control {
 	uint64_t config_us;  /* CLOCK_REALTIME: when current was read */
 	bool verbose, stop;
 
-	struct control_config current;  /* in use, or to be used by the next dataplane */
-	struct control_config next;     /* published, not yet adopted */
+	struct control_config current;	/* in use, or to be used by the next dataplane */
+	struct control_config next;	/* published, not yet adopted */
 	struct policy_config *baseline; /* that the running dataplane started with */
 
 	struct control_socket *socket;
@@ -56,8 +56,8 @@ struct control {
 	struct control_publish publish;
 	struct control_events events;
 	struct control_shared *shared; /* while attached */
-	bool attached;                 /* control_attach was done for this dataplane */
-	bool publish_due;              /* rules are to be published as soon as that is possible */
+	bool attached;		       /* control_attach was done for this dataplane */
+	bool publish_due;	       /* rules are to be published as soon as that is possible */
 
 	bool reloading; /* next is under way */
 	uint64_t reload_client;
@@ -70,10 +70,11 @@ struct control {
 	uint32_t busy_permille[SHM_WORKERS_MAX];
 };
 
-uint64_t control_now_us(void);      /* CLOCK_MONOTONIC */
+uint64_t control_now_us(void);	    /* CLOCK_MONOTONIC */
 uint64_t control_realtime_us(void); /* CLOCK_REALTIME */
 
-/* --- control_config.c ---------------------------------------------------------------------------- */
+/* --- control_config.c ----------------------------------------------------------------------------
+ */
 
 /* Reads, checks and compiles path. 0, or -errno with errs filled. */
 int control_config_load(struct control_config *out, const char *path, uint32_t generation,
@@ -87,14 +88,15 @@ void control_config_move(struct control_config *to, struct control_config *from)
 /* One line per error to the log. */
 void control_config_log_errors(const struct policy_errors *errs);
 
-/* --- control_reload.c ---------------------------------------------------------------------------- */
+/* --- control_reload.c ----------------------------------------------------------------------------
+ */
 
 /* After the dataplane was found: takes over from a predecessor, or begins with this dataplane. */
 void control_attach(struct control *c);
 /*
- * Reads the configuration again and publishes it. client and id: who asked (0, NULL: a signal). Returns 0
- * with *result (done at once), 1 (the answer comes from control_reload_poll), or -errno with reason and
- * perhaps *errors.
+ * Reads the configuration again and publishes it. client and id: who asked (0, NULL: a signal).
+ * Returns 0 with *result (done at once), 1 (the answer comes from control_reload_poll), or -errno
+ * with reason and perhaps *errors.
  */
 int control_reload(struct control *c, uint64_t client, const json_t *id, json_t **result,
 		   char reason[CONTROL_REASON_MAX], json_t **errors);
@@ -103,7 +105,8 @@ void control_reload_poll(struct control *c);
 /* Tells whoever waits that the dataplane is gone. */
 void control_reload_abort(struct control *c);
 
-/* --- control_commands.c -------------------------------------------------------------------------- */
+/* --- control_commands.c --------------------------------------------------------------------------
+ */
 
 /* A request of the socket (ctx: struct control). */
 void control_commands_handle(void *ctx, uint64_t client, const json_t *request);
@@ -114,17 +117,21 @@ void control_commands_release(struct control *c);
 json_t *control_answer_ok(const json_t *id, json_t *result);
 json_t *control_answer_error(const json_t *id, const char *text, json_t *errors);
 
-/* --- control_query.c ----------------------------------------------------------------------------- */
+/* --- control_query.c -----------------------------------------------------------------------------
+ */
 
-/* Asks every worker for its flows, at most max rows. 0 with *out, or -ETIMEDOUT (worker: who did not answer). */
+/* Asks every worker for its flows, at most max rows. 0 with *out, or -ETIMEDOUT (worker: who did
+ * not answer). */
 int control_query_flows(struct shm_root *root, uint64_t max, json_t **out, bool *more,
 			unsigned *worker);
 
-/* --- control_restart.c --------------------------------------------------------------------------- */
+/* --- control_restart.c ---------------------------------------------------------------------------
+ */
 
 /*
  * Begins this program anew in the same process (DPDK attaches once in a process's life). Sockets,
- * clients, events and the last good configuration are handed over. Returns only if that failed, with -errno.
+ * clients, events and the last good configuration are handed over. Returns only if that failed,
+ * with -errno.
  */
 int control_restart(struct control *c);
 /* The state handed over by control_restart (new reference), or NULL: a start of its own. */

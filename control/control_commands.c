@@ -42,14 +42,15 @@ json_t *control_answer_error(const json_t *id, const char *text, json_t *errors)
 	return o;
 }
 
-/* --- arguments ----------------------------------------------------------------------------------- */
+/* --- arguments -----------------------------------------------------------------------------------
+ */
 
 static uint64_t arg_number(const struct call *call, const char *key, uint64_t otherwise)
 {
 	const json_t *v = json_object_get(call->args, key);
 
 	return json_is_integer(v) && json_integer_value(v) >= 0 ? (uint64_t)json_integer_value(v)
-								 : otherwise;
+								: otherwise;
 }
 
 static bool arg_true(const struct call *call, const char *key)
@@ -78,7 +79,8 @@ static const struct policy_image *image_get(const struct control *c, bool *in_us
 	return img ? img : c->current.image;
 }
 
-/* --- status -------------------------------------------------------------------------------------- */
+/* --- status --------------------------------------------------------------------------------------
+ */
 
 static void status_dataplane(const struct control *c, json_t *o)
 {
@@ -94,10 +96,9 @@ static void status_dataplane(const struct control *c, json_t *o)
 	json_object_set_new(o, "dataplane_version",
 			    control_json_text(root->version_text, sizeof(root->version_text)));
 	json_object_set_new(o, "dataplane_started", control_json_time(root->started_us));
-	json_object_set_new(o, "dataplane_uptime_us",
-			    json_integer(now > root->started_us
-						 ? (json_int_t)(now - root->started_us)
-						 : 0));
+	json_object_set_new(
+		o, "dataplane_uptime_us",
+		json_integer(now > root->started_us ? (json_int_t)(now - root->started_us) : 0));
 	json_object_set_new(o, "dataplane_file",
 			    control_json_text(root->config_file, sizeof(root->config_file)));
 }
@@ -128,13 +129,12 @@ static json_t *status_workers(const struct control *c)
 	for (unsigned w = 0; w < root->workers && w < SHM_WORKERS_MAX; w++) {
 		const struct shm_worker *k = &root->worker[w];
 
-		json_array_append_new(
-			list,
-			json_pack("{s:i, s:i, s:I, s:i, s:I, s:I}", "worker", (int)w, "lcore",
-				  (int)k->lcore, "generation",
-				  (json_int_t)atomic_load(&k->generation), "busy_permille",
-				  (int)c->busy_permille[w], "flows", (json_int_t)k->gauge.flows,
-				  "txns", (json_int_t)k->gauge.txns));
+		json_array_append_new(list, json_pack("{s:i, s:i, s:I, s:i, s:I, s:I}", "worker",
+						      (int)w, "lcore", (int)k->lcore, "generation",
+						      (json_int_t)atomic_load(&k->generation),
+						      "busy_permille", (int)c->busy_permille[w],
+						      "flows", (json_int_t)k->gauge.flows, "txns",
+						      (json_int_t)k->gauge.txns));
 	}
 	return list;
 }
@@ -142,13 +142,13 @@ static json_t *status_workers(const struct control *c)
 static void status_services(const struct control *c, json_t *o)
 {
 	bool in_use;
-	json_t *list = control_json_services(image_get(c, &in_use),
-					     c->attached ? c->plane.root : NULL);
+	json_t *list =
+		control_json_services(image_get(c, &in_use), c->attached ? c->plane.root : NULL);
 	json_t *s;
 	size_t i, up = 0;
 
-	json_array_foreach (list, i, s)
-		up += strcmp(json_string_value(json_object_get(s, "state")), "up") == 0;
+	json_array_foreach(list, i, s) up +=
+		strcmp(json_string_value(json_object_get(s, "state")), "up") == 0;
 	json_object_set_new(o, "services", json_integer((json_int_t)json_array_size(list)));
 	json_object_set_new(o, "services_up", json_integer((json_int_t)up));
 	json_decref(list);
@@ -176,7 +176,8 @@ static int handle_status(struct call *call)
 	return 0;
 }
 
-/* --- the others ---------------------------------------------------------------------------------- */
+/* --- the others ----------------------------------------------------------------------------------
+ */
 
 static int handle_rules_list(struct call *call)
 {
@@ -211,8 +212,7 @@ static int handle_flows(struct call *call)
 				&worker);
 	if (r) {
 		snprintf(call->error, sizeof(call->error),
-			 "worker %u does not answer; is the dataplane stalled? see status",
-			 worker);
+			 "worker %u does not answer; is the dataplane stalled? see status", worker);
 		return r;
 	}
 	call->result = json_pack("{s:o, s:b}", "flows", list, "more", more);
@@ -224,10 +224,9 @@ static int handle_services(struct call *call)
 	bool in_use;
 	const struct policy_image *img = image_get(call->c, &in_use);
 
-	call->result = json_pack("{s:o}", "services",
-				 control_json_services(img, call->c->attached
-								    ? call->c->plane.root
-								    : NULL));
+	call->result = json_pack(
+		"{s:o}", "services",
+		control_json_services(img, call->c->attached ? call->c->plane.root : NULL));
 	return 0;
 }
 
@@ -259,18 +258,20 @@ static int handle_counters(struct call *call)
 	return 0;
 }
 
-/* --- events: the only request that may wait ------------------------------------------------------ */
+/* --- events: the only request that may wait ------------------------------------------------------
+ */
 
 static json_t *events_result(const struct control *c, uint64_t after, uint64_t max)
 {
-	return json_pack("{s:o, s:I}", "events", control_events_list(&c->events, after, max), "last",
-			 (json_int_t)(c->events.next - 1));
+	return json_pack("{s:o, s:I}", "events", control_events_list(&c->events, after, max),
+			 "last", (json_int_t)(c->events.next - 1));
 }
 
 static int handle_events(struct call *call)
 {
 	struct control *c = call->c;
-	uint64_t max = arg_number(call, "max", EVENTS_DEFAULT), after = arg_number(call, "after", 0);
+	uint64_t max = arg_number(call, "max", EVENTS_DEFAULT),
+		 after = arg_number(call, "after", 0);
 
 	/* a number of an earlier life of this program: only what comes from here on */
 	if (after >= c->events.next)
@@ -327,7 +328,8 @@ void control_commands_release(struct control *c)
 			waiter_answer(c, &c->waiter[i]);
 }
 
-/* --- dispatch ------------------------------------------------------------------------------------ */
+/* --- dispatch ------------------------------------------------------------------------------------
+ */
 
 static int handle_local(struct call *call)
 {

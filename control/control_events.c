@@ -67,7 +67,8 @@ void control_events_own(struct control_events *ev, const char *kind, const char 
 	control_events_add(ev, control_json_event(&e, "control", 0), true);
 }
 
-/* --- reading the rings -------------------------------------------------------------------------- */
+/* --- reading the rings --------------------------------------------------------------------------
+ */
 
 static bool ring_used(const struct shm_root *root, unsigned ring)
 {
@@ -99,7 +100,8 @@ static int taken_compare(const void *a, const void *b)
 	return atomic_load(&x->e.seq) < atomic_load(&y->e.seq) ? -1 : 1;
 }
 
-/* Copies the events [from, to) of every ring, sorted by time; *lost counts those overwritten before. */
+/* Copies the events [from, to) of every ring, sorted by time; *lost counts those overwritten
+ * before. */
 static struct taken *rings_take(struct shm_root *root, const uint64_t *from, const uint64_t *to,
 				size_t *n, uint64_t *lost)
 {
@@ -168,7 +170,8 @@ void control_events_recall(struct control_events *ev, struct shm_root *root,
 unsigned control_events_drain(struct control_events *ev, struct shm_root *root,
 			      struct control_shared *shared)
 {
-	uint64_t from[SHM_WORKERS_MAX + 1] = {0}, to[SHM_WORKERS_MAX + 1] = {0}, lost = 0, begin = ev->next;
+	uint64_t from[SHM_WORKERS_MAX + 1] = {0}, to[SHM_WORKERS_MAX + 1] = {0}, lost = 0,
+					begin = ev->next;
 	struct taken *t;
 	size_t n;
 
@@ -197,7 +200,8 @@ unsigned control_events_drain(struct control_events *ev, struct shm_root *root,
 	return (unsigned)(ev->next - begin);
 }
 
-/* --- what is kept ------------------------------------------------------------------------------- */
+/* --- what is kept -------------------------------------------------------------------------------
+ */
 
 json_t *control_events_list(const struct control_events *ev, uint64_t after, uint64_t max)
 {
@@ -226,7 +230,8 @@ void control_events_load(struct control_events *ev, const json_t *saved)
 	json_t *o;
 	size_t i;
 
-	json_array_foreach (json_object_get(saved, "list"), i, o) {
+	json_array_foreach(json_object_get(saved, "list"), i, o)
+	{
 		uint64_t seq = (uint64_t)json_integer_value(json_object_get(o, "seq"));
 
 		json_decref(ev->ring[seq % CONTROL_EVENTS_KEPT]);

@@ -24,7 +24,8 @@
 #define CONTROL_SHARED_MAGIC 0x4f50434fu
 #define CONTROL_SHARED_VERSION 1u
 
-/* What one control leaves to the next while a dataplane lives; in a memzone of its own, written by control only. */
+/* What one control leaves to the next while a dataplane lives; in a memzone of its own, written by
+ * control only. */
 struct control_shared {
 	uint32_t magic, version;
 	uint64_t next_seq;
@@ -34,7 +35,7 @@ struct control_shared {
 };
 
 struct control_events {
-	uint64_t next;                     /* sequence number of the next event */
+	uint64_t next;			   /* sequence number of the next event */
 	json_t *ring[CONTROL_EVENTS_KEPT]; /* by sequence number modulo */
 };
 

@@ -47,19 +47,19 @@ json_t *control_json_errors(const struct policy_errors *errs)
 	for (uint32_t i = 0; i < errs->count && i < POLICY_ERRORS_MAX; i++) {
 		const struct policy_error *e = &errs->e[i];
 
-		json_array_append_new(list, json_pack("{s:o, s:i, s:i, s:o}", "file",
-						      FIELD(e->file), "line", (int)e->line,
-						      "column", (int)e->column, "text",
-						      FIELD(e->text)));
+		json_array_append_new(list,
+				      json_pack("{s:o, s:i, s:i, s:o}", "file", FIELD(e->file),
+						"line", (int)e->line, "column", (int)e->column,
+						"text", FIELD(e->text)));
 	}
 	return list;
 }
 
 json_t *control_json_event(const struct shm_event *e, const char *writer, uint64_t seq)
 {
-	json_t *o = json_pack("{s:I, s:o, s:s, s:o}", "seq", (json_int_t)seq, "time",
-			      control_json_time(e->time_us), "writer", writer, "kind",
-			      FIELD(e->kind));
+	json_t *o =
+		json_pack("{s:I, s:o, s:s, s:o}", "seq", (json_int_t)seq, "time",
+			  control_json_time(e->time_us), "writer", writer, "kind", FIELD(e->kind));
 
 	if (e->cause[0])
 		json_object_set_new(o, "cause", FIELD(e->cause));
@@ -77,7 +77,8 @@ json_t *control_json_event(const struct shm_event *e, const char *writer, uint64
 	return o;
 }
 
-/* --- rules and services ------------------------------------------------------------------------- */
+/* --- rules and services -------------------------------------------------------------------------
+ */
 
 static const char *action_name(uint32_t v)
 {
@@ -157,7 +158,8 @@ static void service_state_set(json_t *o, const struct shm_service *s)
 {
 	static const char *const state[] = {"down", "connecting", "up"};
 
-	json_object_set_new(o, "state", json_string(s && s->state < 3 ? state[s->state] : "unknown"));
+	json_object_set_new(o, "state",
+			    json_string(s && s->state < 3 ? state[s->state] : "unknown"));
 	if (!s)
 		return;
 	json_object_set_new(o, "connections", INT(s->connections));
@@ -182,10 +184,11 @@ json_t *control_json_services(const struct policy_image *img, const struct shm_r
 
 	for (uint32_t i = 0; img && i < policy_image_services(img); i++) {
 		const struct policy_service *s = policy_image_service(img, i);
-		json_t *o = json_pack("{s:o, s:o, s:o, s:s, s:i, s:I}", "name", FIELD(s->name), "address",
-				      FIELD(s->address), "uri", FIELD(s->uri), "dialect",
-				      s->dialect == POLICY_DIALECT_CORE ? "core" : "draft", "priority",
-				      (int)s->priority, "deadline_us", (json_int_t)s->deadline_us);
+		json_t *o =
+			json_pack("{s:o, s:o, s:o, s:s, s:i, s:I}", "name", FIELD(s->name),
+				  "address", FIELD(s->address), "uri", FIELD(s->uri), "dialect",
+				  s->dialect == POLICY_DIALECT_CORE ? "core" : "draft", "priority",
+				  (int)s->priority, "deadline_us", (json_int_t)s->deadline_us);
 
 		service_state_set(o, service_find(root, s->name));
 		json_array_append_new(list, o);
@@ -193,16 +196,21 @@ json_t *control_json_services(const struct policy_image *img, const struct shm_r
 	return list;
 }
 
-/* --- numbers ------------------------------------------------------------------------------------ */
+/* --- numbers ------------------------------------------------------------------------------------
+ */
 
 static const struct {
 	const char *name;
 	size_t offset;
 } gauge[] = {
-#define GAUGE(f) {#f, offsetof(struct shm_gauges, f)}
-	GAUGE(flows),	      GAUGE(flows_max),	       GAUGE(txns),	      GAUGE(messages),
-	GAUGE(preserved_octets), GAUGE(preserved_chunks), GAUGE(preserved_max), GAUGE(preserved_peak),
-	GAUGE(mbufs_free),    GAUGE(mbufs_total),      GAUGE(chunks_used),    GAUGE(chunks_total),
+#define GAUGE(f)                                                                                   \
+	{                                                                                          \
+#f, offsetof(struct shm_gauges, f)                                                 \
+	}
+	GAUGE(flows),	      GAUGE(flows_max),	       GAUGE(txns),
+	GAUGE(messages),      GAUGE(preserved_octets), GAUGE(preserved_chunks),
+	GAUGE(preserved_max), GAUGE(preserved_peak),   GAUGE(mbufs_free),
+	GAUGE(mbufs_total),   GAUGE(chunks_used),      GAUGE(chunks_total),
 	GAUGE(send_queued),   GAUGE(receive_queued),
 #undef GAUGE
 };
@@ -263,11 +271,10 @@ json_t *control_json_counters(const struct shm_root *root)
 			sum += v;
 			json_array_append_new(per, INT(v));
 		}
-		json_array_append_new(list, json_pack("{s:s, s:I, s:o, s:I, s:s}", "name",
-						      stats_counter_name(c), "value",
-						      (json_int_t)sum, "workers", per, "callout",
-						      (json_int_t)co, "text",
-						      stats_counter_text(c)));
+		json_array_append_new(
+			list, json_pack("{s:s, s:I, s:o, s:I, s:s}", "name", stats_counter_name(c),
+					"value", (json_int_t)sum, "workers", per, "callout",
+					(json_int_t)co, "text", stats_counter_text(c)));
 	}
 	return list;
 }
@@ -312,10 +319,11 @@ static json_t *endpoint(const uint8_t addr[16], uint16_t port)
 
 json_t *control_json_flow(const struct shm_flow_row *r, unsigned worker)
 {
-	json_t *o = json_pack("{s:I, s:i, s:o, s:o, s:o, s:o, s:o}", "id", (json_int_t)r->id, "worker",
-			      (int)worker, "client", endpoint(r->client, r->client_port), "server",
-			      endpoint(r->server, r->server_port), "state", FIELD(r->state),
-			      "protocol", FIELD(r->protocol), "rule", FIELD(r->rule));
+	json_t *o =
+		json_pack("{s:I, s:i, s:o, s:o, s:o, s:o, s:o}", "id", (json_int_t)r->id, "worker",
+			  (int)worker, "client", endpoint(r->client, r->client_port), "server",
+			  endpoint(r->server, r->server_port), "state", FIELD(r->state), "protocol",
+			  FIELD(r->protocol), "rule", FIELD(r->rule));
 
 	json_object_set_new(o, "octets_from_client", INT(r->octets[0]));
 	json_object_set_new(o, "octets_from_server", INT(r->octets[1]));

@@ -23,7 +23,8 @@ json_t *control_json_time(uint64_t realtime_us);
 json_t *control_json_errors(const struct policy_errors *errs);
 json_t *control_json_event(const struct shm_event *e, const char *writer, uint64_t seq);
 json_t *control_json_rules(const struct policy_image *img);
-/* Services the image names, with the state the callout thread reports (root may be NULL: state "unknown"). */
+/* Services the image names, with the state the callout thread reports (root may be NULL: state
+ * "unknown"). */
 json_t *control_json_services(const struct policy_image *img, const struct shm_root *root);
 json_t *control_json_buffers(const struct shm_root *root);
 json_t *control_json_counters(const struct shm_root *root);

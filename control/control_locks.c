@@ -14,7 +14,8 @@
 #define SAMPLES 20
 #define SAMPLE_US 100
 
-/* Beginning of DPDK's configuration file, of this release; the version in it is compared before anything is touched. */
+/* Beginning of DPDK's configuration file, of this release; the version in it is compared before
+ * anything is touched. */
 struct config_head {
 	uint32_t magic, version, channels, ranks;
 	rte_rwlock_t memzones, tailqs, mempools;
@@ -109,7 +110,8 @@ int control_locks_look(struct control_locks *l, const char *path, uint64_t now_u
 		return -errno;
 	h = mmap(NULL, sizeof(*h), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	r = -errno;
-	/* a file without its first page cannot be a ready primary's, which the caller has made sure of */
+	/* a file without its first page cannot be a ready primary's, which the caller has made sure
+	 * of */
 	close(fd);
 	if (h == MAP_FAILED)
 		return r;

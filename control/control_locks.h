@@ -19,21 +19,23 @@
 #include <stdint.h>
 
 #define CONTROL_LOCKS 3 /* memzones, tail queues, memory map */
-#define CONTROL_LOCKS_READ_US 500000u   /* readers hold a lock for microseconds, while attaching for milliseconds */
+#define CONTROL_LOCKS_READ_US                                                                      \
+	500000u /* readers hold a lock for microseconds, while attaching for milliseconds */
 #define CONTROL_LOCKS_WRITE_US 8000000u /* a writer may wait 5 s for another process's answer */
 
 struct control_locks {
 	bool watching;
 	uint64_t since_us;
 	struct {
-		uint32_t readers; /* least number seen */
+		uint32_t readers;     /* least number seen */
 		bool writer, waiting; /* seen every time */
 	} lock[CONTROL_LOCKS];
 };
 
 /*
- * Looks at the locks in DPDK's file path. Returns 0: free; 1: held, look again in a while (*released counts those that
- * were let go of this time); -errno: the file is not that of a primary of this DPDK.
+ * Looks at the locks in DPDK's file path. Returns 0: free; 1: held, look again in a while
+ * (*released counts those that were let go of this time); -errno: the file is not that of a primary
+ * of this DPDK.
  */
 int control_locks_look(struct control_locks *l, const char *path, uint64_t now_us,
 		       unsigned *released);

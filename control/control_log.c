@@ -8,7 +8,8 @@
 #include <string.h>
 #include <syslog.h>
 
-/* The one sink of the process; every part of the program logs, none should have to carry a handle for it. */
+/* The one sink of the process; every part of the program logs, none should have to carry a handle
+ * for it. */
 static struct {
 	struct control_log_options o;
 	FILE *file;

@@ -14,7 +14,7 @@
 #include <jansson.h>
 
 struct control_log_options {
-	const char *file; /* NULL = none */
+	const char *file;		/* NULL = none */
 	bool background, verbose, text; /* text: events as text instead of JSON */
 };
 

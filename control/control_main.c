@@ -19,8 +19,8 @@
 #include "control_log.h"
 #include "policy/policy.h"
 
-#define TICK_MS 100      /* nothing under way */
-#define TICK_BUSY_MS 5   /* a generation is published, or a client waits for events */
+#define TICK_MS 100    /* nothing under way */
+#define TICK_BUSY_MS 5 /* a generation is published, or a client waits for events */
 #define BUSY_SAMPLE_US 1000000u
 
 struct options {
@@ -32,7 +32,8 @@ static void usage(FILE *out)
 {
 	fprintf(out, "usage: opes-control -c FILE [-v] [--foreground] [--log FILE] [--text]\n"
 		     "  -c, --config FILE   configuration of the appliance\n"
-		     "  -f, --foreground    stay in the foreground; messages to stderr, events to stdout\n"
+		     "  -f, --foreground    stay in the foreground; messages to stderr, events to "
+		     "stdout\n"
 		     "  -l, --log FILE      write messages and events to FILE\n"
 		     "  -t, --text          events as lines of text instead of JSON\n"
 		     "  -v, --verbose       say more\n"
@@ -85,7 +86,8 @@ static int options_parse(int argc, char **argv, struct options *o)
 	return 0;
 }
 
-/* --- start --------------------------------------------------------------------------------------- */
+/* --- start ---------------------------------------------------------------------------------------
+ */
 
 static int config_first(struct control *c, const char *file)
 {
@@ -159,7 +161,8 @@ static void plane_start(struct control *c, const json_t *state)
 	}
 }
 
-/* --- loop ---------------------------------------------------------------------------------------- */
+/* --- loop ----------------------------------------------------------------------------------------
+ */
 
 static void signal_handle(struct control *c, int fd)
 {
@@ -180,7 +183,7 @@ static void signal_handle(struct control *c, int fd)
 	r = control_reload(c, 0, NULL, &result, reason, &errors);
 	if (r < 0)
 		control_log_error("reload: %s", reason[0] ? reason : strerror(-r));
-	json_array_foreach (errors, i, e)
+	json_array_foreach(errors, i, e)
 		control_log_error("%s:%d:%d: %s", json_string_value(json_object_get(e, "file")),
 				  (int)json_integer_value(json_object_get(e, "line")),
 				  (int)json_integer_value(json_object_get(e, "column")),
@@ -207,7 +210,8 @@ static void busy_sample(struct control *c)
 	c->busy_sampled_us = now;
 }
 
-/* The memory stays mapped after the dataplane's end: its last events are read before this program begins anew. */
+/* The memory stays mapped after the dataplane's end: its last events are read before this program
+ * begins anew. */
 static int plane_lost(struct control *c)
 {
 	control_plane_unlock(&c->plane);
@@ -235,12 +239,11 @@ static int tick(struct control *c)
 	if (now == CONTROL_PLANE_UP && !c->attached)
 		control_attach(c);
 	if (c->attached && now != before && before >= CONTROL_PLANE_UP)
-		control_events_own(&c->events,
-				   now == CONTROL_PLANE_STALLED ? "dataplane-stalled"
-								: "dataplane-resumed",
-				   NULL, 0, "opes-dataplane (pid %d) %s", (int)c->plane.pid,
-				   now == CONTROL_PLANE_STALLED ? "gives no sign of life"
-								: "goes on");
+		control_events_own(
+			&c->events,
+			now == CONTROL_PLANE_STALLED ? "dataplane-stalled" : "dataplane-resumed",
+			NULL, 0, "opes-dataplane (pid %d) %s", (int)c->plane.pid,
+			now == CONTROL_PLANE_STALLED ? "gives no sign of life" : "goes on");
 	if (c->attached) {
 		if (c->shared)
 			control_events_drain(&c->events, c->plane.root, c->shared);
@@ -281,7 +284,8 @@ static int loop(struct control *c, int signal_fd)
 	return r;
 }
 
-/* --- process ------------------------------------------------------------------------------------- */
+/* --- process -------------------------------------------------------------------------------------
+ */
 
 /*
  * Goes to the background. The parent waits until the child is ready or failed, so that

@@ -42,7 +42,8 @@ static void runtime_path(const char *prefix, const char *file, char *buf, size_t
 	snprintf(buf, len, "%s/dpdk/%s/%s", dir ? dir : "/tmp", prefix, file);
 }
 
-/* Process that holds the primary's lock on its config file, 0 = none. *ready: its EAL finished starting. */
+/* Process that holds the primary's lock on its config file, 0 = none. *ready: its EAL finished
+ * starting. */
 static pid_t primary_find(const char *prefix, bool *ready)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -129,7 +130,8 @@ static bool primary_gone(const struct control_plane *p)
 	return !control_plane_alive(p);
 }
 
-/* True when a lock of shared memory is held: whoever attaches would wait for it, perhaps for ever. */
+/* True when a lock of shared memory is held: whoever attaches would wait for it, perhaps for ever.
+ */
 static bool locks_held(struct control_plane *p, uint64_t now_us)
 {
 	unsigned released;
@@ -139,8 +141,9 @@ static bool locks_held(struct control_plane *p, uint64_t now_us)
 	runtime_path(p->prefix, "config", path, sizeof(path));
 	r = control_locks_look(&p->locks, path, now_us, &released);
 	if (released)
-		control_log_error("%u of DPDK's locks were still held by a process that was killed; released",
-				  released);
+		control_log_error(
+			"%u of DPDK's locks were still held by a process that was killed; released",
+			released);
 	return r > 0;
 }
 
@@ -160,7 +163,8 @@ static enum control_plane_state attach(struct control_plane *p, uint64_t now_us)
 		return p->state;
 	}
 	if (locks_held(p, now_us)) {
-		snprintf(p->why, sizeof(p->why), "running, its memory is locked by another process");
+		snprintf(p->why, sizeof(p->why),
+			 "running, its memory is locked by another process");
 		return p->state;
 	}
 	p->pid = pid;
@@ -247,14 +251,16 @@ void control_plane_detach(const struct control_plane *p)
 		const char *end = strrchr(e->d_name, '_');
 
 		if (strncmp(e->d_name, socket_of_us, strlen(socket_of_us)) == 0 ||
-		    (strncmp(e->d_name, "fbarray_", 8) == 0 && end && strcmp(end, array_of_us) == 0))
+		    (strncmp(e->d_name, "fbarray_", 8) == 0 && end &&
+		     strcmp(end, array_of_us) == 0))
 			unlinkat(dirfd(d), e->d_name, 0);
 	}
 	if (d)
 		closedir(d);
 }
 
-/* DPDK's files are known by their names only: <runtime directory>/dpdk/<prefix>/..., <hugepage directory>/<prefix>map_N. */
+/* DPDK's files are known by their names only: <runtime directory>/dpdk/<prefix>/..., <hugepage
+ * directory>/<prefix>map_N. */
 void control_plane_unlock(const struct control_plane *p)
 {
 	char dir[128], map[128], link[64], target[4096];
@@ -277,7 +283,8 @@ void control_plane_unlock(const struct control_plane *p)
 		closedir(d);
 }
 
-/* --- memzones ---------------------------------------------------------------------------------- */
+/* --- memzones ----------------------------------------------------------------------------------
+ */
 
 void *control_plane_zone_reserve(const char *name, size_t size)
 {

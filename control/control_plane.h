@@ -38,16 +38,16 @@ enum control_plane_state {
 struct control_plane {
 	enum control_plane_state state;
 	struct shm_root *root; /* UP and STALLED only */
-	pid_t pid;             /* of the primary, 0 = none */
-	pid_t avoid;           /* a primary that cannot be attached to (another build) */
-	int pidfd;             /* readable when it ends; -1 = none */
+	pid_t pid;	       /* of the primary, 0 = none */
+	pid_t avoid;	       /* a primary that cannot be attached to (another build) */
+	int pidfd;	       /* readable when it ends; -1 = none */
 	char prefix[64];       /* DPDK's file prefix */
-	bool eal;              /* rte_eal_init was called */
-	bool never;            /* the dataplane runs on memory nobody can attach to */
+	bool eal;	       /* rte_eal_init was called */
+	bool never;	       /* the dataplane runs on memory nobody can attach to */
 	struct control_locks locks;
 	uint64_t not_before_us; /* no attempt to attach before (CLOCK_MONOTONIC) */
 	bool verbose;
-	char why[256];         /* ABSENT, WAITING, LOST: one clause that says why */
+	char why[256]; /* ABSENT, WAITING, LOST: one clause that says why */
 };
 
 void control_plane_init(struct control_plane *p, const char *prefix, bool verbose);
@@ -57,19 +57,22 @@ enum control_plane_state control_plane_poll(struct control_plane *p, uint64_t no
 bool control_plane_alive(const struct control_plane *p);
 const char *control_plane_state_name(enum control_plane_state s);
 /*
- * At the end, or before this program begins anew: removes the files DPDK made for this process. (DPDK's own
- * clean-up takes locks it shares with the dataplane, for nothing that the process's end does not do.)
+ * At the end, or before this program begins anew: removes the files DPDK made for this process.
+ * (DPDK's own clean-up takes locks it shares with the dataplane, for nothing that the process's end
+ * does not do.)
  */
 void control_plane_detach(const struct control_plane *p);
 
-/* When it is lost: closes the files whose locks would keep a new dataplane from starting. What is mapped stays readable. */
+/* When it is lost: closes the files whose locks would keep a new dataplane from starting. What is
+ * mapped stays readable. */
 void control_plane_unlock(const struct control_plane *p);
 
 /* Memory both processes see. Return NULL (errno set) or the zone's address. */
 void *control_plane_zone_reserve(const char *name, size_t size);
 void *control_plane_zone_lookup(const char *name, size_t *size);
 void control_plane_zone_free(const char *name);
-/* Frees every zone whose name begins with prefix, except keep1 and keep2 (may be NULL). Returns how many. */
+/* Frees every zone whose name begins with prefix, except keep1 and keep2 (may be NULL). Returns how
+ * many. */
 unsigned control_plane_zones_sweep(const char *prefix, const char *keep1, const char *keep2);
 
 #endif

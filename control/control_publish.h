@@ -6,9 +6,9 @@
  *   IDLE --start--> PENDING --adopted / refused--> IDLE
  *                      \--no answer in time--> LATE --adopted / refused--> IDLE
  *
- * INV-PUBLISH-1  A generation is published only in IDLE: until the last one is adopted or refused the dataplane may be
- *                reading its address.
- * INV-PUBLISH-2  A zone is freed only in IDLE, and never the adopted one.
+ * INV-PUBLISH-1  A generation is published only in IDLE: until the last one is adopted or refused
+ * the dataplane may be reading its address. INV-PUBLISH-2  A zone is freed only in IDLE, and never
+ * the adopted one.
  *
  * Main thread only.
  */
@@ -43,7 +43,8 @@ struct control_publish {
 void control_publish_attach(struct control_publish *p, struct shm_root *root, uint64_t now_us);
 /* Generation the next image has to carry. */
 uint32_t control_publish_next(const struct shm_root *root);
-/* Copies the image to hugepage memory and publishes it. 0; -EBUSY not IDLE; -ENOMEM; -EINVAL the copy is not intact. */
+/* Copies the image to hugepage memory and publishes it. 0; -EBUSY not IDLE; -ENOMEM; -EINVAL the
+ * copy is not intact. */
 int control_publish_start(struct control_publish *p, struct shm_root *root,
 			  const struct policy_image *img, uint64_t now_us);
 enum control_publish_result control_publish_poll(struct control_publish *p, struct shm_root *root,

@@ -21,7 +21,8 @@ static bool answered(struct shm_query *q, uint32_t ask, uint64_t until_us)
 	return true;
 }
 
-/* One page of rows. A question of a control that died may still be open: its answer is awaited first. */
+/* One page of rows. A question of a control that died may still be open: its answer is awaited
+ * first. */
 static int page_ask(struct shm_query *q, uint64_t cursor, uint64_t until_us)
 {
 	uint32_t ask = atomic_load_explicit(&q->ask, memory_order_relaxed);

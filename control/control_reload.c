@@ -17,9 +17,11 @@ static bool usable(const struct control *c)
 	return c->attached && c->plane.state == CONTROL_PLANE_UP;
 }
 
-/* --- meeting a dataplane ------------------------------------------------------------------------- */
+/* --- meeting a dataplane -------------------------------------------------------------------------
+ */
 
-/* The dataplane reads the file when it starts; so does this program when it first sees that dataplane. */
+/* The dataplane reads the file when it starts; so does this program when it first sees that
+ * dataplane. */
 static void current_refresh(struct control *c)
 {
 	struct policy_errors *errs = calloc(1, sizeof(*errs));
@@ -29,8 +31,9 @@ static void current_refresh(struct control *c)
 		return;
 	if (control_config_load(&fresh, c->path, 1, errs)) {
 		control_config_log_errors(errs);
-		control_log_error("%s cannot be used as it is now; the configuration read before stays",
-				  c->path);
+		control_log_error(
+			"%s cannot be used as it is now; the configuration read before stays",
+			c->path);
 	} else {
 		control_config_move(&c->current, &fresh);
 		c->config_us = control_realtime_us();
@@ -54,8 +57,8 @@ static struct control_shared *shared_find(void)
 
 static struct control_shared *shared_create(const struct control *c)
 {
-	struct control_shared *s = control_plane_zone_reserve(
-		CONTROL_SHARED_MEMZONE, sizeof(*s) + c->current.text_len);
+	struct control_shared *s = control_plane_zone_reserve(CONTROL_SHARED_MEMZONE,
+							      sizeof(*s) + c->current.text_len);
 
 	if (!s)
 		return NULL;
@@ -68,7 +71,8 @@ static struct control_shared *shared_create(const struct control *c)
 	return s;
 }
 
-/* What the dataplane started with, as far as that is known: changes that need its restart are measured against it. */
+/* What the dataplane started with, as far as that is known: changes that need its restart are
+ * measured against it. */
 static void baseline_set(struct control *c)
 {
 	struct policy_errors *errs = calloc(1, sizeof(*errs));
@@ -84,9 +88,10 @@ static void baseline_set(struct control *c)
 	free(errs);
 	key = c->baseline ? policy_config_restart_needed(c->baseline, c->current.config) : NULL;
 	if (key) {
-		control_log_error("%s changed since the dataplane started: restart opes-dataplane to use %s; "
-				  "until then the rules in use stay",
-				  key, c->path);
+		control_log_error(
+			"%s changed since the dataplane started: restart opes-dataplane to use %s; "
+			"until then the rules in use stay",
+			key, c->path);
 		c->publish_due = false;
 	}
 }
@@ -105,8 +110,9 @@ void control_attach(struct control *c)
 		c->shared = shared_create(c);
 	}
 	if (!c->shared)
-		control_log_error("no hugepage memory for the state of control: events may appear twice "
-				  "after a restart");
+		control_log_error(
+			"no hugepage memory for the state of control: events may appear twice "
+			"after a restart");
 	baseline_set(c);
 	control_publish_attach(&c->publish, root, control_now_us());
 	atomic_store(&root->control_pid, (int32_t)getpid());
@@ -114,7 +120,8 @@ void control_attach(struct control *c)
 			 atomic_load(&root->publish.adopted));
 }
 
-/* --- publishing ---------------------------------------------------------------------------------- */
+/* --- publishing ----------------------------------------------------------------------------------
+ */
 
 /* Compiled under the generation in use the same rules give the same image: nothing to publish. */
 static bool adopted_equal(struct control *c)
@@ -127,7 +134,8 @@ static bool adopted_equal(struct control *c)
 	if (!now)
 		return false;
 	errs = calloc(1, sizeof(*errs));
-	if (errs && policy_compile(c->current.config, policy_image_generation(now), &img, errs) == 0) {
+	if (errs &&
+	    policy_compile(c->current.config, policy_image_generation(now), &img, errs) == 0) {
 		equal = policy_image_size(img) == policy_image_size(now) &&
 			memcmp(img, now, policy_image_size(img)) == 0;
 		free(img);
@@ -175,13 +183,15 @@ static void publish_current(struct control *c)
 	c->reloading = true;
 }
 
-/* --- reload -------------------------------------------------------------------------------------- */
+/* --- reload --------------------------------------------------------------------------------------
+ */
 
 static bool reload_possible(const struct control *c, char *reason)
 {
 	if (c->reloading || (c->attached && c->publish.state != CONTROL_PUBLISH_IDLE)) {
 		snprintf(reason, CONTROL_REASON_MAX,
-			 "generation %u is published and the dataplane has not adopted it yet; try again later",
+			 "generation %u is published and the dataplane has not adopted it yet; try "
+			 "again later",
 			 c->publish.generation);
 		return false;
 	}
@@ -210,7 +220,8 @@ static bool restart_free(const struct control *c, const struct control_config *n
 		key = "dpdk.file-prefix";
 	if (key) {
 		snprintf(reason, CONTROL_REASON_MAX,
-			 "%s changed: that needs a restart of opes-control and opes-dataplane; nothing was changed",
+			 "%s changed: that needs a restart of opes-control and opes-dataplane; "
+			 "nothing was changed",
 			 key);
 		return false;
 	}
@@ -245,11 +256,12 @@ int control_reload(struct control *c, uint64_t client, const json_t *id, json_t 
 	errs = calloc(1, sizeof(*errs));
 	if (!errs)
 		return -ENOMEM;
-	r = control_config_load(&next, c->path,
-				usable(c) ? control_publish_next(c->plane.root) : 1, errs);
+	r = control_config_load(&next, c->path, usable(c) ? control_publish_next(c->plane.root) : 1,
+				errs);
 	if (r) {
-		snprintf(reason, CONTROL_REASON_MAX, "the configuration has %u error%s; nothing was changed",
-			 errs->count, errs->count == 1 ? "" : "s");
+		snprintf(reason, CONTROL_REASON_MAX,
+			 "the configuration has %u error%s; nothing was changed", errs->count,
+			 errs->count == 1 ? "" : "s");
 		*errors = control_json_errors(errs);
 		free(errs);
 		return r;
@@ -313,8 +325,8 @@ static void refused(struct control *c)
 
 	snprintf(why, sizeof(why), "%.*s", (int)sizeof(c->plane.root->publish.reason),
 		 c->plane.root->publish.reason);
-	snprintf(text, sizeof(text), "the dataplane refused generation %u: %s; the rules before stay in use",
-		 g, why);
+	snprintf(text, sizeof(text),
+		 "the dataplane refused generation %u: %s; the rules before stay in use", g, why);
 	control_config_free(&c->next);
 	c->reloading = false;
 	control_events_own(&c->events, "rules-refused", NULL, g, "%s", text);
@@ -336,7 +348,8 @@ void control_reload_poll(struct control *c)
 		break;
 	case CONTROL_PUBLISH_TIMEOUT:
 		snprintf(text, sizeof(text),
-			 "the dataplane has not adopted generation %u within %u s; it is used when the dataplane takes it",
+			 "the dataplane has not adopted generation %u within %u s; it is used when "
+			 "the dataplane takes it",
 			 c->publish.generation, CONTROL_PUBLISH_TIMEOUT_US / 1000000);
 		control_events_own(&c->events, "rules-late", NULL, c->publish.generation, "%s",
 				   text);
@@ -351,7 +364,9 @@ void control_reload_poll(struct control *c)
 
 void control_reload_abort(struct control *c)
 {
-	reload_answer(c, false, "the dataplane ended before it adopted the rules; it reads them when it starts");
+	reload_answer(
+		c, false,
+		"the dataplane ended before it adopted the rules; it reads them when it starts");
 	if (c->reloading)
 		control_config_move(&c->current, &c->next);
 	c->reloading = false;

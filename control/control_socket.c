@@ -84,7 +84,8 @@ static struct control_socket *socket_alloc(const char *path, control_request_fn 
 	return s;
 }
 
-/* --- opening ------------------------------------------------------------------------------------ */
+/* --- opening ------------------------------------------------------------------------------------
+ */
 
 static int lock_take(struct control_socket *s, char *err, size_t err_len)
 {
@@ -125,7 +126,9 @@ static int listen_at(struct control_socket *s, char *err, size_t err_len)
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", s->path);
 	if (lstat(s->path, &st) == 0) {
 		if (!S_ISSOCK(st.st_mode)) {
-			snprintf(err, err_len, "%s exists and is no socket; remove it or set another control-socket",
+			snprintf(err, err_len,
+				 "%s exists and is no socket; remove it or set another "
+				 "control-socket",
 				 s->path);
 			return -EEXIST;
 		}
@@ -192,7 +195,8 @@ void control_socket_close(struct control_socket *s)
 	free(s);
 }
 
-/* --- surviving execv ---------------------------------------------------------------------------- */
+/* --- surviving execv ----------------------------------------------------------------------------
+ */
 
 static void fd_keep(int fd)
 {
@@ -209,7 +213,8 @@ json_t *control_socket_save(struct control_socket *s)
 		struct client *c = &s->client[i];
 		json_t *o;
 
-		/* buffers hold JSON lines of ours or of a client; what is no UTF-8 makes no object */
+		/* buffers hold JSON lines of ours or of a client; what is no UTF-8 makes no object
+		 */
 		o = c->fd < 0 ? NULL
 			      : json_pack("{s:i, s:s%, s:s%}", "fd", c->fd, "in",
 					  c->in.p ? c->in.p : "", c->in.len, "out",
@@ -253,14 +258,14 @@ int control_socket_restore(struct control_socket **out, const json_t *saved, con
 	}
 	fcntl(s->listen_fd, F_SETFD, FD_CLOEXEC);
 	fcntl(s->lock_fd, F_SETFD, FD_CLOEXEC);
-	json_array_foreach (json_object_get(saved, "clients"), i, o)
-		if (i < CONTROL_CLIENTS_MAX)
-			client_restore(&s->client[i], o, s->next_serial++);
+	json_array_foreach(json_object_get(saved, "clients"), i, o) if (i < CONTROL_CLIENTS_MAX)
+		client_restore(&s->client[i], o, s->next_serial++);
 	*out = s;
 	return 0;
 }
 
-/* --- serving ------------------------------------------------------------------------------------ */
+/* --- serving ------------------------------------------------------------------------------------
+ */
 
 static void client_flush(struct client *c)
 {

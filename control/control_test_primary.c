@@ -104,7 +104,8 @@ static void publication_look(struct primary *p)
 
 	if (p->hold || g == atomic_load(&b->adopted) || g == atomic_load(&b->refused))
 		return;
-	if (p->refuse || policy_image_check(image, b->size) || policy_image_generation(image) != g) {
+	if (p->refuse || policy_image_check(image, b->size) ||
+	    policy_image_generation(image) != g) {
 		snprintf(b->reason, sizeof(b->reason), "%s",
 			 p->refuse ? "refused by the test" : "the image is damaged");
 		p->refuse = false;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Publishing, events and JSON views on ordinary memory: memzones are malloc'd here, the dataplane is the test. */
+/* Publishing, events and JSON views on ordinary memory: memzones are malloc'd here, the dataplane
+ * is the test. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,7 +22,8 @@
 #include "control_publish.h"
 #include "policy/policy.h"
 
-/* --- memzones ------------------------------------------------------------------------------------ */
+/* --- memzones ------------------------------------------------------------------------------------
+ */
 
 #define ZONES 8
 
@@ -96,11 +98,13 @@ const char *control_plane_state_name(enum control_plane_state s)
 	return "up";
 }
 
-/* --- fixtures ------------------------------------------------------------------------------------ */
+/* --- fixtures ------------------------------------------------------------------------------------
+ */
 
-static const char text[] = "ports: {inside: {device: net_null0}, outside: {device: net_null1}}\n"
-			   "services: [{name: echo, address: \"tcp:127.0.0.1:4037\"}]\n"
-			   "rules: [{name: web, match: {protocol: http}, action: adapt, service: echo}]\n";
+static const char text[] =
+	"ports: {inside: {device: net_null0}, outside: {device: net_null1}}\n"
+	"services: [{name: echo, address: \"tcp:127.0.0.1:4037\"}]\n"
+	"rules: [{name: web, match: {protocol: http}, action: adapt, service: echo}]\n";
 
 static struct policy_image *image_make(uint32_t generation)
 {
@@ -150,7 +154,8 @@ static void adopt(struct shm_root *root)
 	atomic_store(&root->publish.adopted, atomic_load(&root->publish.generation));
 }
 
-/* --- publishing ---------------------------------------------------------------------------------- */
+/* --- publishing ----------------------------------------------------------------------------------
+ */
 
 static void publishes_and_frees_the_older(void **state)
 {
@@ -244,7 +249,8 @@ static void without_memory_nothing_is_published(void **state)
 	assert_int_equal(atomic_load(&root->publish.generation), 0);
 }
 
-/* --- events -------------------------------------------------------------------------------------- */
+/* --- events --------------------------------------------------------------------------------------
+ */
 
 static void event(struct shm_root *root, unsigned ring, const char *kind)
 {
@@ -259,9 +265,9 @@ static void kinds(const struct control_events *ev, char *out, size_t len)
 	size_t i, n = 0;
 
 	out[0] = '\0';
-	json_array_foreach (list, i, e)
-		n += (size_t)snprintf(out + n, len - n, "%s%s", n ? " " : "",
-				      json_string_value(json_object_get(e, "kind")));
+	json_array_foreach(list, i, e) n +=
+		(size_t)snprintf(out + n, len - n, "%s%s", n ? " " : "",
+				 json_string_value(json_object_get(e, "kind")));
 	json_decref(list);
 }
 
@@ -326,8 +332,8 @@ static void overwritten_events_are_counted(void **state)
 	list = control_events_list(&ev, 0, 1);
 	assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "kind")),
 			    "events-lost");
-	assert_memory_equal(
-		json_string_value(json_object_get(json_array_get(list, 0), "text")), "5 ", 2);
+	assert_memory_equal(json_string_value(json_object_get(json_array_get(list, 0), "text")),
+			    "5 ", 2);
 	json_decref(list);
 	control_events_free(&ev);
 }
@@ -375,7 +381,8 @@ static void the_list_keeps_its_bounds(void **state)
 	control_events_free(&ev);
 }
 
-/* --- JSON ---------------------------------------------------------------------------------------- */
+/* --- JSON ----------------------------------------------------------------------------------------
+ */
 
 static void text_is_bounded_and_valid(void **state)
 {
@@ -394,8 +401,10 @@ static void text_is_bounded_and_valid(void **state)
 
 static void flows_name_both_families(void **state)
 {
-	struct shm_flow_row r = {.client = {[10] = 0xff, 0xff, 10, 1, 2, 3}, .client_port = 40000,
-				 .server = {0x20, 0x01, 0x0d, 0xb8, [15] = 1}, .server_port = 80};
+	struct shm_flow_row r = {.client = {[10] = 0xff, 0xff, 10, 1, 2, 3},
+				 .client_port = 40000,
+				 .server = {0x20, 0x01, 0x0d, 0xb8, [15] = 1},
+				 .server_port = 80};
 	json_t *o = control_json_flow(&r, 0);
 
 	assert_string_equal(json_string_value(json_object_get(o, "client")), "10.1.2.3:40000");
@@ -436,7 +445,8 @@ static void rules_and_services_are_listed(void **state)
 	free(img);
 }
 
-/* --- DPDK's locks -------------------------------------------------------------------------------- */
+/* --- DPDK's locks --------------------------------------------------------------------------------
+ */
 
 /* Words 4, 5 and 8 are locks: readers count by 4, a writer is 2, a waiting writer 1. */
 static int32_t *config_file(char path[32])

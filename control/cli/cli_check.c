@@ -11,11 +11,10 @@ static json_t *errors_json(const struct policy_errors *errs)
 	json_t *list = json_array();
 
 	for (uint32_t i = 0; i < errs->count && i < POLICY_ERRORS_MAX; i++)
-		json_array_append_new(list, json_pack("{s:s, s:i, s:i, s:s}", "file",
-						      errs->e[i].file, "line",
-						      (int)errs->e[i].line, "column",
-						      (int)errs->e[i].column, "text",
-						      errs->e[i].text));
+		json_array_append_new(list,
+				      json_pack("{s:s, s:i, s:i, s:s}", "file", errs->e[i].file,
+						"line", (int)errs->e[i].line, "column",
+						(int)errs->e[i].column, "text", errs->e[i].text));
 	return list;
 }
 

@@ -32,7 +32,8 @@ static void connect_explain(const char *path, int error, char *err, size_t len)
 	if (error == ENOENT || error == ECONNREFUSED)
 		snprintf(err, len, "opes-control is not running: nothing listens on %s", path);
 	else if (error == EACCES || error == EPERM)
-		snprintf(err, len, "no permission to talk to opes-control on %s; try as root", path);
+		snprintf(err, len, "no permission to talk to opes-control on %s; try as root",
+			 path);
 	else
 		snprintf(err, len, "cannot talk to opes-control on %s: %s", path, strerror(error));
 }

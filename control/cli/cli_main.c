@@ -16,11 +16,12 @@ static void interrupt(int sig)
 
 static void usage(FILE *out)
 {
-	fprintf(out, "usage: opesctl [-s SOCKET] [--json] [COMMAND]\n"
-		     "  -s, --socket SOCKET  control socket (else $OPES_SOCKET, else %s)\n"
-		     "  -j, --json           print the answer as a JSON object\n"
-		     "  -V, --version        print the version\n"
-		     "Without a command: interactive.\n\n",
+	fprintf(out,
+		"usage: opesctl [-s SOCKET] [--json] [COMMAND]\n"
+		"  -s, --socket SOCKET  control socket (else $OPES_SOCKET, else %s)\n"
+		"  -j, --json           print the answer as a JSON object\n"
+		"  -V, --version        print the version\n"
+		"Without a command: interactive.\n\n",
 		COMMAND_DEFAULT_SOCKET);
 	cli_render_help(out, false);
 }

@@ -31,7 +31,8 @@ static unsigned long long plain(const json_t *o, const char *key)
 	return (unsigned long long)number(o, key);
 }
 
-/* --- status -------------------------------------------------------------------------------------- */
+/* --- status --------------------------------------------------------------------------------------
+ */
 
 static void status_head(const json_t *r, FILE *out)
 {
@@ -41,8 +42,8 @@ static void status_head(const json_t *r, FILE *out)
 		fprintf(out, "dataplane: %s (%s)\n", text(r, "dataplane"), text(r, "reason"));
 	else
 		fprintf(out, "dataplane: %s, pid %llu, version %s, since %s (%s)\n",
-			text(r, "dataplane"), plain(r, "dataplane_pid"), text(r, "dataplane_version"),
-			text(r, "dataplane_started"),
+			text(r, "dataplane"), plain(r, "dataplane_pid"),
+			text(r, "dataplane_version"), text(r, "dataplane_started"),
 			cli_duration(number(r, "dataplane_uptime_us"), buf));
 	fprintf(out, "control:   up, pid %llu, version %s, since %s\n", plain(r, "control_pid"),
 		text(r, "control_version"), text(r, "control_started"));
@@ -54,13 +55,13 @@ static void status_head(const json_t *r, FILE *out)
 		fprintf(out, "rules:     none in use, %s in the file\n",
 			quantity(r, "rules", "rule", q));
 	if (json_is_true(json_object_get(r, "pending")))
-		fprintf(out, "published: generation %llu, which the dataplane has not adopted yet\n",
+		fprintf(out,
+			"published: generation %llu, which the dataplane has not adopted yet\n",
 			plain(r, "generation"));
 	if (number(r, "refused"))
 		fprintf(out, "refused:   generation %llu: %s\n", plain(r, "refused"),
 			text(r, "refused_reason"));
-	fprintf(out, "services:  %llu of %llu up\n", plain(r, "services_up"),
-		plain(r, "services"));
+	fprintf(out, "services:  %llu of %llu up\n", plain(r, "services_up"), plain(r, "services"));
 }
 
 static void status_ports(const json_t *list, FILE *out)
@@ -71,18 +72,21 @@ static void status_ports(const json_t *list, FILE *out)
 	size_t i;
 
 	cli_table_init(&t, "PORT|DEVICE|DRIVER|LINK|>MTU|>RX FRAMES|>RX|>TX FRAMES|>TX|>LOST");
-	json_array_foreach (list, i, p) {
+	json_array_foreach(list, i, p)
+	{
 		cli_table_add(&t, "%s", text(p, "name"));
 		cli_table_add(&t, "%s", text(p, "device"));
 		cli_table_add(&t, "%s", text(p, "driver"));
-		cli_table_add(&t, "%s", json_is_true(json_object_get(p, "link_up")) ? "up" : "down");
+		cli_table_add(&t, "%s",
+			      json_is_true(json_object_get(p, "link_up")) ? "up" : "down");
 		cli_table_add(&t, "%llu", plain(p, "mtu"));
 		cli_table_add(&t, "%s", cli_count(number(p, "rx_packets"), a));
 		cli_table_add(&t, "%s", cli_octets(number(p, "rx_bytes"), c));
 		cli_table_add(&t, "%s", cli_count(number(p, "tx_packets"), b));
 		cli_table_add(&t, "%s", cli_octets(number(p, "tx_bytes"), d));
 		cli_table_add(&t, "%llu",
-			      plain(p, "rx_missed") + plain(p, "rx_nombuf") + plain(p, "tx_errors"));
+			      plain(p, "rx_missed") + plain(p, "rx_nombuf") +
+				      plain(p, "tx_errors"));
 	}
 	cli_table_print(&t, out, "no ports");
 }
@@ -94,7 +98,8 @@ static void status_workers(const json_t *list, FILE *out)
 	size_t i;
 
 	cli_table_init(&t, "WORKER|>LCORE|>GENERATION|>BUSY|>FLOWS|>TRANSACTIONS");
-	json_array_foreach (list, i, w) {
+	json_array_foreach(list, i, w)
+	{
 		cli_table_add(&t, "%llu", plain(w, "worker"));
 		cli_table_add(&t, "%llu", plain(w, "lcore"));
 		cli_table_add(&t, "%llu", plain(w, "generation"));
@@ -119,7 +124,8 @@ static void render_status(const json_t *r, FILE *out)
 	}
 }
 
-/* --- rules, services, flows ---------------------------------------------------------------------- */
+/* --- rules, services, flows ----------------------------------------------------------------------
+ */
 
 static void kinds_text(const json_t *list, char *buf, size_t len)
 {
@@ -127,10 +133,8 @@ static void kinds_text(const json_t *list, char *buf, size_t len)
 	size_t i, n = 0;
 
 	buf[0] = '\0';
-	json_array_foreach (list, i, k)
-		if (n < len)
-			n += (size_t)snprintf(buf + n, len - n, "%s%s", i ? "," : "",
-					      json_string_value(k));
+	json_array_foreach(list, i, k) if (n < len) n +=
+		(size_t)snprintf(buf + n, len - n, "%s%s", i ? "," : "", json_string_value(k));
 }
 
 /* One word if every cause has the same policy, else each that differs from "connect". */
@@ -140,10 +144,9 @@ static void failure_text(const json_t *o, char *buf, size_t len)
 	const json_t *v;
 	int n = snprintf(buf, len, "%s", base);
 
-	json_object_foreach ((json_t *)o, cause, v)
-		if (strcmp(json_string_value(v), base) != 0 && (size_t)n < len)
-			n += snprintf(buf + n, len - (size_t)n, " %s:%s", cause,
-				      json_string_value(v));
+	json_object_foreach((json_t *)o, cause,
+			    v) if (strcmp(json_string_value(v), base) != 0 && (size_t)n < len) n +=
+		snprintf(buf + n, len - (size_t)n, " %s:%s", cause, json_string_value(v));
 }
 
 static void render_rules_list(const json_t *r, FILE *out)
@@ -156,9 +159,11 @@ static void render_rules_list(const json_t *r, FILE *out)
 	if (json_is_true(json_object_get(r, "in_use")))
 		fprintf(out, "generation %llu\n", plain(r, "generation"));
 	else
-		fprintf(out, "not in use: the dataplane is down; these are the rules of the file\n");
+		fprintf(out,
+			"not in use: the dataplane is down; these are the rules of the file\n");
 	cli_table_init(&t, ">#|RULE|ACTION|PROTOCOL|KINDS|SERVICE|ON FAILURE");
-	json_array_foreach (json_object_get(r, "rules"), i, o) {
+	json_array_foreach(json_object_get(r, "rules"), i, o)
+	{
 		cli_table_add(&t, "%llu", plain(o, "index") + 1);
 		cli_table_add(&t, "%s", text(o, "name"));
 		cli_table_add(&t, "%s", text(o, "action"));
@@ -181,7 +186,9 @@ static void render_rules_reload(const json_t *r, FILE *out)
 	if (json_is_true(json_object_get(r, "published")))
 		fprintf(out, "generation %llu is in use: %s, %s\n", plain(r, "generation"), q, w);
 	else
-		fprintf(out, "the configuration is right: %s, %s; the dataplane is down and reads it when it starts\n",
+		fprintf(out,
+			"the configuration is right: %s, %s; the dataplane is down and reads it "
+			"when it starts\n",
 			q, w);
 }
 
@@ -200,9 +207,11 @@ static void render_services(const json_t *r, FILE *out)
 	char a[24], b[24], c[24];
 	size_t i;
 
-	cli_table_init(&t, "SERVICE|ADDRESS|STATE|CONNECTIONS|>OPEN|>TOTAL|>FAILED|>SENT|>RECEIVED|>AS IS|"
-			   "LAST ERROR");
-	json_array_foreach (json_object_get(r, "services"), i, s) {
+	cli_table_init(
+		&t, "SERVICE|ADDRESS|STATE|CONNECTIONS|>OPEN|>TOTAL|>FAILED|>SENT|>RECEIVED|>AS IS|"
+		    "LAST ERROR");
+	json_array_foreach(json_object_get(r, "services"), i, s)
+	{
 		cli_table_add(&t, "%s", text(s, "name"));
 		cli_table_add(&t, "%s", text(s, "address"));
 		cli_table_add(&t, "%s", text(s, "state"));
@@ -225,9 +234,11 @@ static void render_flows(const json_t *r, FILE *out)
 	char a[24], b[24];
 	size_t i;
 
-	cli_table_init(&t, "FLOW|>W|CLIENT|SERVER|STATE|PROTOCOL|RULE|>FROM CLIENT|>FROM SERVER|>MESSAGES|"
-			   ">KEPT|>TRANSACTIONS|>AGE|>IDLE");
-	json_array_foreach (json_object_get(r, "flows"), i, f) {
+	cli_table_init(
+		&t, "FLOW|>W|CLIENT|SERVER|STATE|PROTOCOL|RULE|>FROM CLIENT|>FROM SERVER|>MESSAGES|"
+		    ">KEPT|>TRANSACTIONS|>AGE|>IDLE");
+	json_array_foreach(json_object_get(r, "flows"), i, f)
+	{
 		cli_table_add(&t, "%llx", plain(f, "id"));
 		cli_table_add(&t, "%llu", plain(f, "worker"));
 		cli_table_add(&t, "%s", text(f, "client"));
@@ -249,7 +260,8 @@ static void render_flows(const json_t *r, FILE *out)
 		fprintf(out, "there are more; say how many with -n\n");
 }
 
-/* --- buffers, counters, events ------------------------------------------------------------------- */
+/* --- buffers, counters, events -------------------------------------------------------------------
+ */
 
 /* One line a gauge, one column a worker: gauges are many, workers few. */
 static const struct {
@@ -313,7 +325,8 @@ static void render_counters(const json_t *r, FILE *out)
 	size_t i;
 
 	cli_table_init(&t, "COUNTER|>VALUE|MEANING");
-	json_array_foreach (json_object_get(r, "counters"), i, c) {
+	json_array_foreach(json_object_get(r, "counters"), i, c)
+	{
 		cli_table_add(&t, "%s", text(c, "name"));
 		cli_table_add(&t, "%s", cli_count(number(c, "value"), buf));
 		cli_table_add(&t, "%s", text(c, "text"));
@@ -344,11 +357,11 @@ static void render_events(const json_t *r, FILE *out)
 	const json_t *e;
 	size_t i;
 
-	json_array_foreach (json_object_get(r, "events"), i, e)
-		cli_render_event(e, out);
+	json_array_foreach(json_object_get(r, "events"), i, e) cli_render_event(e, out);
 }
 
-/* --- which ---------------------------------------------------------------------------------------- */
+/* --- which
+ * ---------------------------------------------------------------------------------------- */
 
 static void render_local(const json_t *r, FILE *out)
 {
@@ -371,7 +384,8 @@ void cli_render_error(const json_t *answer, FILE *err)
 	const json_t *e;
 	size_t i;
 
-	json_array_foreach (json_object_get(answer, "errors"), i, e) {
+	json_array_foreach(json_object_get(answer, "errors"), i, e)
+	{
 		if (number(e, "line"))
 			fprintf(err, "%s:%llu:%llu: %s\n", text(e, "file"), plain(e, "line"),
 				plain(e, "column"), text(e, "text"));

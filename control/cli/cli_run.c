@@ -28,8 +28,8 @@ static int fail(struct cli *cli, const char *text)
 }
 
 /*
- * Prints an answer (reference stolen). JSON: the result alone, or {"error":...,"errors":[...]}; the exit code tells
- * which. Returns the exit code.
+ * Prints an answer (reference stolen). JSON: the result alone, or {"error":...,"errors":[...]}; the
+ * exit code tells which. Returns the exit code.
  */
 static int answer_print(struct cli *cli, const struct command *cmd, json_t *answer)
 {
@@ -56,14 +56,16 @@ static bool interrupted(const struct cli *cli)
 	return cli->interrupted && *cli->interrupted;
 }
 
-/* --- events -f ------------------------------------------------------------------------------------ */
+/* --- events -f
+ * ------------------------------------------------------------------------------------ */
 
 static void events_print(struct cli *cli, const json_t *list)
 {
 	const json_t *e;
 	size_t i;
 
-	json_array_foreach (list, i, e) {
+	json_array_foreach(list, i, e)
+	{
 		if (cli->json)
 			json_print(e);
 		else
@@ -110,7 +112,8 @@ static int events_follow(struct cli *cli, const struct command_call *call)
 	return 0;
 }
 
-/* --- carried out here ----------------------------------------------------------------------------- */
+/* --- carried out here
+ * ----------------------------------------------------------------------------- */
 
 /* Without FILE: the one the daemon uses, or the one packages install. */
 static int check(struct cli *cli, const struct command_call *call)

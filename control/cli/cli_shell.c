@@ -76,7 +76,8 @@ static void line_run(struct cli *cli, const char *line)
 		*cli->interrupted = 0;
 }
 
-/* Commands from a pipe or a file: no editing, no prompt; the exit code is that of the last failure. */
+/* Commands from a pipe or a file: no editing, no prompt; the exit code is that of the last failure.
+ */
 static int lines_run(struct cli *cli)
 {
 	char line[4096], *argv[COMMAND_WORDS_MAX];

@@ -15,9 +15,9 @@
 /* Rows are collected, then printed with the width each column needs. */
 struct cli_table {
 	size_t columns, cells, size;
-	char **cell;                 /* row by row; owned */
+	char **cell;		     /* row by row; owned */
 	bool right[CLI_COLUMNS_MAX]; /* numbers */
-	bool failed;                 /* without memory: nothing is printed */
+	bool failed;		     /* without memory: nothing is printed */
 };
 
 /* heads: titles separated by '|'; a title that begins with '>' makes a column of numbers. */

@@ -64,8 +64,9 @@ static char *rendered(const char *command, const char *json)
 
 static void tables_are_aligned(void **state)
 {
-	char *text = rendered("counters", "{\"counters\":[{\"name\":\"rx\",\"value\":12345,\"text\":\"in\"},"
-					  "{\"name\":\"longer\",\"value\":1,\"text\":\"out\"}]}");
+	char *text = rendered("counters",
+			      "{\"counters\":[{\"name\":\"rx\",\"value\":12345,\"text\":\"in\"},"
+			      "{\"name\":\"longer\",\"value\":1,\"text\":\"out\"}]}");
 
 	assert_string_equal(text, "COUNTER   VALUE  MEANING\n"
 				  "rx       12,345  in\n"
@@ -86,10 +87,9 @@ static void down_is_said(void **state)
 
 static void events_are_lines(void **state)
 {
-	char *text = rendered(
-		"events",
-		"{\"events\":[{\"time\":\"T\",\"writer\":\"worker 0\",\"kind\":\"fail-open\",\"cause\":\"lost\","
-		"\"offset\":17,\"text\":\"went on\"}]}");
+	char *text = rendered("events", "{\"events\":[{\"time\":\"T\",\"writer\":\"worker "
+					"0\",\"kind\":\"fail-open\",\"cause\":\"lost\","
+					"\"offset\":17,\"text\":\"went on\"}]}");
 
 	assert_string_equal(text, "T worker 0  fail-open cause=lost offset=17: went on\n");
 	free(text);
@@ -105,9 +105,12 @@ static void empty_answers_do_no_harm(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(octets_have_units), cmocka_unit_test(durations_have_units),
-		cmocka_unit_test(counts_are_grouped), cmocka_unit_test(tables_are_aligned),
-		cmocka_unit_test(down_is_said), cmocka_unit_test(events_are_lines),
+		cmocka_unit_test(octets_have_units),
+		cmocka_unit_test(durations_have_units),
+		cmocka_unit_test(counts_are_grouped),
+		cmocka_unit_test(tables_are_aligned),
+		cmocka_unit_test(down_is_said),
+		cmocka_unit_test(events_are_lines),
 		cmocka_unit_test(empty_answers_do_no_harm),
 	};
 

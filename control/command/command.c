@@ -99,8 +99,7 @@ static void unknown_explain(int argc, char **argv, char *err, size_t err_len)
 	int n = argc > 1 ? argc - 1 : argc;
 
 	for (int before = n; before > 0; before--) {
-		for (size_t i = 0; command_candidate(before, argv, "", i, word, sizeof(word));
-		     i++)
+		for (size_t i = 0; command_candidate(before, argv, "", i, word, sizeof(word)); i++)
 			used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s",
 						 used ? ", " : "", word);
 		if (used) {
@@ -216,8 +215,7 @@ bool command_candidate(int argc, char **argv, const char *prefix, size_t i, char
 			continue;
 		/* the same first word stands in several commands */
 		while (prev < k) {
-			const char *b =
-				word_after(&command_table[prev], argc, argv, &before_len);
+			const char *b = word_after(&command_table[prev], argc, argv, &before_len);
 
 			if (b && before_len == n && strncmp(b, w, n) == 0)
 				break;

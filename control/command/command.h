@@ -3,11 +3,13 @@
  * Commands as both programs see them: the words an operator types, the request
  * that travels over the control socket, and what completes to what.
  *
- * A request is one line: {"command":"rules.list","args":{...},"id":n}. Its answer is one line with the same id:
+ * A request is one line: {"command":"rules.list","args":{...},"id":n}. Its answer is one line with
+ * the same id:
  *   {"id":n,"ok":true,"result":{...}}
- *   {"id":n,"ok":false,"error":"one sentence","errors":[{"file","line","column","text"}...]}     (errors if there are any)
- * Arguments: "max" (how many rows or events at most), "all", and for events "after" (a sequence number; only later ones)
- * and "wait" (true: answer once there is one, at most 30 s later with none).
+ *   {"id":n,"ok":false,"error":"one sentence","errors":[{"file","line","column","text"}...]}
+ * (errors if there are any) Arguments: "max" (how many rows or events at most), "all", and for
+ * events "after" (a sequence number; only later ones) and "wait" (true: answer once there is one,
+ * at most 30 s later with none).
  *
  * No function here keeps state; all may be called from any thread.
  */
@@ -19,14 +21,14 @@
 #include <stdint.h>
 #include <jansson.h>
 
-#define COMMAND_LOCAL 1u  /* carried out by opesctl itself */
-#define COMMAND_SHELL 2u  /* interactive mode only */
-#define COMMAND_FILE 4u   /* takes [FILE] */
-#define COMMAND_ALL 8u    /* takes [--all] */
+#define COMMAND_LOCAL 1u   /* carried out by opesctl itself */
+#define COMMAND_SHELL 2u   /* interactive mode only */
+#define COMMAND_FILE 4u	   /* takes [FILE] */
+#define COMMAND_ALL 8u	   /* takes [--all] */
 #define COMMAND_FOLLOW 16u /* takes [-f] */
 #define COMMAND_NUMBER 32u /* takes [-n N] */
 
-#define COMMAND_WORDS_MAX 16 /* of one line */
+#define COMMAND_WORDS_MAX 16   /* of one line */
 #define COMMAND_LINE_MAX 65536 /* octets of a request line; a client that sends more is cut off */
 
 #define COMMAND_DEFAULT_SOCKET "/run/opes/control.sock"
@@ -56,10 +58,11 @@ json_t *command_request(const struct command_call *call, uint64_t id);
 void command_request_name(const struct command *cmd, char *buf, size_t len);
 /* Synopsis of one command ("events [-f] [-n N]") into buf. */
 void command_synopsis(const struct command *cmd, char *buf, size_t len);
-/* Candidate number i (from 0) for the word that begins with prefix, after the argc whole words of argv. Writes it to buf;
- * false when there are no more. Each candidate appears once. */
+/* Candidate number i (from 0) for the word that begins with prefix, after the argc whole words of
+ * argv. Writes it to buf; false when there are no more. Each candidate appears once. */
 bool command_candidate(int argc, char **argv, const char *prefix, size_t i, char *buf, size_t len);
-/* Splits line in place at blanks; "double quotes" keep blanks. Returns the number of words, or -E2BIG / -EINVAL (quote). */
+/* Splits line in place at blanks; "double quotes" keep blanks. Returns the number of words, or
+ * -E2BIG / -EINVAL (quote). */
 int command_split(char *line, char **argv, int max);
 
 #endif

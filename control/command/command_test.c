@@ -115,8 +115,10 @@ static void makes_requests(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(parses_words_and_options), cmocka_unit_test(refuses_with_a_sentence),
-		cmocka_unit_test(splits_lines), cmocka_unit_test(completes_each_word_once),
+		cmocka_unit_test(parses_words_and_options),
+		cmocka_unit_test(refuses_with_a_sentence),
+		cmocka_unit_test(splits_lines),
+		cmocka_unit_test(completes_each_word_once),
 		cmocka_unit_test(makes_requests),
 	};
 
