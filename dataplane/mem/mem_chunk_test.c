@@ -97,7 +97,7 @@ static void test_move(void **state)
 		add(&a, "ghi");
 		assert_int_equal(chunkq_move(&pool, &b, &a, n), 0);
 		memcpy(head, "abcdefghi", n);
-		strcpy(tail, "abcdefghi" + n);
+		strcpy(tail, &"abcdefghi"[n]);
 		queue_is(&b, head);
 		queue_is(&a, tail);
 		chunkq_drop(&pool, &a, a.bytes);
