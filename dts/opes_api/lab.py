@@ -150,17 +150,18 @@ class Lab:
     """See the module's text. driver: af_xdp, af_packet, or auto (the first that carries a ping)."""
 
     def __init__(self, build: str | None = None, tag: str | None = None, driver: str | None = None,
-                 mtu: int = 1500, keep: bool = False) -> None:
+                 mtu: int = 1500, keep: bool = False, bridged: bool = False) -> None:
+        """bridged: every cable leads through a bridge in a namespace "way", where it can be made worse."""
         self.root = Path(__file__).resolve().parents[2]
         self.build = Path(build or os.environ.get("OPES_BUILD", self.root / "build")).resolve()
         self.tag = tag or f"{os.getpid() % 10000}"
         self.driver = driver or os.environ.get("OPES_DRIVER", "auto")
-        self.mtu, self.keep = mtu, keep
+        self.mtu, self.keep, self.bridged = mtu, keep, bridged
         bed = os.environ.get("OPES_TESTBED")
         self.testbed: dict[str, Any] | None = json.loads(Path(bed).read_text()) if bed else None
         self.dir = Path(tempfile.mkdtemp(prefix=f"opes-lab-{self.tag}-", dir=(self.testbed or {}).get("dir")))
         self.processes: list[Process] = []
-        self.ns = {} if self.testbed else {k: f"opes-{k}-{self.tag}" for k in ("cli", "dut", "srv")}
+        self.ns = {} if self.testbed else {k: f"opes-{k}-{self.tag}" for k in ("cli", "dut", "srv", *(["way"] if bridged else []))}
         self.cli, self.dut, self.srv = (self._node(k, d) for k, d in (("cli", "cli0"), ("dut", ""), ("srv", "srv0")))
         self.socket = str(self.dir / "control.sock")
         self.config = self.dir / "opes.yaml"
@@ -203,18 +204,54 @@ class Lab:
     def _make_namespaces(self) -> None:
         for ns in self.ns.values():
             run("ip", "netns", "add", ns)
-        for left, ldev, rdev, mac in (("cli", "cli0", "in0", 1), ("srv", "srv0", "out0", 3)):
-            run("ip", "link", "add", ldev, "netns", self.ns[left], "mtu", str(self.mtu),
-                "address", f"02:00:00:77:00:0{mac}", "type", "veth",
-                "peer", "name", rdev, "netns", self.ns["dut"], "mtu", str(self.mtu),
-                "address", f"02:00:00:77:00:0{mac + 1}")
-        for node, dev in ((self.cli, "cli0"), (self.srv, "srv0"), (self.dut, "in0"), (self.dut, "out0")):
-            node.run("ethtool", "-K", dev, *OFFLOADS_OFF, check=False)
-            node.run("ip", "link", "set", dev, "up")
+        self._cable(self.cli, "cli0", self.dut, "in0", 1)
+        self._cable(self.srv, "srv0", self.dut, "out0", 3)
+        for node in (self.cli, self.dut, self.srv):
             node.run("ip", "link", "set", "lo", "up")
         for dev in ("in0", "out0"):
             # The kernel's own voice must not mix with the traffic that crosses.
             self.dut.sysctl(f"net.ipv6.conf.{dev}.disable_ipv6", "1")
+
+    def _cable(self, a: Node, adev: str, b: Node, bdev: str, mac: int) -> None:
+        """A veth pair, or two with a bridge between them; MAC addresses are fixed, offloads off."""
+        way = Node(self, "way", ["ip", "netns", "exec", self.ns.get("way", "")])
+        addr = [f"02:00:00:77:00:0{m}" for m in (mac, mac + 1)]
+        ends = [(a, adev, addr[0], b, bdev, addr[1])] if not self.bridged else [
+            (a, adev, addr[0], way, f"{adev}w", ""), (b, bdev, addr[1], way, f"{bdev}w", "")]
+        for n1, d1, m1, n2, d2, m2 in ends:
+            run("ip", "link", "add", d1, "netns", n1.prefix[-1], "mtu", str(self.mtu), "address", m1, "type", "veth",
+                "peer", "name", d2, "netns", n2.prefix[-1], "mtu", str(self.mtu), *(("address", m2) if m2 else ()))
+            for node, dev in ((n1, d1), (n2, d2)):
+                node.run("ethtool", "-K", dev, *OFFLOADS_OFF, check=False)
+                node.run("ip", "link", "set", dev, "up")
+        if self.bridged:
+            bridge = f"br-{adev}"
+            way.run("ip", "link", "add", bridge, "mtu", str(self.mtu), "type", "bridge")
+            for dev in (bridge, f"{adev}w", f"{bdev}w"):
+                way.sysctl(f"net.ipv6.conf.{dev}.disable_ipv6", "1")
+                if dev != bridge:
+                    way.run("ip", "link", "set", dev, "master", bridge)
+            way.run("ip", "link", "set", bridge, "up")
+
+    def lose(self, per_mille: int) -> None:
+        """Random loss on every cable, in both directions (a lab with bridged=True)."""
+        way = Node(self, "way", ["ip", "netns", "exec", self.ns["way"]])
+        devs = [x["ifname"] for x in json.loads(way.run("ip", "-j", "link", "show", "type", "veth").stdout)]
+        way.run("nft", "-f", "-", input="add table netdev loss\n" + "".join(
+            f"add chain netdev loss {dev} {{ type filter hook ingress device {dev} priority 0; }}\n"
+            f"add rule netdev loss {dev} numgen random mod 1000 < {per_mille} counter drop\n" for dev in devs))
+
+    def lost(self) -> dict[str, int]:
+        """Packets lost so far, by the device of the end whose packets they were."""
+        way = Node(self, "way", ["ip", "netns", "exec", self.ns["way"]])
+        out: dict[str, int] = {}
+        for line in way.run("nft", "list", "table", "netdev", "loss").stdout.splitlines():
+            words = line.split()
+            if words[:1] == ["chain"]:
+                dev = words[1].removesuffix("w")
+            elif "packets" in words:
+                out[dev] = int(words[words.index("packets") + 1])
+        return out
 
     @staticmethod
     def _cubic(node: Node, dev: str, net4: str, a4: str, net6: str) -> None:
@@ -226,13 +263,10 @@ class Lab:
         """A second veth pair from cli to srv, beside the appliance, for comparison; the server's addresses there."""
         if self.testbed:
             raise LabError("a testbed has no second cable")
-        run("ip", "link", "add", "cli1", "netns", self.ns["cli"], "mtu", str(self.mtu), "type", "veth",
-            "peer", "name", "srv1", "netns", self.ns["srv"], "mtu", str(self.mtu))
+        self._cable(self.cli, "cli1", self.srv, "srv1", 5)
         for node, dev, host in ((self.cli, "cli1", 1), (self.srv, "srv1", 2)):
-            node.run("ethtool", "-K", dev, *OFFLOADS_OFF, check=False)
             node.run("ip", "address", "add", f"10.79.0.{host}/24", "dev", dev)
             node.run("ip", "address", "add", f"fd79::{host}/64", "dev", dev, "nodad")
-            node.run("ip", "link", "set", dev, "up")
             self._cubic(node, dev, "10.79.0.0/24", f"10.79.0.{host}", "fd79::/64")
         return "10.79.0.2", "fd79::2"
 
