@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "command/command.h"
 #include "control.h"
 #include "control_log.h"
 #include "policy/policy.h"
@@ -30,8 +31,8 @@ struct options {
 
 static void usage(FILE *out)
 {
-	fprintf(out, "usage: opes-control -c FILE [-v] [--foreground] [--log FILE] [--text]\n"
-		     "  -c, --config FILE   configuration of the appliance\n"
+	fprintf(out, "usage: opes-control [-c FILE] [-v] [--foreground] [--log FILE] [--text]\n"
+		     "  -c, --config FILE   configuration (default " COMMAND_DEFAULT_CONFIG ")\n"
 		     "  -f, --foreground    stay in the foreground; messages to stderr, events to "
 		     "stdout\n"
 		     "  -l, --log FILE      write messages and events to FILE\n"
@@ -79,7 +80,9 @@ static int options_parse(int argc, char **argv, struct options *o)
 			return 3;
 		}
 	}
-	if (!o->config || optind != argc) {
+	if (!o->config)
+		o->config = COMMAND_DEFAULT_CONFIG;
+	if (optind != argc) {
 		usage(stderr);
 		return 3;
 	}
