@@ -221,10 +221,20 @@ static bool io_rx_fill(struct co_conn *c)
 	return c->rx_n > 0;
 }
 
-/* Gives n octets, which lie in c->rx from rx_fill on, to the agent and keeps what is unused. */
+/* No slice of it is in use any more: it can be read into again, even when the pool has run dry. */
+static bool io_rx_unshared(const struct rte_mbuf *m)
+{
+	if (rte_mbuf_refcnt_read(m) != 1)
+		return false;
+	atomic_thread_fence(memory_order_acquire);
+	return true;
+}
+
+/* Gives n octets, which lie in c->rx from rx_fill on, to the agent and keeps what can be read into. */
 static void io_rx_take(struct co_conn *c, size_t n)
 {
-	uint32_t i = 0, j;
+	struct rte_mbuf *again[CO_RX_MBUFS];
+	uint32_t i = 0, j, nagain = 0;
 
 	while (n) {
 		struct rte_mbuf *m = c->rx[i];
@@ -235,15 +245,22 @@ static void io_rx_take(struct co_conn *c, size_t n)
 					    c->l->now);
 		n -= k;
 		c->rx_fill += k;
-		if (io_rx_room(m, c->rx_fill) < CO_RX_TAIL) {
-			rte_pktmbuf_free_seg(m);
+		if (!n && io_rx_unshared(m))
 			c->rx_fill = 0;
-			i++;
-		}
+		if (io_rx_room(m, c->rx_fill) >= CO_RX_TAIL)
+			continue;
+		if (io_rx_unshared(m))
+			again[nagain++] = m;
+		else
+			rte_pktmbuf_free_seg(m);
+		c->rx_fill = 0;
+		i++;
 	}
-	for (j = i; j < c->rx_n; j++)
-		c->rx[j - i] = c->rx[j];
 	c->rx_n -= i;
+	for (j = 0; j < c->rx_n; j++)
+		c->rx[j] = c->rx[j + i];
+	for (j = 0; j < nagain; j++)
+		c->rx[c->rx_n++] = again[j];
 }
 
 uint32_t co_io_read(struct co_conn *c)

@@ -327,6 +327,51 @@ static void test_pause(void **state)
 	world_close(&w);
 }
 
+/* The pool has run dry: what needs no buffer of its own still arrives, the rest comes when there are buffers again. */
+static void test_no_buffers(void **state)
+{
+	static struct rte_mbuf *hoard[8192];
+	struct test_server s;
+	struct world w;
+	uint32_t n = 0;
+
+	open_one(&w, &s, UNIX, TEST_CHAOS, 2);
+	world_steps(&w, 500);
+	s.deaf = true;
+	s.started = TEST_AS_IS; /* the first transaction's mode; the next but one is TEST_ECHO */
+	world_start(&w, 0, 0, 60000, true);
+	world_steps(&w, 100);
+	assert_int_equal(w.item[0].pos, 60000);
+	while ((hoard[n] = rte_pktmbuf_alloc(w.pool)))
+		n++;
+	s.deaf = false;
+	world_until(&w, &w.item[0].ended, 1, 1000);
+	world_until(&w, &w.item[0].closed, 1, 1000);
+	expect_whole(&w.item[0]);
+	while (n)
+		rte_pktmbuf_free(hoard[--n]);
+
+	s.deaf = true;
+	s.started = TEST_ECHO;
+	world_start(&w, 1, 0, 60000, true);
+	world_steps(&w, 100);
+	w.worker_sleeps = true; /* keeps what it has got */
+	while ((hoard[n] = rte_pktmbuf_alloc(w.pool)))
+		n++;
+	s.deaf = false;
+	world_steps(&w, 500);
+	while ((hoard[n] = rte_pktmbuf_alloc(w.pool)))
+		n++;
+	assert_true(w.shm->callout_counter[STATS_no_mbuf] > 0);
+	assert_true(w.item[1].got < 60000);
+	while (n)
+		rte_pktmbuf_free(hoard[--n]);
+	w.worker_sleeps = false;
+	all_closed(&w, 1000);
+	expect_whole(&w.item[1]);
+	world_close(&w);
+}
+
 static void test_refused(void **state)
 {
 	struct test_server s;
@@ -566,6 +611,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_overflow),
 		cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_pause),
+		cmocka_unit_test(test_no_buffers),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_leave),
 		cmocka_unit_test(test_deadline),
