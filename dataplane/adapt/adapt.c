@@ -86,7 +86,9 @@ struct adapt *adapt_begin(struct adapt_ctx *c, const struct adapt_begin *b, enum
 	}
 	a->txn_open = true;
 	c->open++;
-	c->open_gen[a->generation % ADAPT_GENERATIONS]++;
+	a->older = c->youngest;
+	*(c->youngest ? &c->youngest->younger : &c->oldest) = a;
+	c->youngest = a;
 	adapt_count(a, STATS_txn_started, 1);
 	return a;
 }
@@ -368,7 +370,8 @@ static void adapt_free(struct adapt *a)
 	a->next = c->free_list;
 	c->free_list = a;
 	c->open--;
-	c->open_gen[a->generation % ADAPT_GENERATIONS]--;
+	*(a->older ? &a->older->younger : &c->oldest) = a->younger;
+	*(a->younger ? &a->younger->older : &c->youngest) = a->older;
 }
 
 /* An observed message: its octets went on long ago; here only the copy is served. */

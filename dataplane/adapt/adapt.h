@@ -43,7 +43,6 @@
 #define ADAPT_UNSENT_MAX (256 * 1024)   /* octets waiting for room in the callout stage */
 #define ADAPT_OUT_MAX (1024 * 1024)     /* octets of output waiting for the other half */
 #define ADAPT_BACKLOG_MAX (64u << 20)   /* octets a service may return ahead of the wire: more is overload */
-#define ADAPT_GENERATIONS 16
 #define ADAPT_RETRY_US 5000    /* the callout stage had no room: looked at again even without its event */
 #define ADAPT_STALL_US 200000  /* keep full and no progress for this long: go on without copies */
 
@@ -62,7 +61,7 @@ struct adapt_ctx {
 	uint64_t preserved_chunks;
 	uint32_t http_head_max;
 	uint32_t open;            /* struct adapt not freed yet */
-	uint32_t open_gen[ADAPT_GENERATIONS]; /* the same by generation of their rules, modulo */
+	struct adapt *oldest, *youngest; /* of those, in the order they began (generations never fall) */
 	struct adapt *free_list;
 	struct adapt *orphans;    /* observers that outlive their message */
 	void *slab;
@@ -112,7 +111,8 @@ struct adapt {
 	struct callout_txn txn;
 	struct adapt_ctx *ctx;
 	void *owner;              /* NULL once released */
-	struct adapt *next;       /* free list */
+	struct adapt *next;       /* free list, or orphans */
+	struct adapt *older, *younger;
 	const struct policy_image *image;
 	const struct policy_rule *rule;
 	const struct http1_head *head;

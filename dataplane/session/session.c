@@ -169,9 +169,10 @@ void session_gauges(const struct session_ctx *c, struct shm_gauges *g)
 	g->flows_max = c->cfg.sessions_max;
 }
 
-uint32_t session_older_than(const struct session_ctx *c, uint32_t generation)
+bool session_older_than(const struct session_ctx *c, uint32_t generation)
 {
-	return c->adapt.open - c->adapt.open_gen[generation % ADAPT_GENERATIONS];
+	/* The oldest tells for all: rules only ever get newer. */
+	return c->adapt.oldest && c->adapt.oldest->generation < generation;
 }
 
 bool session_ctx_idle(const struct session_ctx *c)

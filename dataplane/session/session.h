@@ -76,8 +76,8 @@ void session_ctx_tick(struct session_ctx *c, uint64_t now_us, struct policy_matc
 uint32_t session_poll(struct session_ctx *c);
 /* Fills what this stage knows of the gauges. */
 void session_gauges(const struct session_ctx *c, struct shm_gauges *g);
-/* Messages that still use an image older than generation. */
-uint32_t session_older_than(const struct session_ctx *c, uint32_t generation);
+/* Is a message under way that began with an image older than generation? */
+bool session_older_than(const struct session_ctx *c, uint32_t generation);
 /* True when sleeping for a while loses nothing but time (no output waits, no callout under way). */
 bool session_ctx_idle(const struct session_ctx *c);
 

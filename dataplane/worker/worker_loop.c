@@ -24,7 +24,7 @@ static void rules_adopt(struct worker *w)
 
 static void rules_drain(struct worker *w)
 {
-	if (!w->draining || session_older_than(w->sessions, w->draining) != 0)
+	if (!w->draining || session_older_than(w->sessions, w->draining))
 		return;
 	atomic_store_explicit(&w->slot->drained, w->draining, memory_order_release);
 	w->draining = 0;
