@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a worker does with a burst: which frames cross untouched, which become flows, in which order they leave. The
+ * stages below are the real ones; frames are taken from the transmit buffers before a port would. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include <rte_cycles.h>
+#include <rte_eal.h>
+#include <rte_ip.h>
+#include <rte_tcp.h>
+
+#include "worker/worker.h"
+
+#define FLOWS 4
+
+static const char config[] = "ports:\n"
+			     "  inside: {device: \"net_null0\"}\n"
+			     "  outside: {device: \"net_null1\"}\n"
+			     "services:\n"
+			     "  - {name: echo, address: \"tcp:127.0.0.1:4037\"}\n"
+			     "rules:\n"
+			     "  - {name: web, match: {protocol: http, server-port: 80}, action: adapt, service: echo}\n";
+
+static struct rte_mempool *pool;
+static struct policy_config *cfg;
+static struct shm_root *shm;
+static struct ctl_rules_main rules;
+static struct worker_clock now;
+static struct port_pair ports;
+static struct callout_lcore *callout;
+static struct worker w;
+static _Atomic bool quit;
+
+static void stages_start(void)
+{
+	struct policy_errors *e = calloc(1, sizeof(*e));
+	struct callout_config cc = { .nworkers = 1, .ring_size = 256, .txns_max = 16, .client = "test",
+				     .socket_id = SOCKET_ID_ANY, .bufs = pool };
+	struct policy_image *img;
+
+	assert_int_equal(policy_config_parse("test", config, strlen(config), &cfg, e), 0);
+	assert_int_equal(policy_compile(cfg, 1, &img, e), 0);
+	cfg->limits.flows = FLOWS;
+	cfg->limits.mbufs = 1024;
+	shm = calloc(1, sizeof(*shm));
+	assert_int_equal(ctl_rules_init(&rules, shm, 1, SOCKET_ID_ANY, img), 0);
+	assert_int_equal(callout_lcore_create(&callout, &cc), 0);
+	free(img);
+	free(e);
+}
+
+static int setup(void **state)
+{
+	struct worker_config wc = { .workers = 1, .seed = 5, .socket_id = SOCKET_ID_ANY, .ports = &ports,
+				    .shm = shm, .slot = &rules.worker[0], .limits = &cfg->limits,
+				    .callout_port = callout_lcore_port(callout, 0), .peers = &w, .clock = &now,
+				    .quit = &quit };
+	char err[256];
+
+	memset(&ports, 0, sizeof(ports));
+	ports.bufs = pool;
+	ports.own_tx = true;
+	for (int i = 0; i < 2; i++) {
+		ports.port[i].mtu = 1500;
+		ports.port[i].caps.multi_seg = ports.port[i].caps.indirect = true;
+	}
+	memset(shm->worker, 0, sizeof(shm->worker));
+	assert_int_equal(worker_create(&w, &wc, err, sizeof(err)), 0);
+	w.rules = rules.current;
+	w.matcher = w.rules->matcher[0];
+	w.now_us = worker_clock_us(&now, rte_rdtsc());
+	session_ctx_tick(w.sessions, w.now_us, w.matcher);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	worker_destroy(&w);
+	return 0;
+}
+
+static uint64_t count(enum stats_counter c)
+{
+	return shm->worker[0].counter[c];
+}
+
+static struct rte_mbuf *raw(const void *octets, uint16_t len)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
+
+	assert_non_null(m);
+	memcpy(rte_pktmbuf_append(m, len), octets, len);
+	return m;
+}
+
+struct seg {
+	struct rte_ether_hdr eth;
+	struct rte_ipv4_hdr ip;
+	struct rte_tcp_hdr tcp;
+} __attribute__((packed, aligned(2)));
+
+/* A segment between client 10.0.0.1:cport and server 10.0.0.2:sport. */
+static struct seg segment(bool from_server, uint16_t cport, uint16_t sport, uint8_t flags)
+{
+	struct seg s = { 0 };
+
+	s.eth.ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4);
+	s.ip.version_ihl = 0x45;
+	s.ip.total_length = rte_cpu_to_be_16(40);
+	s.ip.time_to_live = 64;
+	s.ip.next_proto_id = IPPROTO_TCP;
+	s.ip.src_addr = RTE_BE32(0x0a000001 + from_server);
+	s.ip.dst_addr = RTE_BE32(0x0a000002 - from_server);
+	s.tcp.src_port = rte_cpu_to_be_16(from_server ? sport : cport);
+	s.tcp.dst_port = rte_cpu_to_be_16(from_server ? cport : sport);
+	s.tcp.sent_seq = rte_cpu_to_be_32(1000);
+	s.tcp.data_off = 0x50;
+	s.tcp.tcp_flags = flags;
+	s.tcp.rx_win = 0xffff;
+	s.ip.hdr_checksum = rte_ipv4_cksum(&s.ip);
+	s.tcp.cksum = rte_ipv4_udptcp_cksum(&s.ip, &s.tcp);
+	return s;
+}
+
+static struct rte_mbuf *tcp(bool from_server, uint16_t cport, uint16_t sport, uint8_t flags)
+{
+	struct seg s = segment(from_server, cport, sport, flags);
+
+	return raw(&s, sizeof(s));
+}
+
+static void burst(unsigned port, struct rte_mbuf **pkt, unsigned n)
+{
+	worker_frames(&w, port, pkt, n, false);
+	worker_flow_run(&w);
+}
+
+static void drop_sent(void)
+{
+	for (unsigned p = 0; p < 2; p++) {
+		rte_pktmbuf_free_bulk(w.tx[p].pkt, w.tx[p].count);
+		w.tx[p].count = 0;
+	}
+}
+
+/* INV-WORKER-3, and order. */
+static void test_unselected_crosses(void **state)
+{
+	static const uint8_t arp[60] = { [12] = 0x08, [13] = 0x06, [14] = 9 };
+	static const uint8_t runt[14] = { [12] = 0x08, [13] = 0x00 };
+	static const uint8_t tagged[80] = { [12] = 0x81, [15] = 7, [16] = 0x88, [17] = 0xb5, [18] = 1 };
+	struct seg other = segment(false, 4000, 8080, RTE_TCP_SYN_FLAG);
+	struct seg middle = segment(false, 4001, 80, RTE_TCP_ACK_FLAG);
+	const struct {
+		const void *octets;
+		uint16_t len;
+	} in[] = { { arp, 60 }, { runt, 14 }, { tagged, 80 }, { &other, sizeof(other) }, { &middle, sizeof(middle) } };
+	struct rte_mbuf *m[5];
+
+	for (int i = 0; i < 5; i++)
+		m[i] = raw(in[i].octets, in[i].len);
+	burst(1, m, 5);
+	assert_int_equal(w.tx[0].count, 5);
+	assert_int_equal(w.tx[1].count, 0);
+	for (int i = 0; i < 5; i++) {
+		struct rte_mbuf *out = w.tx[0].pkt[i];
+
+		assert_int_equal(rte_pktmbuf_pkt_len(out), in[i].len);
+		assert_memory_equal(rte_pktmbuf_mtod(out, void *), in[i].octets, in[i].len);
+	}
+	assert_int_equal(count(STATS_bypass_frames), 5);
+	assert_int_equal(count(STATS_frame_malformed), 1);
+	assert_int_equal(flow_table_count(w.flows), 0);
+	drop_sent();
+}
+
+static void test_selected_becomes_flow(void **state)
+{
+	struct rte_mbuf *m[2] = { tcp(false, 4000, 80, RTE_TCP_SYN_FLAG), tcp(false, 4000, 80, RTE_TCP_SYN_FLAG) };
+
+	/* the second was looked up before the first made the entry */
+	burst(0, m, 2);
+	assert_int_equal(count(STATS_flow_created), 1);
+	assert_int_equal(flow_table_count(w.flows), 1);
+	assert_int_equal(count(STATS_bypass_frames), 0);
+	assert_true(w.tx[1].count >= 1);
+	drop_sent();
+
+	/* the same segment on the other port is the flow crossing a second time */
+	m[0] = tcp(false, 4000, 80, RTE_TCP_SYN_FLAG);
+	burst(1, m, 1);
+	assert_int_equal(count(STATS_bypass_frames), 1);
+	drop_sent();
+
+	/* refused by the server: forgotten */
+	m[0] = raw(&(struct seg){ 0 }, sizeof(struct seg));
+	struct seg rst = segment(true, 4000, 80, RTE_TCP_RST_FLAG | RTE_TCP_ACK_FLAG);
+	rst.tcp.recv_ack = rte_cpu_to_be_32(1001);
+	rst.tcp.cksum = 0;
+	rst.tcp.cksum = rte_ipv4_udptcp_cksum(&rst.ip, &rst.tcp);
+	memcpy(rte_pktmbuf_mtod(m[0], void *), &rst, sizeof(rst));
+	burst(1, m, 1);
+	assert_int_equal(w.tx[0].count, 1);
+	assert_int_equal(flow_table_count(w.flows), 0);
+	assert_int_equal(w.wheel->armed, 0);
+	drop_sent();
+}
+
+static void test_first_fragment_of_flow_dropped(void **state)
+{
+	struct rte_mbuf *m[1] = { tcp(false, 4000, 80, RTE_TCP_SYN_FLAG) };
+	struct seg frag = segment(false, 4000, 80, RTE_TCP_ACK_FLAG);
+
+	burst(0, m, 1);
+	drop_sent();
+	frag.ip.fragment_offset = rte_cpu_to_be_16(0x2000);
+	frag.ip.hdr_checksum = 0;
+	frag.ip.hdr_checksum = rte_ipv4_cksum(&frag.ip);
+	m[0] = raw(&frag, sizeof(frag));
+	burst(0, m, 1);
+	assert_int_equal(count(STATS_fragment_dropped), 1);
+	assert_int_equal(w.tx[1].count, 0);
+	/* of another flow: none of our business */
+	frag.tcp.src_port = rte_cpu_to_be_16(4001);
+	m[0] = raw(&frag, sizeof(frag));
+	burst(0, m, 1);
+	assert_int_equal(w.tx[1].count, 1);
+	drop_sent();
+}
+
+static void test_table_full(void **state)
+{
+	struct rte_mbuf *m[FLOWS + 1];
+
+	for (int i = 0; i <= FLOWS; i++)
+		m[i] = tcp(false, (uint16_t)(4000 + i), 80, RTE_TCP_SYN_FLAG);
+	burst(0, m, FLOWS + 1);
+	assert_int_equal(flow_table_count(w.flows), FLOWS);
+	assert_int_equal(count(STATS_flow_table_full), 1);
+	assert_int_equal(count(STATS_bypass_frames), 1);
+	assert_int_equal(w.tx[1].count, FLOWS + 1);
+	drop_sent();
+}
+
+static void test_handshake_timeout_frees(void **state)
+{
+	struct rte_mbuf *m[1] = { tcp(false, 4000, 80, RTE_TCP_SYN_FLAG) };
+	uint64_t end = w.now_us + 2 * cfg->limits.handshake_timeout_us;
+
+	burst(0, m, 1);
+	drop_sent();
+	for (; w.now_us < end; w.now_us += 100000) {
+		session_ctx_tick(w.sessions, w.now_us, w.matcher);
+		flow_wheel_advance(w.wheel, w.now_us, worker_flow_timer, &w);
+		worker_flow_run(&w);
+	}
+	assert_int_equal(flow_table_count(w.flows), 0);
+	assert_int_equal(count(STATS_flow_timeout), 1);
+	drop_sent();
+}
+
+/* Frames of other workers leave the burst for their rings, both directions of a flow to the same one. */
+static void test_spreading(void **state)
+{
+	struct worker *two = calloc(2, sizeof(*two));
+	struct rte_mbuf *m[32];
+	unsigned n[2];
+
+	two[0] = w;
+	two[0].peer = two;
+	two[0].workers = 2;
+	for (unsigned p = 0; p < 2; p++)
+		two[1].rx_ring[p] = rte_ring_create(p ? "spread1" : "spread0", 64, SOCKET_ID_ANY, 0);
+	for (unsigned p = 0; p < 2; p++) {
+		for (int i = 0; i < 32; i++)
+			m[i] = tcp(p, (uint16_t)(5000 + i), 8080, RTE_TCP_ACK_FLAG);
+		worker_frames(&two[0], p, m, 32, true);
+		n[p] = rte_ring_count(two[1].rx_ring[p]);
+		assert_int_equal(two[0].tx[!p].count + n[p], 32);
+	}
+	assert_int_equal(n[0], n[1]);
+	assert_in_range(n[0], 4, 28);
+	for (unsigned p = 0; p < 2; p++) {
+		void *x;
+
+		while (rte_ring_dequeue(two[1].rx_ring[p], &x) == 0)
+			rte_pktmbuf_free(x);
+		rte_ring_free(two[1].rx_ring[p]);
+	}
+	memcpy(w.tx, two[0].tx, sizeof(w.tx));
+	drop_sent();
+	free(two);
+}
+
+int main(int argc, char **argv)
+{
+	char *eal[] = { argv[0],	    (char *)"--no-huge", (char *)"--no-pci",	   (char *)"--no-shconf",
+			(char *)"-m",	    (char *)"128",	 (char *)"--no-telemetry", (char *)"--log-level=error" };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_unselected_crosses, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_selected_becomes_flow, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_first_fragment_of_flow_dropped, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_table_full, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_handshake_timeout_frees, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_spreading, setup, teardown),
+	};
+	unsigned before;
+	int failed;
+
+	if (rte_eal_init(sizeof(eal) / sizeof(eal[0]), eal) < 0)
+		return 1;
+	pool = rte_pktmbuf_pool_create("bufs", 1023, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	if (!pool)
+		return 1;
+	worker_clock_init(&now);
+	stages_start();
+	before = rte_mempool_avail_count(pool);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	if (rte_mempool_avail_count(pool) != before) {
+		print_error("packet buffers lost: %d\n", (int)(before - rte_mempool_avail_count(pool)));
+		failed++;
+	}
+	callout_lcore_destroy(callout);
+	ctl_rules_fini(&rules);
+	policy_config_free(cfg);
+	free(shm);
+	return failed;
+}
