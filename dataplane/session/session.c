@@ -157,6 +157,7 @@ uint32_t session_poll(struct session_ctx *c)
 void session_gauges(const struct session_ctx *c, struct shm_gauges *g)
 {
 	g->txns = c->adapt.open;
+	g->messages = c->under_way;
 	g->preserved_octets = c->adapt.preserved;
 	g->preserved_chunks = c->adapt.preserved_chunks;
 	g->preserved_max = c->adapt.preserved_max;
@@ -472,7 +473,9 @@ void session_row(const struct session_ctx *c, const struct session *s, struct sh
 {
 	static const char *const states[] = {"handshake", "open", "closing"};
 	const struct policy_image *img = session_image(c);
-	int32_t rule = s->pipe[1].rule >= 0 ? s->pipe[1].rule : s->pipe[0].rule;
+	unsigned shown = s->pipe[1].rule >= 0;
+	int32_t rule = s->pipe[shown].rule;
+	const char *name = "";
 
 	memset(row, 0, sizeof(*row));
 	row->id = s->info.id;
@@ -483,8 +486,12 @@ void session_row(const struct session_ctx *c, const struct session *s, struct sh
 	snprintf(row->state, sizeof(row->state), "%s", states[s->state]);
 	snprintf(row->protocol, sizeof(row->protocol), "%s",
 		 s->pipe[0].mode == PIPE_FRAMED ? "http" : s->pipe[0].mode == PIPE_TUNNEL ? "tunnel" : "tcp");
-	if (img && rule >= 0 && (uint32_t)rule < policy_image_rules(img))
-		snprintf(row->rule, sizeof(row->rule), "%s", policy_image_rule(img, (uint32_t)rule)->name);
+	/* The name by number holds only while the rules are those the message began with. */
+	if (s->pipe[shown].adapt)
+		name = s->pipe[shown].adapt->rule->name;
+	else if (img && rule >= 0 && s->info.generation == policy_image_generation(img))
+		name = policy_image_rule(img, (uint32_t)rule)->name;
+	snprintf(row->rule, sizeof(row->rule), "%s", name);
 	for (unsigned d = 0; d < 2; d++) {
 		row->octets[d] = s->pipe[d].octets;
 		row->messages[d] = s->pipe[d].messages;

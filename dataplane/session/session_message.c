@@ -240,6 +240,7 @@ void session_message_begin(struct session_ctx *c, struct session *s, unsigned d)
 
 	p->begun = true;
 	p->messages++;
+	c->under_way++;
 	p->said_continue = p->close_after = p->interim = false;
 	if (!h)
 		session_count(c, STATS_msg_stream);
@@ -315,6 +316,7 @@ static void message_gone(struct session_ctx *c, struct session *s, unsigned d)
 
 	p->route = ROUTE_NONE;
 	p->begun = false;
+	c->under_way--;
 	if (d == 1 && p->mode == PIPE_FRAMED && !p->interim)
 		session_xchg_pop(c, s);
 	if (d == 1 && p->mode == PIPE_FRAMED && !p->interim)
@@ -443,4 +445,6 @@ void session_message_drop(struct session_ctx *c, struct session *s, unsigned d)
 		adapt_release(p->observer, true);
 	p->adapt = p->observer = NULL;
 	p->route = ROUTE_NONE;
+	c->under_way -= p->begun;
+	p->begun = false;
 }

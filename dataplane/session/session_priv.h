@@ -106,6 +106,7 @@ struct session_ctx {
 	struct session_xchg *free_xchgs;
 	void *xchg_slab;
 	uint32_t sessions;
+	uint32_t under_way; /* messages begun and not gone */
 	uint32_t mbufs_total;
 	uint64_t env_seen[16];
 	uint64_t tune_us;
