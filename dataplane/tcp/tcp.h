@@ -81,7 +81,8 @@ struct tcp_env {
 	/* Hands one segment to the wire of h. 0 or -ENOBUFS: not sent, counts as lost. */
 	int (*emit)(void *ctx, struct tcp_half *h, const struct tcp_out *o);
 	void *ctx;
-	uint32_t rcvbuf_max; /* bytes a half may hold and advertise; the owner lowers it when memory is short */
+	uint32_t rcvbuf_max; /* bytes a half may hold and advertise; the owner lowers it when memory is short;
+			      * tcp_half_send_room keeps the send queue within four times that (64 KiB to 4 MiB) */
 	struct {
 		uint64_t segs_in, segs_out, retrans, rto, fast_rtx, tlp, dup_in, ooo_in, challenge, bad_seq,
 			rst_in, rst_out, ooo_dropped, zero_window, payload_conflict;

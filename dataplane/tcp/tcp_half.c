@@ -25,6 +25,7 @@ void tcp_half_open(struct tcp_half *h, const struct tcp_params *p, const struct 
 	h->timer_at = h->delack_at = h->reo_at = h->rtt_at = TCP_NEVER;
 	h->sent_at = env->now_us;
 	h->rto_us = TCP_RTO_FIRST;
+	h->snd_cap = tcp_snd_cap(env);
 	stream_reasm_init(&h->ooo);
 	tcp_cc_open(h);
 	if (p->srtt_us)
@@ -123,7 +124,7 @@ uint64_t tcp_half_send_room(const struct tcp_half *h)
 	if (h->ca != TCP_CA_OPEN) /* the window is low for a while, the path is not */
 		want = 2 * (uint64_t)max_u32(h->cwnd, min_u32(h->ssthresh, TCP_SNDBUF_MAX));
 	want = want < TCP_SNDBUF_MIN ? TCP_SNDBUF_MIN : want;
-	want = want > TCP_SNDBUF_MAX ? TCP_SNDBUF_MAX : want;
+	want = want > h->snd_cap ? h->snd_cap : want;
 	return want > have ? want - have : 0;
 }
 

@@ -70,6 +70,7 @@ struct tcp_half {
 	uint32_t snd_wnd;
 	uint32_t snd_wl1, snd_wl2; /* RFC 9293 3.10.7.4, window updates */
 	uint32_t max_wnd;
+	uint32_t snd_cap; /* bytes to queue at most, follows env->rcvbuf_max */
 
 	/* Loss recovery. */
 	struct rte_mbuf *score; /* the scoreboard's ranges, NULL while there are none */

@@ -166,6 +166,7 @@ void tcp_loss_timeout(struct tcp_env *env, struct tcp_half *h);
 void tcp_rtt_sample(struct tcp_half *h, uint64_t us);
 
 /* tcp_output.c */
+uint32_t tcp_snd_cap(const struct tcp_env *env);
 void tcp_timer_arm(struct tcp_env *env, struct tcp_half *h);
 /* How far the window can be opened beyond rcv_nxt now. */
 uint32_t tcp_rcv_space(const struct tcp_env *env, const struct tcp_half *h);

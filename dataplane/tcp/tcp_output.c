@@ -14,6 +14,13 @@ uint32_t tcp_rcv_space(const struct tcp_env *env, const struct tcp_half *h)
 	return (uint32_t)min_u64(room, (uint64_t)UINT16_MAX << h->rcv_wscale);
 }
 
+uint32_t tcp_snd_cap(const struct tcp_env *env)
+{
+	uint64_t cap = 4 * (uint64_t)env->rcvbuf_max;
+
+	return (uint32_t)(cap < TCP_SNDBUF_MIN ? TCP_SNDBUF_MIN : min_u64(cap, TCP_SNDBUF_MAX));
+}
+
 /* The window field. Opens by whole segments only (RFC 9293 3.8.6.2.2), never closes (3.8.6). */
 static uint16_t window_field(const struct tcp_env *env, struct tcp_half *h)
 {
@@ -321,6 +328,7 @@ uint32_t tcp_half_output(struct tcp_env *env, struct tcp_half *h)
 	if (h->state == TCP_CLOSED)
 		return 0;
 	h->flags &= ~HALF_EMIT_FAILED;
+	h->snd_cap = tcp_snd_cap(env);
 	/* SACK blocks travel alone, so that a data segment is never longer than the MSS allows. */
 	if ((h->flags & (HALF_ACK_NOW | HALF_SACK)) == (HALF_ACK_NOW | HALF_SACK) &&
 	    (h->ooo.n || h->dsack_left != h->dsack_right))
