@@ -40,8 +40,7 @@ void chunk_pool_fini(struct chunk_pool *p)
 	memset(p, 0, sizeof(*p));
 }
 
-struct chunk *chunk_new(struct chunk_pool *p, struct rte_mbuf *m, const uint8_t *data,
-			uint32_t len)
+struct chunk *chunk_new(struct chunk_pool *p, struct rte_mbuf *m, const uint8_t *data, uint32_t len)
 {
 	void *obj;
 	struct chunk *c;

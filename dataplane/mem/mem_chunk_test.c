@@ -238,14 +238,10 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_push_pop),
-		cmocka_unit_test(test_append),
-		cmocka_unit_test(test_move),
-		cmocka_unit_test(test_ref_shares),
-		cmocka_unit_test(test_drop),
-		cmocka_unit_test(test_put_shares_buffers),
-		cmocka_unit_test(test_copy_offsets),
-		cmocka_unit_test(test_exhausted),
+		cmocka_unit_test(test_push_pop),     cmocka_unit_test(test_append),
+		cmocka_unit_test(test_move),	     cmocka_unit_test(test_ref_shares),
+		cmocka_unit_test(test_drop),	     cmocka_unit_test(test_put_shares_buffers),
+		cmocka_unit_test(test_copy_offsets), cmocka_unit_test(test_exhausted),
 	};
 
 	return cmocka_run_group_tests_name("mem_chunk", tests, setup, teardown);

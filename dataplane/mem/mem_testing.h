@@ -14,8 +14,9 @@
 
 static inline void mem_testing_eal(void)
 {
-	static char args[][20] = { "test", "--no-huge", "--no-pci", "--no-shconf", "--no-telemetry",
-				   "-m", "192", "-l", "0", "--log-level=error" };
+	static char args[][20] = {
+		"test", "--no-huge", "--no-pci", "--no-shconf", "--no-telemetry",
+		"-m",	"192",	     "-l",	 "0",		"--log-level=error"};
 	static char *argv[sizeof(args) / sizeof(args[0]) + 1];
 	static int done;
 	unsigned i, n = sizeof(args) / sizeof(args[0]);

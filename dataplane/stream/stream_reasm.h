@@ -31,7 +31,7 @@
 #define STREAM_COMPARE_MAX 256
 
 struct stream_range {
-	uint32_t left;  /* first sequence number */
+	uint32_t left;	/* first sequence number */
 	uint32_t right; /* one past the last */
 	struct chunk *head;
 	struct chunk *tail;
@@ -49,10 +49,10 @@ struct stream_reasm {
 
 /* What an insert did. */
 struct stream_insert {
-	uint32_t fresh;     /* bytes now held that were not before */
-	uint32_t dup_left;  /* first stretch that was held already, dup_left == dup_right: none */
+	uint32_t fresh;	   /* bytes now held that were not before */
+	uint32_t dup_left; /* first stretch that was held already, dup_left == dup_right: none */
 	uint32_t dup_right;
-	bool conflict;      /* an already held byte came with another value */
+	bool conflict; /* an already held byte came with another value */
 };
 
 void stream_reasm_init(struct stream_reasm *r);
@@ -68,8 +68,7 @@ uint32_t stream_reasm_pop(struct stream_reasm *r, struct chunk_pool *p, uint32_t
 /* The ranges in order, n of them; valid until the next call that changes r. */
 const struct stream_range *stream_reasm_ranges(const struct stream_reasm *r, uint16_t *n);
 /* Up to max ranges, the one changed last first (RFC 2018 section 4). Returns how many. */
-uint16_t stream_reasm_recent(const struct stream_reasm *r, struct stream_range *out,
-			     uint16_t max);
+uint16_t stream_reasm_recent(const struct stream_reasm *r, struct stream_range *out, uint16_t max);
 void stream_reasm_purge(struct stream_reasm *r, struct chunk_pool *p);
 
 #endif

@@ -295,12 +295,9 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_first_wins),
-		cmocka_unit_test(test_joins),
-		cmocka_unit_test(test_recent),
-		cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_model),
-		cmocka_unit_test(test_short_of_descriptors),
+		cmocka_unit_test(test_first_wins), cmocka_unit_test(test_joins),
+		cmocka_unit_test(test_recent),	   cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_model),	   cmocka_unit_test(test_short_of_descriptors),
 	};
 
 	return cmocka_run_group_tests_name("stream_reasm", tests, setup, teardown);

@@ -35,7 +35,7 @@
 #define TCP_SACK_MAX 4
 
 struct tcp_sack_block {
-	uint32_t left;  /* first sequence number of the block */
+	uint32_t left;	/* first sequence number of the block */
 	uint32_t right; /* one past the last */
 };
 
@@ -43,7 +43,7 @@ struct tcp_sack_block {
 struct tcp_segment {
 	uint32_t seq;
 	uint32_t ack;
-	uint32_t len; /* payload bytes, without SYN/FIN */
+	uint32_t len;	 /* payload bytes, without SYN/FIN */
 	uint16_t window; /* as on the wire, unscaled */
 	uint16_t urgent;
 	uint8_t flags;
@@ -52,10 +52,10 @@ struct tcp_segment {
 	struct tcp_sack_block sack[TCP_SACK_MAX];
 };
 
-/* Decodes a TCP header of which avail bytes are readable; payload_len is what the IP length leaves
- * for TCP minus the header. 0, or -EBADMSG: header shorter than 20, data offset wrong, option length
- * wrong (malformed options are an error only in so far as the offset is wrong; an option that runs
- * over the end stops option parsing, as the kernel does). */
+/* Decodes a TCP header of which avail bytes are readable; tcp_len is what the IP length
+ * leaves for TCP, header included. 0, or -EBADMSG: header shorter than 20, data offset wrong,
+ * option length wrong (malformed options are an error only in so far as the offset is wrong; an
+ * option that runs over the end stops option parsing, as the kernel does). */
 int tcp_segment_parse(struct tcp_segment *s, const uint8_t *hdr, uint32_t avail, uint32_t tcp_len);
 
 /* What a half wants sent. Payload: payload_len bytes starting skip bytes into chunk c and going on
@@ -78,42 +78,46 @@ struct tcp_half;
 struct tcp_env {
 	uint64_t now_us;
 	struct chunk_pool *pool;
-	/* Hands one segment to the wire of h. 0 or -ENOBUFS: not sent, counts as lost. */
+	/* Hands one segment to the wire of h. 0 or -ENOBUFS: not sent; the half stops there and
+	 * tries again within a millisecond or two. */
 	int (*emit)(void *ctx, struct tcp_half *h, const struct tcp_out *o);
 	void *ctx;
-	uint32_t rcvbuf_max; /* bytes a half may hold and advertise; the owner lowers it when memory is short;
-			      * tcp_half_send_room keeps the send queue within four times that (64 KiB to 4 MiB) */
+	uint32_t rcvbuf_max; /* bytes a half may hold and advertise; the owner lowers it when memory
+			      * is short; tcp_half_send_room keeps the send queue within four times
+			      * that (64 KiB to 4 MiB) */
 	struct {
-		uint64_t segs_in, segs_out, retrans, rto, fast_rtx, tlp, dup_in, ooo_in, challenge, bad_seq,
-			rst_in, rst_out, ooo_dropped, zero_window, payload_conflict;
+		uint64_t segs_in, segs_out, retrans, rto, fast_rtx, tlp, dup_in, ooo_in, challenge,
+			bad_seq, rst_in, rst_out, ooo_dropped, zero_window, payload_conflict;
 	} count;
 };
 
 /* Agreed in the handshake, see tcp_handshake.h. */
 struct tcp_params {
-	uint32_t snd_nxt;    /* our next sequence number towards this peer */
-	uint32_t rcv_nxt;    /* the next one expected from it */
-	uint32_t snd_wnd;    /* bytes the peer offered in its last handshake segment (scaled) */
-	uint32_t rcv_wnd;    /* bytes it was offered in the handshake; 0 = none, a window update follows */
-	uint16_t mss;        /* largest payload we may send it */
-	uint16_t rcv_mss;    /* what we announced to it */
-	uint8_t snd_wscale;  /* shift for windows the peer sends */
-	uint8_t rcv_wscale;  /* shift for windows we send */
-	bool wscale;         /* both ends sent the option */
-	bool sack;           /* both ends sent SACK-permitted */
-	uint32_t srtt_us;    /* first RTT sample of this side from the handshake, 0 = none */
+	uint32_t snd_nxt;   /* our next sequence number towards this peer */
+	uint32_t rcv_nxt;   /* the next one expected from it */
+	uint32_t snd_wnd;   /* bytes the peer offered in its last handshake segment (scaled) */
+	uint32_t rcv_wnd;   /* bytes it was offered in the handshake; 0 = none, an update follows */
+	uint16_t mss;	    /* largest payload we may send it */
+	uint16_t rcv_mss;   /* what we announced to it */
+	uint8_t snd_wscale; /* shift for windows the peer sends */
+	uint8_t rcv_wscale; /* shift for windows we send */
+	bool wscale;	    /* both ends sent the option */
+	bool sack;	    /* both ends sent SACK-permitted */
+	uint32_t srtt_us;   /* first RTT sample of this side from the handshake, 0 = none */
 };
 
 /* Returned by input and timer. */
-#define TCP_EV_DATA 0x01   /* new in-order bytes in rxq */
-#define TCP_EV_ACKED 0x02  /* peer acknowledged bytes: there is room to send more */
-#define TCP_EV_FIN 0x04    /* peer's FIN is in order (all its bytes are in or gone through rxq) */
-#define TCP_EV_RESET 0x08  /* valid RST received: the half is dead */
+#define TCP_EV_DATA 0x01    /* new in-order bytes in rxq */
+#define TCP_EV_ACKED 0x02   /* peer acknowledged bytes: there is room to send more */
+#define TCP_EV_FIN 0x04	    /* peer's FIN is in order (all its bytes are in or gone through rxq) */
+#define TCP_EV_RESET 0x08   /* valid RST received: the half is dead */
 #define TCP_EV_TIMEOUT 0x10 /* retransmission limit reached: the half is dead */
-#define TCP_EV_CLOSED 0x20 /* both FINs exchanged and acknowledged, TIME_WAIT (if any) over: state is
-			    * TCP_CLOSED, nothing more to send, the owner may free the half */
+/* Both FINs exchanged and acknowledged, TIME_WAIT (if any) over: the state is TCP_CLOSED, nothing
+ * is left to send, the owner may free the half. */
+#define TCP_EV_CLOSED 0x20
 
-enum tcp_state { /* names of RFC 9293 3.3.2; the half is opened in ESTABLISHED */
+/* Names of RFC 9293 3.3.2; the half is opened in ESTABLISHED. */
+enum tcp_state {
 	TCP_ESTABLISHED,
 	TCP_FIN_WAIT_1,
 	TCP_FIN_WAIT_2,
@@ -129,16 +133,16 @@ enum tcp_state { /* names of RFC 9293 3.3.2; the half is opened in ESTABLISHED *
 #include "tcp/tcp_half.h"
 
 void tcp_half_open(struct tcp_half *h, const struct tcp_params *p, const struct tcp_env *env);
-/* After TCP_EV_RESET and TCP_EV_TIMEOUT what is in rxq (it was acknowledged) can still be taken; the
- * send queue is gone.
- * Processes one segment. Takes over all chunks of payload (payload->bytes == s->len), kept or freed.
- * Returns TCP_EV_* bits. ACKs are programmed, not sent: tcp_half_output sends. */
+/* Processes one segment. Takes over all chunks of payload (payload->bytes == s->len), kept or
+ * freed. Returns TCP_EV_* bits. ACKs are programmed, not sent: tcp_half_output sends. After
+ * TCP_EV_RESET and TCP_EV_TIMEOUT what is in rxq (it was acknowledged) can still be taken; the send
+ * queue is gone. */
 uint32_t tcp_half_input(struct tcp_env *env, struct tcp_half *h, const struct tcp_segment *s,
 			struct chunkq *payload);
 /* In-order received bytes not yet taken. Read it freely, take with tcp_half_take only. */
 const struct chunkq *tcp_half_rxq(const struct tcp_half *h);
-/* Moves n (<= rxq bytes) received bytes to dst and opens the receive window by as much. 0 or -ENOMEM
- * (see chunkq_move). */
+/* Moves n (<= rxq bytes) received bytes to dst and opens the receive window by as much. 0 or
+ * -ENOMEM (see chunkq_move). */
 int tcp_half_take(struct tcp_env *env, struct tcp_half *h, struct chunkq *dst, uint64_t n);
 /* FIN received and all bytes before it are in rxq or taken. */
 bool tcp_half_rx_finished(const struct tcp_half *h);
@@ -162,7 +166,8 @@ uint32_t tcp_half_timer(struct tcp_env *env, struct tcp_half *h);
 uint64_t tcp_half_deadline(const struct tcp_half *h);
 enum tcp_state tcp_half_state(const struct tcp_half *h);
 /* May SYN s begin a new connection on the ports of h? True when h is closed, or in TIME_WAIT and s
- * lies beyond all it received (RFC 9293 3.10.7.4, RFC 6191). The owner forgets the old flow then. */
+ * lies beyond all it received (RFC 9293 3.10.7.4, RFC 6191). The owner forgets the old flow then.
+ */
 bool tcp_half_reusable(const struct tcp_half *h, const struct tcp_segment *s);
 /* Frees all chunks. The half may be opened again. */
 void tcp_half_free(struct tcp_env *env, struct tcp_half *h);

@@ -25,8 +25,7 @@ static void window_update(struct tcp_half *h, const struct tcp_segment *s)
 {
 	uint32_t wnd = (uint32_t)s->window << h->snd_wscale;
 
-	if (!seq_lt(h->snd_wl1, s->seq) &&
-	    !(h->snd_wl1 == s->seq && seq_le(h->snd_wl2, s->ack)))
+	if (!seq_lt(h->snd_wl1, s->seq) && !(h->snd_wl1 == s->seq && seq_le(h->snd_wl2, s->ack)))
 		return;
 	if (wnd > h->snd_wnd && h->timer_kind == TCP_TIMER_PERSIST) {
 		h->timer_kind = TCP_TIMER_NONE;
@@ -50,9 +49,9 @@ static bool sack_blocks(struct tcp_env *env, struct tcp_half *h, const struct tc
 
 		if (!seq_lt(left, right))
 			continue;
-		if (i == 0 && (seq_le(right, s->ack) ||
-			       (s->nsack > 1 && seq_le(s->sack[1].left, left) &&
-				seq_le(right, s->sack[1].right)))) {
+		if (i == 0 &&
+		    (seq_le(right, s->ack) || (s->nsack > 1 && seq_le(s->sack[1].left, left) &&
+					       seq_le(right, s->sack[1].right)))) {
 			dup = true;
 			continue;
 		}

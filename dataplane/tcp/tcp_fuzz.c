@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The input drives one half: segments from a peer that lies as it likes, an owner that sends, takes,
- * finishes and aborts, a port that refuses, time that passes. What must hold whatever comes:
+ * The input drives one half: segments from a peer that lies as it likes, an owner that sends,
+ * takes, finishes and aborts, a port that refuses, time that passes. What must hold whatever comes:
  *
  * - bytes taken are those of their sequence numbers (the peer's payload is a function of these;
  *   only a segment marked as a liar's may differ, and then the check is off);
@@ -29,20 +29,20 @@ struct fuzz {
 	struct tcp_env env;
 	struct tcp_half h;
 	struct tcp_params params;
-	uint32_t queued;   /* next number the owner will queue */
-	uint32_t taken;    /* next number it will take */
+	uint32_t queued; /* next number the owner will queue */
+	uint32_t taken;	 /* next number it will take */
 	uint32_t edge;
 	bool lied, refuse;
 };
 
 static struct fuzz f;
 
-#define CHECK(x) \
-	do { \
-		if (!(x)) { \
-			fprintf(stderr, "does not hold: %s (line %d)\n", #x, __LINE__); \
-			abort(); \
-		} \
+#define CHECK(x)                                                                                   \
+	do {                                                                                       \
+		if (!(x)) {                                                                        \
+			fprintf(stderr, "does not hold: %s (line %d)\n", #x, __LINE__);            \
+			abort();                                                                   \
+		}                                                                                  \
 	} while (0)
 
 static uint8_t next(void)
@@ -90,9 +90,9 @@ static int emit(void *ctx, struct tcp_half *h, const struct tcp_out *o)
 static void segment(uint8_t op)
 {
 	struct tcp_half *h = &f.h;
-	struct tcp_segment s = { .header_len = 20 };
-	uint32_t base[4] = { h->rcv_nxt, h->rcv_adv, h->rcv_nxt - 300, h->rcv_nxt + 1000 };
-	uint32_t acks[4] = { h->snd_una, h->snd_nxt, h->snd_una - 100, h->snd_una + MSS };
+	struct tcp_segment s = {.header_len = 20};
+	uint32_t base[4] = {h->rcv_nxt, h->rcv_adv, h->rcv_nxt - 300, h->rcv_nxt + 1000};
+	uint32_t acks[4] = {h->snd_una, h->snd_nxt, h->snd_una - 100, h->snd_una + MSS};
 	uint8_t shape = next(), bytes[1024];
 	struct chunkq q;
 	uint32_t i, cut;
@@ -246,12 +246,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	f.p = data;
 	f.end = data + size;
 	mode = next();
-	f.env = (struct tcp_env){ .now_us = 1000000, .pool = &f.pool, .emit = emit,
-				  .rcvbuf_max = RCVBUF };
+	f.env = (struct tcp_env){
+		.now_us = 1000000, .pool = &f.pool, .emit = emit, .rcvbuf_max = RCVBUF};
 	f.params = (struct tcp_params){
-		.snd_nxt = 0xfffffc00u, .rcv_nxt = 0xffffff00u, .mss = MSS, .rcv_mss = 1400,
-		.snd_wnd = (mode & 4) ? 400 : 30000, .rcv_wnd = (mode & 8) ? 0 : 65535,
-		.sack = !(mode & 1), .wscale = !(mode & 2), .snd_wscale = 2, .rcv_wscale = 7,
+		.snd_nxt = 0xfffffc00u,
+		.rcv_nxt = 0xffffff00u,
+		.mss = MSS,
+		.rcv_mss = 1400,
+		.snd_wnd = (mode & 4) ? 400 : 30000,
+		.rcv_wnd = (mode & 8) ? 0 : 65535,
+		.sack = !(mode & 1),
+		.wscale = !(mode & 2),
+		.snd_wscale = 2,
+		.rcv_wscale = 7,
 		.srtt_us = (mode & 16) ? 0 : 5000,
 	};
 	f.queued = f.params.snd_nxt;

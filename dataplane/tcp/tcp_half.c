@@ -148,8 +148,7 @@ bool tcp_half_reusable(const struct tcp_half *h, const struct tcp_segment *s)
 {
 	if ((s->flags & (TCP_F_SYN | TCP_F_ACK | TCP_F_RST)) != TCP_F_SYN)
 		return false;
-	return h->state == TCP_CLOSED ||
-	       (h->state == TCP_TIME_WAIT && seq_lt(h->rcv_nxt, s->seq));
+	return h->state == TCP_CLOSED || (h->state == TCP_TIME_WAIT && seq_lt(h->rcv_nxt, s->seq));
 }
 
 /* The retransmission timer in its various uses has gone off. */

@@ -35,9 +35,9 @@ struct tcp_cursor {
 struct tcp_cubic {
 	uint64_t epoch_us; /* start of this congestion avoidance stage, 0 = none */
 	float w_max;
-	float k;           /* seconds */
+	float k; /* seconds */
 	float w_est;
-	float origin;      /* the plateau of this epoch */
+	float origin; /* the plateau of this epoch */
 };
 
 struct tcp_half {
@@ -45,18 +45,18 @@ struct tcp_half {
 	struct chunkq rxq;
 	struct stream_reasm ooo;
 	uint32_t rcv_nxt;
-	uint32_t rcv_adv;   /* right edge of the window offered so far */
-	uint32_t rcv_acked; /* last acknowledgement sent */
-	uint32_t rcv_fin;   /* where the peer's FIN stands, if HALF_RCV_FIN_KNOWN */
+	uint32_t rcv_adv;		  /* right edge of the window offered so far */
+	uint32_t rcv_acked;		  /* last acknowledgement sent */
+	uint32_t rcv_fin;		  /* where the peer's FIN stands, if HALF_RCV_FIN_KNOWN */
 	uint32_t dsack_left, dsack_right; /* duplicate to report once, RFC 2883 */
 	uint32_t flags;
-	uint8_t state;      /* enum tcp_state */
-	uint8_t ca;         /* enum tcp_ca */
+	uint8_t state; /* enum tcp_state */
+	uint8_t ca;    /* enum tcp_ca */
 	uint8_t snd_wscale, rcv_wscale;
-	uint16_t mss;       /* of segments we send */
-	uint16_t rcv_mss;   /* largest payload seen from the peer, what it was told at most */
-	uint8_t quickack;   /* segments still acknowledged at once */
-	uint8_t backoff;    /* times the timer went off without an answer */
+	uint16_t mss;	  /* of segments we send */
+	uint16_t rcv_mss; /* largest payload seen from the peer, what it was told at most */
+	uint8_t quickack; /* segments still acknowledged at once */
+	uint8_t backoff;  /* times the timer went off without an answer */
 	uint8_t dupacks;
 	uint8_t timer_kind; /* enum tcp_timer, what timer_at means */
 
@@ -75,18 +75,18 @@ struct tcp_half {
 	/* Loss recovery. */
 	struct rte_mbuf *score; /* the scoreboard's ranges, NULL while there are none */
 	uint16_t score_n;
-	uint8_t probes;         /* window probes without an answer */
-	uint8_t loss_probes;    /* loss probes since the last answer */
-	uint32_t sacked;        /* bytes the peer holds beyond snd_una */
-	uint32_t lost;          /* bytes lost and not sent again */
+	uint8_t probes;	     /* window probes without an answer */
+	uint8_t loss_probes; /* loss probes since the last answer */
+	uint32_t sacked;     /* bytes the peer holds beyond snd_una */
+	uint32_t lost;	     /* bytes lost and not sent again */
 	uint32_t lost_high;
-	uint32_t rtx_high;      /* without a scoreboard: sent again up to here */
-	uint32_t rtx_no;        /* number of the last retransmission */
-	uint32_t rack_no;       /* highest such number delivered */
-	uint32_t rack_seq;      /* highest first-time byte delivered */
-	uint32_t reo_seq;       /* holes below are lost when reo_at passes */
-	uint32_t recover;       /* recovery ends here */
-	uint32_t tlp_high;      /* snd_nxt when the last loss probe went out */
+	uint32_t rtx_high; /* without a scoreboard: sent again up to here */
+	uint32_t rtx_no;   /* number of the last retransmission */
+	uint32_t rack_no;  /* highest such number delivered */
+	uint32_t rack_seq; /* highest first-time byte delivered */
+	uint32_t reo_seq;  /* holes below are lost when reo_at passes */
+	uint32_t recover;  /* recovery ends here */
+	uint32_t tlp_high; /* snd_nxt when the last loss probe went out */
 	uint32_t prr_delivered, prr_out, prr_flight; /* RFC 6937 */
 
 	/* Timing; absolute microseconds, UINT64_MAX = off. */
@@ -100,10 +100,10 @@ struct tcp_half {
 	uint32_t srtt_us;
 	uint32_t rttvar_us;
 	uint32_t min_rtt_us;
-	uint32_t rto_us;       /* without back-off */
+	uint32_t rto_us; /* without back-off */
 
 	/* Congestion control. */
-	uint32_t cwnd;         /* bytes */
+	uint32_t cwnd; /* bytes */
 	uint32_t ssthresh;
 	struct tcp_cubic cubic;
 };

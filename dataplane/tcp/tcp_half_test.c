@@ -50,9 +50,17 @@ static int rig_emit(void *ctx, struct tcp_half *h, const struct tcp_out *o)
 static void rig_open(bool sack, uint32_t snd_wnd)
 {
 	struct tcp_params p = {
-		.snd_nxt = ISS, .rcv_nxt = IRS, .snd_wnd = snd_wnd, .rcv_wnd = 60000,
-		.mss = MSS, .rcv_mss = MSS, .snd_wscale = 2, .rcv_wscale = 3, .wscale = true,
-		.sack = sack, .srtt_us = 10000,
+		.snd_nxt = ISS,
+		.rcv_nxt = IRS,
+		.snd_wnd = snd_wnd,
+		.rcv_wnd = 60000,
+		.mss = MSS,
+		.rcv_mss = MSS,
+		.snd_wscale = 2,
+		.rcv_wscale = 3,
+		.wscale = true,
+		.sack = sack,
+		.srtt_us = 10000,
 	};
 
 	memset(&r, 0, sizeof(r));
@@ -86,8 +94,13 @@ static uint32_t in_full(uint8_t flags, uint32_t seq, uint32_t ack, uint32_t len,
 			const struct tcp_sack_block *sack, unsigned nsack)
 {
 	struct tcp_segment s = {
-		.seq = seq, .ack = ack, .len = len, .window = window, .flags = flags,
-		.header_len = 20, .nsack = (uint8_t)nsack,
+		.seq = seq,
+		.ack = ack,
+		.len = len,
+		.window = window,
+		.flags = flags,
+		.header_len = 20,
+		.nsack = (uint8_t)nsack,
 	};
 	struct chunkq q;
 	uint8_t bytes[2000];
@@ -117,7 +130,7 @@ static uint32_t in_ack(uint32_t off)
 
 static uint32_t in_sack(uint32_t off, uint32_t left, uint32_t right)
 {
-	struct tcp_sack_block b = { ISS + left, ISS + right };
+	struct tcp_sack_block b = {ISS + left, ISS + right};
 
 	return in_full(TCP_F_ACK, IRS, ISS + off, 0, 15000, &b, 1);
 }
@@ -252,8 +265,12 @@ static void test_reordering_and_sack(void **state)
 
 static void test_overlap_first_wins(void **state)
 {
-	struct tcp_segment s = { .seq = IRS + 5, .ack = ISS, .len = 10, .flags = TCP_F_ACK,
-				 .window = 15000, .header_len = 20 };
+	struct tcp_segment s = {.seq = IRS + 5,
+				.ack = ISS,
+				.len = 10,
+				.flags = TCP_F_ACK,
+				.window = 15000,
+				.header_len = 20};
 	struct chunkq q;
 	uint8_t got[30], i;
 
@@ -704,7 +721,7 @@ static void test_close_passive(void **state)
 
 static void test_close_active(void **state)
 {
-	struct tcp_segment s = { .flags = TCP_F_SYN, .seq = IRS + 50 };
+	struct tcp_segment s = {.flags = TCP_F_SYN, .seq = IRS + 50};
 
 	rig_open(true, 60000);
 	send_bytes(100);

@@ -5,10 +5,10 @@
 
 #include "tcp/tcp_internal.h"
 
-#define MSS_DEFAULT_V4 536  /* RFC 9293 3.7.1 */
+#define MSS_DEFAULT_V4 536 /* RFC 9293 3.7.1 */
 #define MSS_DEFAULT_V6 1220
-#define MSS_MIN 48          /* less buys the sender nothing but work for everyone */
-#define WSCALE_MAX 14       /* RFC 7323 2.3 */
+#define MSS_MIN 48    /* less buys the sender nothing but work for everyone */
+#define WSCALE_MAX 14 /* RFC 7323 2.3 */
 
 /* Options of one SYN. */
 struct syn_options {
@@ -104,8 +104,7 @@ static enum tcp_hs_verdict client_syn(struct tcp_handshake *hs, const struct tcp
 }
 
 static enum tcp_hs_verdict server_synack(struct tcp_handshake *hs, const struct tcp_segment *s,
-					 uint8_t *hdr, uint16_t mss_max, bool ipv6,
-					 uint64_t now_us)
+					 uint8_t *hdr, uint16_t mss_max, bool ipv6, uint64_t now_us)
 {
 	bool again = hs->state == TCP_HS_SYNACK_SEEN && hs->isn[1] == s->seq;
 
@@ -154,8 +153,8 @@ static enum tcp_hs_verdict client_ack(struct tcp_handshake *hs, const struct tcp
 }
 
 enum tcp_hs_verdict tcp_handshake_input(struct tcp_handshake *hs, unsigned side,
-					const struct tcp_segment *s, uint8_t *hdr,
-					uint16_t mss_max, bool ipv6, uint64_t now_us)
+					const struct tcp_segment *s, uint8_t *hdr, uint16_t mss_max,
+					bool ipv6, uint64_t now_us)
 {
 	bool syn = s->flags & TCP_F_SYN, ack = s->flags & TCP_F_ACK;
 

@@ -47,8 +47,8 @@ static enum tcp_hs_verdict give(struct tcp_handshake *hs, unsigned side, struct 
 }
 
 /* What Linux sends: MSS 1460, SACK-permitted, timestamps, NOP, window scale 7. */
-static const uint8_t linux_syn[20] = { 2, 4, 5, 180, 4, 2, 8, 10, 1, 2, 3, 4,
-				       0, 0, 0, 0,   1, 3, 3, 7 };
+static const uint8_t linux_syn[20] = {2, 4, 5, 180, 4, 2, 8, 10, 1, 2,
+				      3, 4, 0, 0,   0, 0, 1, 3,	 3, 7};
 
 static void syn(struct wire *w)
 {
@@ -71,8 +71,8 @@ static void ack(struct wire *w)
 
 static void test_parse(void **state)
 {
-	static const uint8_t opt[] = { 1, 1, 5, 18, 0, 0, 0, 1, 0, 0,
-				       0, 9, 0, 0,  0, 20, 0, 0, 0, 30 };
+	static const uint8_t opt[] = {1, 1, 5, 18, 0, 0,  0, 1, 0, 0,
+				      0, 9, 0, 0,  0, 20, 0, 0, 0, 30};
 	struct tcp_segment s;
 	struct wire w;
 
@@ -105,9 +105,9 @@ static void test_parse(void **state)
 
 static void test_usual(void **state)
 {
-	static const uint8_t want[20] = { 2, 4, 5, 120, 4, 2, 1, 1, 1, 1,
-					  1, 1, 1, 1,	1, 1, 1, 3, 3, 7 };
-	struct tcp_handshake hs = { 0 };
+	static const uint8_t want[20] = {2, 4, 5, 120, 4, 2, 1, 1, 1, 1,
+					 1, 1, 1, 1,   1, 1, 1, 3, 3, 7};
+	struct tcp_handshake hs = {0};
 	struct tcp_params p;
 	struct wire w;
 
@@ -146,7 +146,7 @@ static void test_usual(void **state)
 
 static void test_plain_ends(void **state)
 {
-	struct tcp_handshake hs = { 0 };
+	struct tcp_handshake hs = {0};
 	struct tcp_params p;
 	struct wire w;
 
@@ -166,7 +166,7 @@ static void test_plain_ends(void **state)
 
 static void test_again(void **state)
 {
-	struct tcp_handshake hs = { 0 };
+	struct tcp_handshake hs = {0};
 	struct tcp_params p;
 	struct wire w;
 
@@ -191,7 +191,7 @@ static void test_again(void **state)
 
 static void test_new_syn(void **state)
 {
-	struct tcp_handshake hs = { 0 };
+	struct tcp_handshake hs = {0};
 	struct wire w;
 
 	syn(&w);
@@ -208,7 +208,7 @@ static void test_new_syn(void **state)
 
 static void test_resets(void **state)
 {
-	struct tcp_handshake hs = { 0 };
+	struct tcp_handshake hs = {0};
 	struct wire w;
 
 	syn(&w);
@@ -237,7 +237,7 @@ static void test_resets(void **state)
 
 static void test_strays(void **state)
 {
-	struct tcp_handshake hs = { 0 };
+	struct tcp_handshake hs = {0};
 	struct wire w;
 
 	ack(&w);
@@ -263,8 +263,8 @@ static void test_strays(void **state)
 
 static void test_authenticated(void **state)
 {
-	uint8_t opt[24] = { 2, 4, 5, 180, 19, 18 };
-	struct tcp_handshake hs = { 0 };
+	uint8_t opt[24] = {2, 4, 5, 180, 19, 18};
+	struct tcp_handshake hs = {0};
 	struct wire w;
 
 	opt[22] = opt[23] = 1;
@@ -275,9 +275,9 @@ static void test_authenticated(void **state)
 
 static void test_broken_options(void **state)
 {
-	static const uint8_t opt[8] = { 2, 4, 0, 10, 77, 200, 3, 3 };
-	static const uint8_t want[8] = { 2, 4, 0, 10, 0, 0, 0, 0 };
-	struct tcp_handshake hs = { 0 };
+	static const uint8_t opt[8] = {2, 4, 0, 10, 77, 200, 3, 3};
+	static const uint8_t want[8] = {2, 4, 0, 10, 0, 0, 0, 0};
+	struct tcp_handshake hs = {0};
 	struct wire w;
 
 	forge(&w, CLIENT_ISN, 0, TCP_F_SYN, 1, opt, 8);
@@ -290,10 +290,10 @@ static void test_broken_options(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parse),	     cmocka_unit_test(test_usual),
-		cmocka_unit_test(test_plain_ends),   cmocka_unit_test(test_again),
-		cmocka_unit_test(test_new_syn),	     cmocka_unit_test(test_resets),
-		cmocka_unit_test(test_strays),	     cmocka_unit_test(test_authenticated),
+		cmocka_unit_test(test_parse),	       cmocka_unit_test(test_usual),
+		cmocka_unit_test(test_plain_ends),     cmocka_unit_test(test_again),
+		cmocka_unit_test(test_new_syn),	       cmocka_unit_test(test_resets),
+		cmocka_unit_test(test_strays),	       cmocka_unit_test(test_authenticated),
 		cmocka_unit_test(test_broken_options),
 	};
 

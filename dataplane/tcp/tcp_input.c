@@ -177,8 +177,8 @@ static uint32_t fin_in_order(struct tcp_env *env, struct tcp_half *h)
 	return TCP_EV_FIN;
 }
 
-static uint32_t payload_input(struct tcp_env *env, struct tcp_half *h,
-			      const struct tcp_segment *s, struct chunkq *payload)
+static uint32_t payload_input(struct tcp_env *env, struct tcp_half *h, const struct tcp_segment *s,
+			      struct chunkq *payload)
 {
 	uint32_t seq = s->seq, end = seq + s->len, had = h->rcv_nxt, edge = h->rcv_adv, ev = 0;
 	uint32_t skip = 0;
@@ -241,8 +241,8 @@ static uint32_t closing_input(struct tcp_env *env, struct tcp_half *h)
 	return 0;
 }
 
-static uint32_t segment_input(struct tcp_env *env, struct tcp_half *h,
-			      const struct tcp_segment *s, struct chunkq *payload)
+static uint32_t segment_input(struct tcp_env *env, struct tcp_half *h, const struct tcp_segment *s,
+			      struct chunkq *payload)
 {
 	uint32_t ev;
 

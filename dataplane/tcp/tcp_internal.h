@@ -18,24 +18,24 @@
 
 /* Times in microseconds. */
 #define TCP_NEVER UINT64_MAX
-#define TCP_RTO_FIRST 1000000u  /* before any sample, RFC 6298 2.1 */
+#define TCP_RTO_FIRST 1000000u /* before any sample, RFC 6298 2.1 */
 #define TCP_RTO_MIN 200000u
 #define TCP_RTO_MAX 60000000u
-#define TCP_RETRIES 15u         /* about nine minutes of silence at the least RTO */
+#define TCP_RETRIES 15u /* about nine minutes of silence at the least RTO */
 #define TCP_DELACK 40000u
 #define TCP_TIME_WAIT_TIME 1000000u /* long enough to answer a FIN sent again */
 #define TCP_CHALLENGE_GAP 100000u   /* RFC 5961 section 7 */
 #define TCP_TLP_SLACK 2000u
-#define TCP_TLP_MAX 2u             /* loss probes before the timeout has its turn */
+#define TCP_TLP_MAX 2u /* loss probes before the timeout has its turn */
 #define TCP_REO_MIN 500u
 #define TCP_HYSTART_SLACK 4000u
 #define TCP_HYSTART_SEGS 64u
-#define TCP_EMIT_RETRY 1000u    /* after the port refused a segment */
+#define TCP_EMIT_RETRY 1000u /* after the port refused a segment */
 
-#define TCP_QUICKACKS 16        /* segments acknowledged at once while the peer is starting */
-#define TCP_IW_SEGS 10u         /* RFC 6928 */
+#define TCP_QUICKACKS 16 /* segments acknowledged at once while the peer is starting */
+#define TCP_IW_SEGS 10u	 /* RFC 6928 */
 #define TCP_DUPTHRESH 3u
-#define TCP_COPY_MAX 512u       /* smaller payloads do not pin the buffer they came in */
+#define TCP_COPY_MAX 512u /* smaller payloads do not pin the buffer they came in */
 #define TCP_SNDBUF_MIN (64u << 10)
 #define TCP_SNDBUF_MAX (4u << 20)
 
@@ -52,14 +52,14 @@ enum tcp_timer {
 
 #define HALF_SACK 0x0001u
 #define HALF_RCV_FIN_KNOWN 0x0002u /* seen, maybe ahead of its turn */
-#define HALF_RCV_FIN 0x0004u       /* in order */
+#define HALF_RCV_FIN 0x0004u	   /* in order */
 #define HALF_FIN_QUEUED 0x0008u
 #define HALF_FIN_SENT 0x0010u
 #define HALF_ACK_NOW 0x0020u
 #define HALF_CWND_LIMITED 0x0040u
-#define HALF_WND_LIMITED 0x0080u   /* unsent bytes wait for the peer's window */
-#define HALF_PROBE 0x0400u         /* send a window probe */
-#define HALF_PUSH_SMALL 0x0800u    /* persist timer: fill the small window */
+#define HALF_WND_LIMITED 0x0080u /* unsent bytes wait for the peer's window */
+#define HALF_PROBE 0x0400u	 /* send a window probe */
+#define HALF_PUSH_SMALL 0x0800u	 /* persist timer: fill the small window */
 #define HALF_TLP_DUE 0x1000u
 #define HALF_EMIT_FAILED 0x2000u
 

@@ -25,8 +25,8 @@ void tcp_rtt_sample(struct tcp_half *h, uint64_t us)
 		h->rttvar_us = (3 * h->rttvar_us + diff) / 4;
 		h->srtt_us = max_u32((7 * h->srtt_us + r) / 8, 1);
 	}
-	/* Slow start has found the path's capacity once a queue builds up, in the spirit of RFC 9406;
-	 * the slack keeps a busy peer from being taken for a queue. */
+	/* Slow start has found the path's capacity once a queue builds up, in the spirit of RFC
+	 * 9406; the slack keeps a busy peer from being taken for a queue. */
 	if (h->cwnd < h->ssthresh && h->cwnd >= TCP_HYSTART_SEGS * h->mss &&
 	    r > 2 * h->min_rtt_us + TCP_HYSTART_SLACK)
 		h->ssthresh = h->cwnd;
@@ -56,7 +56,8 @@ static void prr(struct tcp_half *h, uint32_t delivered, bool first)
 	h->prr_delivered += delivered;
 	if (pipe > h->ssthresh) {
 		send = ((int64_t)h->prr_delivered * h->ssthresh + h->prr_flight - 1) /
-			       h->prr_flight - h->prr_out;
+			       h->prr_flight -
+		       h->prr_out;
 	} else {
 		int64_t limit = (int64_t)h->prr_delivered - h->prr_out;
 
@@ -73,7 +74,8 @@ static void prr(struct tcp_half *h, uint32_t delivered, bool first)
 	h->cwnd = pipe + (uint32_t)send;
 }
 
-/* Without SACK: the third duplicate, and every ACK that leaves a hole, name the segment at snd_una. */
+/* Without SACK: the third duplicate, and every ACK that leaves a hole, name the segment at snd_una.
+ */
 static void newreno_mark(struct tcp_half *h, uint32_t acked)
 {
 	bool hole = false;

@@ -75,7 +75,7 @@ static int segment_emit(struct tcp_env *env, struct tcp_half *h, struct tcp_out 
 
 static int ack_emit(struct tcp_env *env, struct tcp_half *h, uint32_t seq)
 {
-	struct tcp_out o = { .seq = seq };
+	struct tcp_out o = {.seq = seq};
 	int rc;
 
 	if (h->flags & HALF_SACK)
@@ -128,7 +128,7 @@ static uint8_t push_flag(const struct tcp_half *h, uint32_t right)
 static int segment_again(struct tcp_env *env, struct tcp_half *h, uint32_t left, uint32_t right)
 {
 	uint32_t end = tcp_data_end(h), all = right;
-	struct tcp_out o = { .seq = left };
+	struct tcp_out o = {.seq = left};
 	int rc;
 
 	if ((h->flags & HALF_FIN_SENT) && right == end + 1) {
@@ -177,7 +177,7 @@ static uint32_t output_lost(struct tcp_env *env, struct tcp_half *h)
 
 static int segment_new(struct tcp_env *env, struct tcp_half *h, uint32_t len, bool fin)
 {
-	struct tcp_out o = { .seq = h->snd_nxt };
+	struct tcp_out o = {.seq = h->snd_nxt};
 	int rc;
 
 	if (len) {
@@ -258,9 +258,9 @@ static uint32_t output_new(struct tcp_env *env, struct tcp_half *h)
 	return n;
 }
 
-/* Loss probe, in the way of RFC 8985 section 7: an answer has been due for a while. Always bytes sent
- * before, since the peer answers those at once and may sit on the ACK of new ones: the last segment
- * where nothing is known to be missing, the first missing one otherwise. */
+/* Loss probe, in the way of RFC 8985 section 7: an answer has been due for a while. Always bytes
+ * sent before, since the peer answers those at once and may sit on the ACK of new ones: the last
+ * segment where nothing is known to be missing, the first missing one otherwise. */
 static uint32_t output_probe(struct tcp_env *env, struct tcp_half *h)
 {
 	uint32_t len = min_u32(h->snd_nxt - h->snd_una, h->mss);

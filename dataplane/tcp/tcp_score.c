@@ -7,9 +7,9 @@
  *
  * lost_high follows from RFC 6675's IsLost() and, where too little was received above a hole for
  * that, from time: a hole under received bytes that did not close in a quarter of a round trip.
- * A repeated stretch counts as lost again when something sent after it was received and a round trip
- * has gone by (the rule of RFC 8985 without a time for each segment): each AGAIN range knows its
- * number in the order of retransmissions, and what snd_nxt was.
+ * A repeated stretch counts as lost again when something sent after it was received and a round
+ * trip has gone by (the rule of RFC 8985 without a time for each segment): each AGAIN range knows
+ * its number in the order of retransmissions, and what snd_nxt was.
  */
 #include "tcp/tcp_internal.h"
 
@@ -24,8 +24,8 @@ enum { SCORE_SACKED, SCORE_AGAIN };
 struct score_range {
 	uint32_t left, right;
 	uint32_t kind;
-	uint32_t no;      /* AGAIN: number of the retransmission */
-	uint32_t mark;    /* AGAIN: snd_nxt then */
+	uint32_t no;	  /* AGAIN: number of the retransmission */
+	uint32_t mark;	  /* AGAIN: snd_nxt then */
 	uint32_t sent_us; /* AGAIN: time, low 32 bits */
 };
 
@@ -126,10 +126,10 @@ static bool splice(struct tcp_half *h, unsigned i, unsigned n, const struct scor
 
 void tcp_score_sack(struct tcp_env *env, struct tcp_half *h, uint32_t left, uint32_t right)
 {
-	struct score_range *g, part[3], whole = { .kind = SCORE_SACKED };
+	struct score_range *g, part[3], whole = {.kind = SCORE_SACKED};
 	uint32_t pos = left, fresh = h->snd_una;
 	unsigned i, j, m = 0;
-	struct score_range before = { 0 }, after = { 0 };
+	struct score_range before = {0}, after = {0};
 
 	if (!board_open(env, h))
 		return;
@@ -221,13 +221,13 @@ static void forget_highest(struct tcp_half *h)
 void tcp_score_again(struct tcp_env *env, struct tcp_half *h, uint32_t left, uint32_t right)
 {
 	struct score_range *g = ranges_of(h), range = {
-		.left = left,
-		.right = right,
-		.kind = SCORE_AGAIN,
-		.no = ++h->rtx_no,
-		.mark = h->snd_nxt,
-		.sent_us = (uint32_t)env->now_us,
-	};
+						      .left = left,
+						      .right = right,
+						      .kind = SCORE_AGAIN,
+						      .no = ++h->rtx_no,
+						      .mark = h->snd_nxt,
+						      .sent_us = (uint32_t)env->now_us,
+					      };
 	unsigned i;
 	bool full;
 
@@ -243,8 +243,8 @@ void tcp_score_again(struct tcp_env *env, struct tcp_half *h, uint32_t left, uin
 		;
 	/* Sent in one go: one range, as old as its youngest part. */
 	if (i && g[i - 1].kind == SCORE_AGAIN && g[i - 1].right == left &&
-	    (full || (g[i - 1].mark == range.mark &&
-		      range.sent_us - g[i - 1].sent_us <= h->srtt_us / 8))) {
+	    (full ||
+	     (g[i - 1].mark == range.mark && range.sent_us - g[i - 1].sent_us <= h->srtt_us / 8))) {
 		range.left = g[i - 1].left;
 		g[i - 1] = range;
 	} else {
@@ -311,10 +311,10 @@ void tcp_score_detect(struct tcp_env *env, struct tcp_half *h)
 		}
 	}
 	detect_again(env, h);
-	if (seq_lt(h->lost_high, top) && (h->reo_at == TCP_NEVER || seq_le(h->reo_seq, h->lost_high))) {
+	if (seq_lt(h->lost_high, top) &&
+	    (h->reo_at == TCP_NEVER || seq_le(h->reo_seq, h->lost_high))) {
 		h->reo_seq = top;
-		h->reo_at = min_u64(h->reo_at,
-				    env->now_us + max_u32(h->srtt_us / 4, TCP_REO_MIN));
+		h->reo_at = min_u64(h->reo_at, env->now_us + max_u32(h->srtt_us / 4, TCP_REO_MIN));
 	}
 	recount(h);
 }

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct tcp_handshake hs = { 0 };
+	struct tcp_handshake hs = {0};
 	struct tcp_params p;
 	struct tcp_segment s, again;
 	uint64_t now = 0;
@@ -31,8 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		hdr = realloc(hdr, len ? len : 1);
 		memcpy(hdr, data, len);
 		if (tcp_segment_parse(&s, hdr, len, len + 10) == 0) {
-			enum tcp_hs_verdict v = tcp_handshake_input(&hs, side, &s, hdr, 1400,
-								    false, now++);
+			enum tcp_hs_verdict v =
+				tcp_handshake_input(&hs, side, &s, hdr, 1400, false, now++);
 
 			if (tcp_segment_parse(&again, hdr, len, len + 10) != 0 ||
 			    again.seq != s.seq || again.ack != s.ack ||

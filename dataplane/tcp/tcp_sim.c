@@ -79,8 +79,13 @@ static void wire_put(struct sim *s, unsigned from, const struct tcp_out *o, uint
 	p->order = s->order++;
 	p->at = s->now + delay;
 	p->seg = (struct tcp_segment){
-		.seq = o->seq, .ack = o->ack, .len = o->payload_len, .window = o->window,
-		.flags = o->flags, .nsack = o->nsack, .header_len = (uint8_t)(20 + 8 * o->nsack),
+		.seq = o->seq,
+		.ack = o->ack,
+		.len = o->payload_len,
+		.window = o->window,
+		.flags = o->flags,
+		.nsack = o->nsack,
+		.header_len = (uint8_t)(20 + 8 * o->nsack),
 	};
 	memcpy(p->seg.sack, o->sack, sizeof(p->seg.sack));
 	for (; done < o->payload_len; c = c->next, skip = 0) {

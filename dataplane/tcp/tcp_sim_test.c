@@ -14,8 +14,12 @@ static struct chunk_pool pool;
 static struct sim_conf conf_base(void)
 {
 	struct sim_conf c = {
-		.seed = 1, .delay_us = 100, .rcvbuf = 2 * MIB, .mss = 1448, .tick_us = 10,
-		.isn = { 0xfffff000u, 77 },
+		.seed = 1,
+		.delay_us = 100,
+		.rcvbuf = 2 * MIB,
+		.mss = 1448,
+		.tick_us = 10,
+		.isn = {0xfffff000u, 77},
 	};
 
 	return c;
@@ -24,14 +28,13 @@ static struct sim_conf conf_base(void)
 static void report(const char *what, const struct sim *s)
 {
 	const struct tcp_env *a = &s->side[0].env, *b = &s->side[1].env;
-	uint64_t end = s->side[0].whole_at > s->side[1].whole_at ? s->side[0].whole_at :
-								    s->side[1].whole_at;
+	uint64_t end = s->side[0].whole_at > s->side[1].whole_at ? s->side[0].whole_at
+								 : s->side[1].whole_at;
 	double sec = end > 1000000 ? (double)(end - 1000000) / 1e6 : 1e-6;
 
 	print_message("%-24s %8.3f s %8.1f Mbit/s sent %lu lost %lu rtx %lu fast %lu rto %lu tlp "
 		      "%lu refused %lu challenge %lu\n",
-		      what, sec,
-		      (double)(s->side[0].received + s->side[1].received) * 8e-6 / sec,
+		      what, sec, (double)(s->side[0].received + s->side[1].received) * 8e-6 / sec,
 		      s->packets, s->drops, a->count.retrans + b->count.retrans,
 		      a->count.fast_rtx + b->count.fast_rtx, a->count.rto + b->count.rto,
 		      a->count.tlp + b->count.tlp, a->count.ooo_dropped + b->count.ooo_dropped,
@@ -66,8 +69,8 @@ static uint64_t run(const char *what, const struct sim_conf *c, uint64_t limit_s
 
 static void test_loss(void **state)
 {
-	static const uint32_t loss[] = { 0, 100, 500, 1000 };
-	static const uint64_t most_ms[] = { 150, 300, 2500, 20000 };
+	static const uint32_t loss[] = {0, 100, 500, 1000};
+	static const uint64_t most_ms[] = {150, 300, 2500, 20000};
 	struct sim_conf c = conf_base();
 	char name[32];
 	unsigned i, j;
@@ -204,12 +207,12 @@ static void test_black_hole(void **state)
 
 static void test_random(void **state)
 {
-	static const uint32_t some[] = { 0, 0, 50, 200, 1000, 2500 };
+	static const uint32_t some[] = {0, 0, 50, 200, 1000, 2500};
 	uint64_t seed;
 
 	for (seed = 1; seed <= 60; seed++) {
 		struct sim_conf c = conf_base();
-		struct sim r = { .rng = seed * 7919 };
+		struct sim r = {.rng = seed * 7919};
 
 		sim_random(&r, 1);
 		c.seed = seed;
@@ -250,16 +253,11 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_loss),
-		cmocka_unit_test(test_long_path),
-		cmocka_unit_test(test_no_sack),
-		cmocka_unit_test(test_no_wscale),
-		cmocka_unit_test(test_reorder),
-		cmocka_unit_test(test_slow_reader),
-		cmocka_unit_test(test_small_pieces),
-		cmocka_unit_test(test_port_refuses),
-		cmocka_unit_test(test_black_hole),
-		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_loss),	     cmocka_unit_test(test_long_path),
+		cmocka_unit_test(test_no_sack),	     cmocka_unit_test(test_no_wscale),
+		cmocka_unit_test(test_reorder),	     cmocka_unit_test(test_slow_reader),
+		cmocka_unit_test(test_small_pieces), cmocka_unit_test(test_port_refuses),
+		cmocka_unit_test(test_black_hole),   cmocka_unit_test(test_random),
 	};
 
 	return cmocka_run_group_tests_name("tcp_sim", tests, setup, teardown);
