@@ -95,8 +95,8 @@ static const struct bad bad[] = {
 	{PORTS "services:\n- {name: a b, address: \"unix:/x\"}\n", 3, 10, "letters, digits"},
 	{PORTS "services:\n- {name: a, address: \"unix:/x\"}\n- {name: a, address: \"unix:/y\"}\n",
 	 4, 10, "Two services"},
-	{PORTS "services:\n- {name: a, address: \"unix:/x\", dialect: cor}\n", 3, 42,
-	 "did you mean 'core'"},
+	{PORTS "services:\n- {name: a, address: \"unix:/x\", dialect: drat}\n", 3, 42,
+	 "did you mean 'draft'"},
 	/* rules */
 	{PORTS ECHO "rules: {}\n", 3, 8, "must be a list"},
 	{HEAD "- name: a\n", 4, 3, "'action' is missing"},
@@ -286,7 +286,7 @@ static void values_are_taken(void **state)
 		"- {name: b, action: observe, service: s1, priority: -3, match: {protocol: tcp}}\n"
 		"services:\n"
 		"- {name: s1, address: \"tcp:[::1]:99\", priority: 5}\n"
-		"- {name: s2, address: \"unix:/x\", uri: \"urn:x\", dialect: core, priority: 7, "
+		"- {name: s2, address: \"unix:/x\", uri: \"urn:x\", dialect: draft, priority: 7, "
 		"deadline: 1500ms}\n"
 		"ports: {outside: {device: b, mtu: 9000, promiscuous: no}, inside: {device: a}}\n"
 		"lcores: {workers: [3, 1], callout: 2, idle-backoff: off}\n"
@@ -306,7 +306,7 @@ static void values_are_taken(void **state)
 	r = &((struct policy_rules *)c->rules_private)->rule[1].pub;
 	assert_int_equal(r->priority, -3);
 	assert_int_equal(c->services[1].deadline_us, 1500000);
-	assert_int_equal(c->services[1].dialect, POLICY_DIALECT_CORE);
+	assert_int_equal(c->services[1].dialect, POLICY_DIALECT_DRAFT);
 	assert_int_equal(c->workers, 2);
 	assert_int_equal(c->worker_lcore[0], 3);
 	assert_int_equal(c->callout_lcore, 2);

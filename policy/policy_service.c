@@ -21,7 +21,7 @@ static const struct policy_key service_keys[] = {
 	 .doc = "OPES service identifier offered to the server. Absent: `urn:opes:service:` and "
 		"the name."},
 	{"dialect", POLICY_T_ENUM, 0, SERVICE(dialect), .def = "draft",
-	 .words = policy_dialect_words, .doc = "Dialect of OCP its server speaks."},
+	 .words = policy_dialect_words, .doc = "Dialect of OCP its server speaks; `core` (RFC 4037) is not spoken yet."},
 	{"connections", POLICY_T_INTEGER, 0, SERVICE(connections), .def = "1", .min = 1, .max = 64,
 	 .doc = "Connections kept open for each priority in use."},
 	{"priority", POLICY_T_INTEGER, 0, SERVICE(priority), .def = "0", .min = INT32_MIN,

@@ -24,7 +24,6 @@ const struct policy_word policy_protocol_words[] = {
 
 const struct policy_word policy_dialect_words[] = {
 	{"draft", POLICY_DIALECT_DRAFT},
-	{"core", POLICY_DIALECT_CORE},
 	{NULL, 0},
 };
 
