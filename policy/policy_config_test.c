@@ -144,6 +144,8 @@ static const struct bad bad[] = {
 	{HEAD "- {name: a, action: bypass, match: {client-port: 65536}}\n", 4, 50, "0 to 65535"},
 	{HEAD "- {name: a, action: bypass, match: {server-port: [80, 9-8]}}\n", 4, 55,
 	 "range LOW-HIGH"},
+	{HEAD "- {name: a, action: bypass, match: {server-port: [80, 70-90]}}\n", 4, 55,
+	 "'70-90' overlaps"},
 	{HEAD "- {name: a, action: bypass, match: {vlan: 4095}}\n", 4, 43, "0 to 4094"},
 	{HEAD "- {name: a, action: bypass, match: {direction: inside}}\n", 4, 48,
 	 "did you mean 'inside-out'"},

@@ -172,9 +172,24 @@ static void read_prefixes(struct policy_reader *r, const struct policy_key *k, y
 	*count = n;
 }
 
+#define RANGE_VALUES 65536
+
+/* Marks the values of a range as taken; false: one of them is already. Free values are marked once, so that a whole
+ * list costs no more than there are values. */
+static bool range_take(uint64_t taken[RANGE_VALUES / 64], const struct policy_range *range)
+{
+	for (uint32_t v = range->lo; v <= range->hi; v++) {
+		if (taken[v / 64] & (UINT64_C(1) << (v % 64)))
+			return false;
+		taken[v / 64] |= UINT64_C(1) << (v % 64);
+	}
+	return true;
+}
+
 static struct policy_range *range_list(struct policy_reader *r, const struct policy_key *k,
 				       yaml_node_t *node, uint32_t min, uint32_t *count)
 {
+	uint64_t taken[RANGE_VALUES / 64] = {0};
 	uint32_t n = policy_node_count(node);
 	struct policy_range *list;
 
@@ -187,12 +202,16 @@ static struct policy_range *range_list(struct policy_reader *r, const struct pol
 		yaml_node_t *item = policy_node_item(r, node, i);
 		const char *text = policy_node_text(r, item, k->name);
 
-		if (text &&
-		    (!policy_value_range(text, (uint32_t)k->max, &list[i]) || list[i].lo < min))
+		if (!text)
+			continue;
+		if (!policy_value_range(text, (uint32_t)k->max, &list[i]) || list[i].lo < min)
 			policy_reader_error(r, item,
 					    "%s: '%.40s' is neither a number %u to %u nor a range "
 					    "LOW-HIGH of such.",
 					    k->name, text, min, (uint32_t)k->max);
+		else if (!range_take(taken, &list[i]))
+			policy_reader_error(r, item, "%s: '%.40s' overlaps what the list names before.",
+					    k->name, text);
 	}
 	*count = list ? n : 0;
 	return list;
