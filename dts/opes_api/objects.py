@@ -8,6 +8,8 @@ import random
 from dataclasses import dataclass
 
 OLD, NEW = b"Bluebird", b"(withheld)"
+# The EICAR test file, in two pieces so that no scanner takes this file for it.
+EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 
 
 @dataclass(frozen=True)

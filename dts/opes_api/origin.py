@@ -5,6 +5,7 @@ GET  /o/MODE/SEED/SIZE/GZIP   an object of objects.py
 POST anything                 200 with "LENGTH SHA256\\n" of the body received
 GET  /head                    the request head as received, as the body
 GET  /raw/MODE/STEP/HEX       the octets HEX in pieces of STEP with pauses, MODE length or chunked
+GET  /eicar/MODE/SIZE         SIZE octets and then the EICAR test file
 GET  /page/STATUS/TYPE        a small page with that status and content type ("." stands for "/")
 GET  /verbatim/HEX            the octets HEX are the whole response, head included; then the connection ends
 GET  /upgrade /204 /304 /early   101 and byte echo; without a body; an interim response first
@@ -20,7 +21,7 @@ import functools
 import hashlib
 import random
 
-from opes_api.objects import Obj
+from opes_api.objects import EICAR, Obj, content
 
 
 log = False
@@ -103,7 +104,7 @@ async def send_raw(writer: asyncio.StreamWriter, mode: str, step: int, body: byt
         piece = body[at:at + step]
         writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if mode == "chunked" else piece)
         await writer.drain()
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(0.002 if len(body) < 4096 else 0)
     if mode == "chunked":
         writer.write(b"0\r\n\r\n")
 
@@ -131,6 +132,9 @@ async def answer_get(raw: bytes, path: str, writer: asyncio.StreamWriter, head_o
     elif path.startswith("/raw/"):
         _, _, mode, step, octets = path.split("/")
         await send_raw(writer, mode, int(step), bytes.fromhex(octets))
+    elif path.startswith("/eicar/"):
+        _, _, mode, size = path.split("/")
+        await send_raw(writer, mode, 8192, content(1, int(size)) + EICAR)
     elif path.startswith("/page/"):
         _, _, status, kind = path.split("/")[:4]
         body = f"page {path}\n".encode()
