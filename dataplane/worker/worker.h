@@ -38,6 +38,8 @@
 #define WORKER_SPIN_LOOPS 64      /* empty loops before the first sleep */
 #define WORKER_SLEEP_MIN_NS 5000
 #define WORKER_SLEEP_MAX_NS 150000
+#define WORKER_QUIET_LOOPS 5000   /* empty loops, most of them slept through, before sleeps get longer: about a second */
+#define WORKER_SLEEP_QUIET_NS 500000
 #define WORKER_SLEEP_BUSY_NS 20000 /* at most, while a service works for us */
 
 /* Microseconds from the TSC: monotonic, the same for all threads. */

@@ -53,7 +53,9 @@ int worker_callout_main(void *arg)
 			continue;
 		}
 		/* A ring cannot end the sleep, so it is short; a socket can. */
-		if (idle > WORKER_SPIN_LOOPS + 64)
+		if (idle > WORKER_QUIET_LOOPS)
+			ts.tv_nsec = WORKER_SLEEP_QUIET_NS;
+		else if (idle > WORKER_SPIN_LOOPS + 64)
 			ts.tv_nsec = WORKER_SLEEP_MAX_NS;
 		else if (idle > WORKER_SPIN_LOOPS + 16)
 			ts.tv_nsec = WORKER_SLEEP_BUSY_NS;

@@ -147,9 +147,15 @@ static void rest(const struct worker *w, uint32_t idle)
 {
 	uint32_t step = idle - WORKER_SPIN_LOOPS;
 	uint64_t ns = step < 8 ? (uint64_t)WORKER_SLEEP_MIN_NS << step : WORKER_SLEEP_MAX_NS;
-	uint64_t max = session_ctx_idle(w->sessions) ? WORKER_SLEEP_MAX_NS : WORKER_SLEEP_BUSY_NS;
-	struct timespec ts = { .tv_nsec = ns < max ? ns : max };
+	uint64_t max = WORKER_SLEEP_MAX_NS;
+	struct timespec ts;
 
+	if (!session_ctx_idle(w->sessions))
+		max = WORKER_SLEEP_BUSY_NS;
+	else if (idle > WORKER_QUIET_LOOPS)
+		ns = max = WORKER_SLEEP_QUIET_NS;
+	ts.tv_sec = 0;
+	ts.tv_nsec = (long)(ns < max ? ns : max);
 	if (w->callout)
 		worker_callout_rest(w->callout, &ts);
 	else
