@@ -186,6 +186,8 @@ static void run(uint32_t n, uint32_t space, uint32_t rounds, bool classifies)
 	char *text = malloc((size_t)n * 300 + 100), *s = text;
 	struct policy_test p;
 
+	if (!text)
+		abort();
 	s += sprintf(s, "rules:\n");
 	for (uint32_t i = 0; i < n; i++) {
 		w[i] = invent(space);
@@ -262,6 +264,8 @@ static void bypass_is_cheap(void **state)
 	double begin, made, classified;
 
 	memcpy(t.server, t.client, 16);
+	if (!text)
+		abort();
 	s += sprintf(s, "rules:\n");
 	for (uint32_t i = 0; i < n; i++)
 		s += sprintf(s,

@@ -337,6 +337,8 @@ static void many_rules(void **state)
 	struct policy_test p;
 	double begin, made;
 
+	if (!text)
+		abort();
 	s += sprintf(s, "rules:\n");
 	for (uint32_t i = 0; i < n; i++)
 		s += sprintf(s,
