@@ -404,10 +404,12 @@ static void stop(struct program *p)
 	if (p->shm)
 		ctl_shm_over(p->shm);
 	for (unsigned i = 0; i < p->workers_made; i++)
-		worker_destroy(&p->worker[i]);
-	free(p->worker);
+		worker_flows_end(&p->worker[i]);
 	if (p->callout.lcore)
 		callout_lcore_destroy(p->callout.lcore);
+	for (unsigned i = 0; i < p->workers_made; i++)
+		worker_destroy(&p->worker[i]);
+	free(p->worker);
 	if (p->eal_up) {
 		ctl_rules_fini(&p->rules);
 		port_pair_close(&p->ports);

@@ -147,7 +147,7 @@ static void ring_free(struct rte_ring *r)
 	rte_ring_free(r);
 }
 
-void worker_destroy(struct worker *w)
+void worker_flows_end(struct worker *w)
 {
 	struct flow_entry *e;
 	uint64_t cursor = 0;
@@ -156,6 +156,11 @@ void worker_destroy(struct worker *w)
 		e->run_queued = false;
 		worker_flow_forget(w, e);
 	}
+	w->run_head = w->run_tail = NULL;
+}
+
+void worker_destroy(struct worker *w)
+{
 	session_ctx_destroy(w->sessions);
 	for (unsigned p = 0; p < 2; p++) {
 		rte_pktmbuf_free_bulk(w->tx[p].pkt, w->tx[p].count);

@@ -110,6 +110,10 @@ struct worker_config {
 
 /* 0 or -errno with a sentence in err; on failure nothing is left. */
 int worker_create(struct worker *w, const struct worker_config *cfg, char *err, size_t err_len);
+/* Ends every flow without a word to its ends; transactions of theirs are ended towards the callout stage. */
+void worker_flows_end(struct worker *w);
+/* The callout stage must be gone before (callout.h INV-CALLOUT-2: it uses the worker's transactions to its end), and needs to
+ * know the ends of all flows before that: worker_flows_end, callout_lcore_destroy, worker_destroy. */
 void worker_destroy(struct worker *w);
 /* The loop (struct worker *), until quit. For rte_eal_remote_launch. */
 int worker_main(void *arg);

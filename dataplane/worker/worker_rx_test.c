@@ -79,6 +79,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
+	worker_flows_end(&w);
 	worker_destroy(&w);
 	return 0;
 }
