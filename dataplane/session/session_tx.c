@@ -12,6 +12,7 @@
 #include <rte_tcp.h>
 
 #define IP_DF 0x4000
+#define CHAIN_MAX 6 /* mbufs of payload behind the headers */
 #define SACK_OPTION(n) (4u + 8u * (n)) /* two NOPs, kind, length, blocks */
 
 void session_l2_learn(struct session *s, unsigned side, const struct rte_mbuf *m, const struct parse_frame *f)
@@ -106,6 +107,16 @@ static void copy_payload(uint8_t *p, const struct tcp_out *o)
 	}
 }
 
+/* Few enough pieces for any port to send as one chain; more are copied. */
+static bool few_pieces(const struct tcp_out *o)
+{
+	uint32_t left = o->payload_len, skip = o->skip, n = 0;
+
+	for (const struct chunk *c = o->c; left && n <= CHAIN_MAX; c = c->next, skip = 0, n++)
+		left -= RTE_MIN(left, c->len - skip);
+	return n <= CHAIN_MAX;
+}
+
 /* Chains indirect mbufs on the payload behind m. */
 static int attach_payload(struct session_ctx *c, struct rte_mbuf *m, const struct tcp_out *o)
 {
@@ -163,7 +174,7 @@ int session_emit(void *ctx, struct tcp_half *h, const struct tcp_out *o)
 	const struct session_port_caps *caps = &c->cfg.caps[port];
 	const struct session_l2 *l = &s->l2[side];
 	uint32_t ip_len = s->info.is_v6 ? 40 : 20;
-	bool offload = caps->tx_cksum, chain = offload && caps->multi_seg && o->payload_len > 256;
+	bool offload = caps->tx_cksum, chain = offload && caps->multi_seg && o->payload_len > 256 && few_pieces(o);
 	uint8_t nsack = o->nsack;
 	uint32_t tcp_hdr, head;
 	struct rte_mbuf *m;
