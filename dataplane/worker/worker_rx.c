@@ -48,6 +48,8 @@ static void frame_tcp(struct worker *w, unsigned port, struct rte_mbuf *m, const
 			worker_flow_segment(w, e, side, port, m, f);
 			return;
 		}
+		if (!session_dead(e->session))
+			w->shm->counter[STATS_flow_closed]++; /* its wait is cut short */
 		worker_flow_forget(w, e);
 	}
 	if (is_first_syn(f) && w->rules && w->rules->selects)
