@@ -36,13 +36,14 @@ class ApplianceSuite(TestSuite):
     lab_args: dict = {}
     callout_args: tuple[str, ...] = ALL_SERVICES
     origin_args: tuple[str, ...] = ()
+    limits = ""
 
     def set_up_suite(self) -> None:
         self.lab = Lab(**self.lab_args)
         self.lab.make()
         self.origin = self.start_origin()
         self.callout = self.lab.start_callout(*self.callout_args)
-        self.lab.start()
+        self.lab.start(limits=self.limits)
 
     def tear_down_suite(self) -> None:
         if hasattr(self, "lab"):

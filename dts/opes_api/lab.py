@@ -490,7 +490,7 @@ class Lab:
         try:
             return wait_for("flows, transactions and preserved octets are gone", probe, seconds, 0.2)
         except LabError as e:
-            raise LabError(f"{e}: {self.gauges()}") from None
+            raise LabError(f"{e}: {self.gauges()}") from e
 
     def gauges(self) -> dict[str, int]:
         """Sums of the workers' gauges."""

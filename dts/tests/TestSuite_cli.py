@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every command of opesctl, as text and as JSON; the demonstration."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+from opes_api.appliance import ApplianceSuite, adapt_rule, url
+from opes_api.lab import run, wait_for
+from opes_api.objects import Obj
+from opes_api.suite import func_test, skip, verify
+
+DEMO_SECONDS = 400
+
+
+class TestCli(ApplianceSuite):
+    """What the operator sees is what is."""
+
+    def set_up_suite(self) -> None:
+        super().set_up_suite()
+        self.use(adapt_rule("as-is"), adapt_rule("echo", port=8081))
+
+    def both(self, *command: str) -> tuple[str, dict]:
+        """A command's text and its JSON."""
+        text = self.lab.ctl(*command)
+        verify(text.stdout.strip() and not text.stderr, f"{command}: {text.stdout!r} {text.stderr!r}")
+        before, after = self.lab.ctl("--json", *command), self.lab.ctl(*command, "--json")
+        verify(len(before.stdout.splitlines()) == 1, f"{command}: JSON of several lines")
+        a, b = json.loads(before.stdout), json.loads(after.stdout)
+        verify(isinstance(a, dict) and a.keys() == b.keys(), f"{command}: --json before and after the command differ")
+        return text.stdout, b
+
+    @func_test
+    def status(self) -> None:
+        """status
+
+        Steps:
+            Ask as text and JSON.
+        Verify:
+            Processes, ports, workers, generation are those of the lab.
+        """
+        text, r = self.both("status")
+        verify(r["dataplane"] == "up" and r["dataplane_pid"] == self.lab.dataplane.pid, f"{r}")
+        verify(r["control_pid"] == self.lab.control.pid and r["rules"] == 2, f"{r}")
+        verify([p["name"] for p in r["ports"]] == ["inside", "outside"] and all(p["link_up"] for p in r["ports"]), f"{r}")
+        verify(str(self.lab.dataplane.pid) in text and f"generation {r['adopted']}" in text, text)
+        self.lab.ping_ok()
+        time.sleep(0.3)
+        again = self.lab.ctl_json("status")
+        verify(again["ports"][0]["rx_packets"] > 0 and again["ports"][1]["tx_packets"] > 0, f"{again['ports']}")
+
+    @func_test
+    def rules(self) -> None:
+        """rules list, rules reload, rules check, config check
+
+        Steps:
+            Ask; reload; check the right file and a wrong one, without a daemon too.
+        Verify:
+            The rules in their order; a new generation; exit code 1 and file:line:column for the wrong one.
+        """
+        text, r = self.both("rules", "list")
+        verify([x["name"] for x in r["rules"]] == ["as-is-response", "echo-response"], f"{r}")
+        verify(all(x["action"] == "adapt" and x["kinds"] == ["response"] for x in r["rules"]), f"{r}")
+        verify(text.index("as-is-response") < text.index("echo-response"), text)
+        before = self.lab.generation()
+        text = self.lab.ctl("rules", "reload").stdout
+        verify(f"generation {before + 1}" in text and self.lab.generation() == before + 1, text)
+        verify(json.loads(self.lab.ctl("--json", "rules", "reload").stdout)["generation"] == before + 2, "reload --json")
+        wrong = self.lab.dir / "wrong.yaml"
+        wrong.write_text(self.lab.config.read_text().replace("lcores:", "lcoers:"))
+        for words in (("rules", "check"), ("config", "check")):
+            text, r = self.both(*words, str(self.lab.config))
+            verify(r["rules"] == 2 and "right" in text, f"{text} {r}")
+            p = run(self.lab.program("opesctl"), "-s", "/nonexistent.sock", *words, str(wrong), check=False)
+            verify(p.returncode == 1 and f"{wrong}:" in p.stderr and "lcoers" in p.stderr, f"{p.returncode} {p.stderr}")
+            p = self.lab.ctl("--json", *words, str(wrong), check=False)
+            errors = json.loads(p.stdout)["errors"]
+            verify(p.returncode == 1 and errors[0]["line"] > 0 and "lcoers" in errors[0]["text"], p.stdout)
+
+    @func_test
+    def flows(self) -> None:
+        """flows, and what the others show of a flow under way
+
+        Steps:
+            Start a slow download; ask flows, services, buffers; end it; ask again.
+        Verify:
+            One flow with its ends, rule, octets and transaction; nothing is left afterwards.
+        """
+        obj = Obj("length", 61, 32 << 20)
+        curl = self.lab.cli.start("slow-curl", "curl", "-sS", "--limit-rate", "1M", "-o", "/dev/null", url(obj.path))
+        wait_for("the transaction is open", lambda: self.lab.gauges().get("txns") == 1)
+        time.sleep(0.7)
+        text, r = self.both("flows")
+        verify(len(r["flows"]) == 1 and r["more"] is False, f"{r}")
+        f = r["flows"][0]
+        verify(f["client"].startswith("10.77.0.1:") and f["server"] == "10.77.0.2:8000", f"{f}")
+        verify(f["rule"] == "as-is-response" and f["txns"] == 1 and f["octets_from_server"] > 100000, f"{f}")
+        verify(f["client"] in text and f["server"] in text, text)
+        self.both("flows", "list")
+        _, r = self.both("services")
+        row = next(s for s in r["services"] if s["name"] == "as-is")
+        verify(row["state"] == "up" and row["txns_open"] == 1 and row["octets_out"] > 100000, f"{row}")
+        text, r = self.both("buffers")
+        verify(r["total"]["flows"] == 1 and r["total"]["mbufs_free"] < r["total"]["mbufs_total"], f"{r}")
+        verify(r["total"]["send_queued"] > 0 and r["total"]["chunks_used"] > 0, f"nothing waits for a slow client: {r}")
+        curl.stop(signal.SIGKILL)
+        self.lab.drained()
+        verify(self.lab.ctl_json("flows")["flows"] == [], "the flow is still shown")
+
+    @func_test
+    def counters(self) -> None:
+        """counters
+
+        Steps:
+            Ask with and without --all around a fetch.
+        Verify:
+            --all has every counter with a text, sums of its parts; without it no zeros; the fetch shows.
+        """
+        before = self.lab.counters()
+        obj = Obj("length", 62, 50000)
+        self.fetch(obj)
+        text, r = self.both("counters", "--all")
+        names = [c["name"] for c in r["counters"]]
+        verify(len(names) == len(set(names)) > 40 and all(c["text"] for c in r["counters"]), f"{names}")
+        for c in r["counters"]:
+            verify(c["value"] == sum(c["workers"]) + c["callout"], f"{c}")
+        verify(self.lab.counters()["msg_adapted"] == before["msg_adapted"] + 1, "the message was not counted")
+        text, r = self.both("counters")
+        verify(all(c["value"] for c in r["counters"]) and len(r["counters"]) < len(names), f"{r}")
+        verify("msg_adapted" in text and "flow_timeout" not in text, text)
+
+    @func_test
+    def events(self) -> None:
+        """events, events -n, events -f
+
+        Steps:
+            Follow events; send a request of ambiguous length; ask for the last events.
+        Verify:
+            The refusal appears where it is followed, as text and JSON, with its reason; -n limits.
+        """
+        follow = self.lab.dut.start("follow", self.lab.program("opesctl"), "-s", self.lab.socket, "events", "-f")
+        follow_json = self.lab.dut.start("follow-json", self.lab.program("opesctl"), "-s", self.lab.socket, "--json",
+                                         "events", "-f")
+        time.sleep(0.5)
+        octets = b"POST /x HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        self.in_cli("client", "raw", "10.77.0.2", "8000", octets.hex())
+        follow.wait_line("message-refused", 5)
+        follow_json.wait_line("message-refused", 5)
+        last = [json.loads(x) for x in follow_json.output().splitlines()][-1]
+        verify(last["kind"] == "message-refused" and last["cause"] == "framing" and last["text"], f"{last}")
+        for p in (follow, follow_json):
+            p.stop(signal.SIGINT)
+        text, r = self.both("events", "-n", "1")
+        verify(len(r["events"]) == 1 and r["events"][0]["kind"] == "message-refused", f"{r}")
+        verify("message-refused" in text, text)
+
+    @func_test
+    def help_and_errors(self) -> None:
+        """help, --version, wrong commands, no daemon, the interactive mode
+
+        Steps:
+            Each of them.
+        Verify:
+            Every command is in the help; wrong ones end with 2 and a line; without a daemon 1; the shell answers
+            several commands.
+        """
+        text = self.lab.ctl("help").stdout
+        for words in ("status", "rules list", "rules reload", "rules check", "config check", "flows", "services",
+                      "buffers", "counters", "events"):
+            verify(words in text, f"no {words} in the help: {text}")
+        verify(self.lab.ctl("--version").stdout.startswith("opesctl "), "--version")
+        for words in (("nonsense",), ("rules",), ("flows", "--nonsense"), ("status", "more")):
+            p = self.lab.ctl(*words, check=False)
+            verify(p.returncode == 2 and len(p.stderr.strip().splitlines()) == 1, f"{words}: {p.returncode} {p.stderr}")
+        p = run(self.lab.program("opesctl"), "-s", "/nonexistent.sock", "status", check=False)
+        verify(p.returncode == 1 and "/nonexistent.sock" in p.stderr, f"{p.returncode} {p.stderr}")
+        p = run(self.lab.program("opesctl"), "-s", "/nonexistent.sock", "--json", "status", check=False)
+        verify(p.returncode == 1 and json.loads(p.stdout)["error"], p.stdout)
+        p = run(self.lab.program("opesctl"), "-s", self.lab.socket, input="status\nrules list\nnonsense\ncounters\nquit\n",
+                check=False)
+        verify("dataplane: up" in p.stdout and "as-is-response" in p.stdout and "rx_frames" in p.stdout, p.stdout)
+
+    @func_test
+    def telemetry(self) -> None:
+        """DPDK's own tools go on working.
+
+        Steps:
+            Ask the dataplane's telemetry socket for its ports.
+        Verify:
+            It answers with two.
+        """
+        code = ("import json, socket, sys\ns = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
+                "s.connect(sys.argv[1])\ns.recv(16384)\ns.send(b'/ethdev/list')\n"
+                "print(len(json.loads(s.recv(16384))['/ethdev/list']))")
+        path = f"/var/run/dpdk/opes{self.lab.tag}/dpdk_telemetry.v2"
+        if not os.path.exists(path):
+            skip(f"DPDK made no telemetry socket at {path}")
+        verify(self.lab.dut.python(code, path).stdout.strip() == "2", "not two ports")
+
+    @func_test
+    def demo(self) -> None:
+        """./demo
+
+        Steps:
+            Run it.
+        Verify:
+            Exit code 0, all that it claims is checked; no namespace, no process, no hugepage file is left.
+        """
+        if self.lab.testbed:
+            skip("the demonstration is for namespaces of one host")
+        p = subprocess.run([str(self.lab.root / "demo")], capture_output=True, text=True, timeout=DEMO_SECONDS,
+                           env={**os.environ, "OPES_LOGS": str(self.lab.dir / "demo-logs")})
+        verify(p.returncode == 0, f"exit code {p.returncode}\n{p.stdout[-3000:]}\n{p.stderr[-3000:]}")
+        verify(p.stdout.count("ok  ") >= 6 and "FAIL  " not in p.stdout and "--keep" in p.stdout, p.stdout[-3000:])
+        left = [x for x in run("ip", "netns", "list").stdout.split() if x.startswith("opes-") and x.endswith("-demo")]
+        verify(not left, f"namespaces: {left}")
+        left = [x for x in os.listdir("/dev/hugepages") if x.startswith("opesdemo")]
+        verify(not left, f"hugepage files: {left[:3]}")
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                command = open(f"/proc/{pid}/cmdline", "rb").read()
+            except OSError:
+                continue
+            verify(b"opes-lab-demo" not in command, f"process {pid}: {command!r}")
