@@ -162,6 +162,8 @@ void session_gauges(const struct session_ctx *c, struct shm_gauges *g)
 	g->preserved_chunks = c->adapt.preserved_chunks;
 	g->preserved_max = c->adapt.preserved_max;
 	g->preserved_peak = c->adapt.preserved_peak;
+	g->receive_queued = c->queued[0];
+	g->send_queued = c->queued[1];
 	g->mbufs_total = c->mbufs_total;
 	g->mbufs_free = rte_mempool_avail_count(c->cfg.bufs);
 	g->chunks_total = c->pool.desc->size;
@@ -383,6 +385,23 @@ static bool pipe_run(struct session_ctx *c, struct session *s, unsigned d)
 	return s->pipe[d].mode == PIPE_FRAMED ? session_http_run(c, s, d) : session_stream_run(c, s, d);
 }
 
+/* Keeps the gauges of the queues: what this session adds to them now. */
+static void queues_note(struct session_ctx *c, struct session *s, bool gone)
+{
+	uint64_t now[2] = {0};
+
+	for (unsigned i = 0; i < 2 && !gone; i++) {
+		if (!s->half_open[i])
+			continue;
+		now[0] += tcp_half_rxq(&s->half[i])->bytes;
+		now[1] += tcp_half_send_pending(&s->half[i]);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		c->queued[i] += now[i] - s->queued[i];
+		s->queued[i] = now[i];
+	}
+}
+
 void session_run(struct session_ctx *c, struct session *s)
 {
 	unsigned round = 0;
@@ -403,6 +422,7 @@ void session_run(struct session_ctx *c, struct session *s)
 		s->state = SESSION_DEAD;
 		session_count(c, STATS_flow_closed);
 	}
+	queues_note(c, s, false);
 }
 
 static uint64_t idle_deadline(const struct session *s)
@@ -454,6 +474,7 @@ void *session_owner(const struct session *s)
 
 void session_free(struct session_ctx *c, struct session *s)
 {
+	queues_note(c, s, true);
 	for (unsigned d = 0; d < 2; d++) {
 		session_message_drop(c, s, d);
 		chunkq_purge(&c->pool, &s->pipe[d].raw);

@@ -88,6 +88,7 @@ struct session {
 	uint32_t xchg_count;
 	struct chunkq inject;  /* an answer of ours */
 	bool inject_ready, inject_close;
+	uint64_t queued[2];    /* of this session in session_ctx.queued */
 };
 
 struct session_ctx {
@@ -107,6 +108,7 @@ struct session_ctx {
 	void *xchg_slab;
 	uint32_t sessions;
 	uint32_t under_way; /* messages begun and not gone */
+	uint64_t queued[2]; /* octets in all halves: received and not taken, not acknowledged by the peer */
 	uint32_t mbufs_total;
 	uint64_t env_seen[16];
 	uint64_t tune_us;
