@@ -17,6 +17,7 @@
 typedef bool (*ctl_query_row_fn)(void *ctx, const struct flow_entry *e, struct shm_flow_row *row);
 
 /* True when a question was answered. */
-bool ctl_query_poll(struct shm_query *q, const struct flow_table *t, ctl_query_row_fn fn, void *ctx);
+bool ctl_query_poll(struct shm_query *q, const struct flow_table *t, ctl_query_row_fn fn,
+		    void *ctx);
 
 #endif

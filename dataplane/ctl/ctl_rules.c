@@ -23,9 +23,9 @@ static void rules_free(struct ctl_rules *x)
 	free(x);
 }
 
-/* Copies size octets at mem and makes what the workers need of them. why: for shm_publish.reason. */
-static int rules_make(struct ctl_rules **out, const struct ctl_rules_main *r, const void *mem, size_t size,
-		      const char **why)
+/* Copies size octets at mem and makes what the workers need. why: for shm_publish.reason. */
+static int rules_make(struct ctl_rules **out, const struct ctl_rules_main *r, const void *mem,
+		      size_t size, const char **why)
 {
 	struct ctl_rules *x = calloc(1, sizeof(*x));
 	int rc = -ENOMEM;
@@ -58,7 +58,8 @@ fail:
 	return rc;
 }
 
-/* Where control finds the first image, as if it had published it itself. Without it control can still work. */
+/* Where control finds the first image, as if it had published it itself. Without it control can
+ * still work. */
 static void first_to_memzone(struct ctl_rules *x)
 {
 	size_t size = policy_image_size(x->image);
@@ -75,7 +76,8 @@ static void first_to_memzone(struct ctl_rules *x)
 static void say_adopted(struct ctl_rules_main *r, const struct ctl_rules *x)
 {
 	memcpy(r->shm->publish.adopted_memzone, x->memzone, sizeof(x->memzone));
-	atomic_store_explicit(&r->shm->publish.adopted, x->generation, memory_order_release); /* P1 */
+	atomic_store_explicit(&r->shm->publish.adopted, x->generation,
+			      memory_order_release); /* P1 */
 }
 
 static void say_refused(struct ctl_rules_main *r, uint32_t generation, const char *why)
@@ -106,7 +108,8 @@ int ctl_rules_init(struct ctl_rules_main *r, struct shm_root *shm, unsigned work
 	for (unsigned i = 0; i < workers; i++)
 		offer(&r->worker[i], r->current);
 	offer(&r->callout, r->current);
-	atomic_store_explicit(&shm->publish.generation, r->current->generation, memory_order_relaxed);
+	atomic_store_explicit(&shm->publish.generation, r->current->generation,
+			      memory_order_relaxed);
 	say_adopted(r, r->current);
 	return 0;
 }
@@ -125,7 +128,8 @@ static void take_published(struct ctl_rules_main *r)
 	snprintf(name, sizeof(name), "%.*s", (int)sizeof(p->memzone), p->memzone);
 	/* Looked up by name, not by address: what is not a memzone of ours is not read. */
 	mz = rte_memzone_lookup(name);
-	if (!mz || (uint64_t)(uintptr_t)mz->addr != p->address || p->size > mz->len || p->size == 0) {
+	if (!mz || (uint64_t)(uintptr_t)mz->addr != p->address || p->size > mz->len ||
+	    p->size == 0) {
 		say_refused(r, g, "the published memory does not exist");
 		return;
 	}
@@ -148,7 +152,8 @@ static void take_published(struct ctl_rules_main *r)
 
 static bool has_switched(const struct ctl_rules_slot *s, uint32_t generation)
 {
-	return atomic_load_explicit((_Atomic uint32_t *)&s->switched, memory_order_acquire) == generation;
+	return atomic_load_explicit((_Atomic uint32_t *)&s->switched, memory_order_acquire) ==
+	       generation;
 }
 
 static void retire_run(struct ctl_rules_main *r)

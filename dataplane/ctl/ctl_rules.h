@@ -11,8 +11,8 @@
  *     --every worker looks it up--> CURRENT (P1: adopted) --a later one is CURRENT--> RETIRED
  *     --no message began with it that is still under way--> freed
  *
- * Threads: ctl_rules_* by the main thread. A worker reads its ctl_rules_slot at the top of each loop
- * and says in it what it has done; the callout thread its own.
+ * Threads: ctl_rules_* by the main thread. A worker reads its ctl_rules_slot at the top of each
+ * loop and says in it what it has done; the callout thread its own.
  *
  * INV-RULES-1  at most one image is between published and CURRENT.
  * INV-RULES-2  an image is freed only after every worker has said drained for a later generation.
@@ -40,9 +40,12 @@ struct ctl_rules {
 
 /* Between the main thread and one worker (or the callout thread). */
 struct ctl_rules_slot {
-	_Atomic(struct ctl_rules *) offered;  /* main thread, release: use this one from the next loop on */
-	_Atomic uint32_t switched;            /* the thread, release: generation it looks up now */
-	_Atomic uint32_t drained;             /* the thread, release: nothing of an older generation is under way */
+	/* main thread, release: use this one from the next loop on */
+	_Atomic(struct ctl_rules *) offered;
+	/* the thread, release: generation it looks up now */
+	_Atomic uint32_t switched;
+	/* the thread, release: nothing of an older generation is under way */
+	_Atomic uint32_t drained;
 } __attribute__((aligned(64)));
 
 enum ctl_rules_state { CTL_RULES_IDLE, CTL_RULES_OFFERED, CTL_RULES_SWITCHING };
@@ -53,13 +56,13 @@ struct ctl_rules_main {
 	int socket_id;
 	enum ctl_rules_state state;
 	struct ctl_rules *current, *coming;
-	struct ctl_rules *retired;            /* list */
+	struct ctl_rules *retired; /* list */
 	struct ctl_rules_slot worker[SHM_WORKERS_MAX];
 	struct ctl_rules_slot callout;
 };
 
-/* first: image the process starts with (copied, also to a memzone where control can read it). Before the threads
- * start: every slot offers it and shm says adopted. 0 or -errno. */
+/* first: image the process starts with (copied, also to a memzone where control can read it).
+ * Before the threads start: every slot offers it and shm says adopted. 0 or -errno. */
 int ctl_rules_init(struct ctl_rules_main *r, struct shm_root *shm, unsigned workers, int socket_id,
 		   const struct policy_image *first);
 /* Every few milliseconds. */

@@ -16,13 +16,14 @@
 
 #define WORKERS 2
 
-static const char config[] = "ports:\n"
-			     "  inside: {device: \"net_null0\"}\n"
-			     "  outside: {device: \"net_null1\"}\n"
-			     "services:\n"
-			     "  - {name: echo, address: \"tcp:127.0.0.1:4037\"}\n"
-			     "rules:\n"
-			     "  - {name: web, match: {protocol: http, server-port: 80}, action: adapt, service: echo}\n";
+static const char config[] =
+	"ports:\n"
+	"  inside: {device: \"net_null0\"}\n"
+	"  outside: {device: \"net_null1\"}\n"
+	"services:\n"
+	"  - {name: echo, address: \"tcp:127.0.0.1:4037\"}\n"
+	"rules:\n"
+	"  - {name: web, match: {protocol: http, server-port: 80}, action: adapt, service: echo}\n";
 
 static struct shm_root *shm;
 static struct ctl_rules_main rules;
@@ -66,7 +67,8 @@ static const struct rte_memzone *publish(uint32_t generation, uint32_t said, con
 {
 	struct policy_image *img = image(generation);
 	size_t size = policy_image_size(img);
-	const struct rte_memzone *mz = rte_memzone_reserve_aligned(name, size, SOCKET_ID_ANY, 0, 4096);
+	const struct rte_memzone *mz =
+		rte_memzone_reserve_aligned(name, size, SOCKET_ID_ANY, 0, 4096);
 
 	assert_non_null(mz);
 	memcpy(mz->addr, img, size);
@@ -131,7 +133,9 @@ static void test_adoption(void **state)
 	/* control may do with its memory what it likes */
 	memset(mz->addr, 0xee, mz->len);
 	rte_memzone_free(mz);
-	assert_int_equal(policy_image_check(rules.current->image, policy_image_size(rules.current->image)), 0);
+	assert_int_equal(
+		policy_image_check(rules.current->image, policy_image_size(rules.current->image)),
+		0);
 }
 
 static void refused(const char *part)
@@ -182,7 +186,7 @@ static void test_flow_listing(void **state)
 	unsigned answers = 0;
 
 	for (uint32_t i = 0; i < FLOWS; i++) {
-		struct flow_key k = { .sport = (uint16_t)i, .proto = 6 };
+		struct flow_key k = {.sport = (uint16_t)i, .proto = 6};
 		struct flow_entry *e;
 
 		assert_int_equal(flow_table_insert(t, &k, &e), 0);
@@ -206,9 +210,14 @@ static void test_flow_listing(void **state)
 
 int main(int argc, char **argv)
 {
-	char *eal[] = { argv[0],	    (char *)"--no-huge", (char *)"--no-pci", (char *)"--no-shconf",
-			(char *)"-m",	    (char *)"64",	 (char *)"--no-telemetry",
-			(char *)"--log-level=error" };
+	char *eal[] = {argv[0],
+		       (char *)"--no-huge",
+		       (char *)"--no-pci",
+		       (char *)"--no-shconf",
+		       (char *)"-m",
+		       (char *)"64",
+		       (char *)"--no-telemetry",
+		       (char *)"--log-level=error"};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_adoption, setup, teardown),

@@ -26,7 +26,8 @@ int ctl_shm_create(struct shm_root **out, const struct policy_config *cfg, uint6
 	struct shm_root *root;
 	char path[PATH_MAX];
 
-	mz = rte_memzone_reserve_aligned(SHM_MEMZONE, sizeof(*root), SOCKET_ID_ANY, 0, RTE_CACHE_LINE_SIZE);
+	mz = rte_memzone_reserve_aligned(SHM_MEMZONE, sizeof(*root), SOCKET_ID_ANY, 0,
+					 RTE_CACHE_LINE_SIZE);
 	if (!mz)
 		return rte_errno ? -rte_errno : -ENOMEM;
 	root = mz->addr;
@@ -43,7 +44,8 @@ int ctl_shm_create(struct shm_root **out, const struct policy_config *cfg, uint6
 	snprintf(root->version_text, sizeof(root->version_text), "%s", OPES_VERSION);
 	for (unsigned i = 0; i < 2; i++) {
 		snprintf(root->port[i].name, sizeof(root->port[i].name), "%s", cfg->port[i].name);
-		snprintf(root->port[i].device, sizeof(root->port[i].device), "%s", cfg->port[i].device);
+		snprintf(root->port[i].device, sizeof(root->port[i].device), "%s",
+			 cfg->port[i].device);
 		root->port[i].mtu = cfg->port[i].mtu;
 	}
 	*out = root;

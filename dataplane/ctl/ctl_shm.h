@@ -10,8 +10,8 @@
 #include "policy/policy.h"
 #include "stats/shm.h"
 
-/* Reserves and fills the memzone; heartbeat_us stays 0 until ctl_shm_ready, so that a control does not take it for whole.
- * 0 or -errno. */
+/* Reserves and fills the memzone; heartbeat_us stays 0 until ctl_shm_ready, so that a control does
+ * not take it for whole. 0 or -errno. */
 int ctl_shm_create(struct shm_root **out, const struct policy_config *cfg, uint64_t tsc_hz);
 /* Everything is in place: from here on control may attach. */
 void ctl_shm_ready(struct shm_root *root);

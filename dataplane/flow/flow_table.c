@@ -16,7 +16,7 @@ struct flow_slot {
 
 struct flow_table {
 	uint32_t capacity;
-	uint32_t mask;  /* index slots - 1 */
+	uint32_t mask; /* index slots - 1 */
 	uint32_t count;
 	uint32_t seed;
 	uint32_t free_head;
@@ -73,7 +73,8 @@ struct flow_table *flow_table_init(void *mem, uint32_t capacity, unsigned worker
 	return t;
 }
 
-/* Hashing each end by itself and adding makes the order of the ends irrelevant without comparing them. */
+/* Hashing each end by itself and adding makes the order of the ends irrelevant without comparing
+ * them. */
 uint32_t flow_key_hash(const struct flow_key *key, uint32_t seed)
 {
 	uint32_t end[5], a, b, rest[2];
@@ -101,8 +102,8 @@ static inline bool key_reverse_same(const struct flow_key *a, const struct flow_
 	       memcmp(a->src, b->dst, 16) == 0 && memcmp(a->dst, b->src, 16) == 0;
 }
 
-static struct flow_entry *find(const struct flow_table *t, const struct flow_key *key, uint32_t hash,
-			       unsigned *side)
+static struct flow_entry *find(const struct flow_table *t, const struct flow_key *key,
+			       uint32_t hash, unsigned *side)
 {
 	for (uint32_t i = hash & t->mask;; i = (i + 1) & t->mask) {
 		const struct flow_slot *s = &t->slot[i];
@@ -124,13 +125,14 @@ static struct flow_entry *find(const struct flow_table *t, const struct flow_key
 	}
 }
 
-struct flow_entry *flow_table_lookup(const struct flow_table *t, const struct flow_key *key, unsigned *side)
+struct flow_entry *flow_table_lookup(const struct flow_table *t, const struct flow_key *key,
+				     unsigned *side)
 {
 	return find(t, key, flow_key_hash(key, t->seed), side);
 }
 
-unsigned flow_table_lookup_bulk(const struct flow_table *t, const struct flow_key *const *key, unsigned n,
-				struct flow_entry **entry, uint8_t *side)
+unsigned flow_table_lookup_bulk(const struct flow_table *t, const struct flow_key *const *key,
+				unsigned n, struct flow_entry **entry, uint8_t *side)
 {
 	uint32_t hash[FLOW_BULK_MAX];
 	unsigned found = 0;
@@ -193,7 +195,7 @@ int flow_table_insert(struct flow_table *t, const struct flow_key *key, struct f
 	e->id = next_id(t);
 	for (i = hash & t->mask; t->slot[i].index != SLOT_EMPTY; i = (i + 1) & t->mask)
 		;
-	t->slot[i] = (struct flow_slot){ .hash = hash, .index = n };
+	t->slot[i] = (struct flow_slot){.hash = hash, .index = n};
 	t->count++;
 	*out = e;
 	return 0;

@@ -15,8 +15,8 @@
  * INV-FLOW-1  count == number of entries in use == number of full index slots <= capacity.
  * INV-FLOW-2  an entry does not move while it is in use: pointers to it stay good until
  *             flow_table_delete.
- * INV-FLOW-3  no tombstones: deleting closes the gap, so that a lookup's length depends on what is in
- *             the table, not on what has been.
+ * INV-FLOW-3  no tombstones: deleting closes the gap, so that a lookup's length depends on what is
+ *             in the table, not on what has been.
  */
 #ifndef FLOW_TABLE_H
 #define FLOW_TABLE_H
@@ -32,15 +32,15 @@
 struct session;
 
 struct flow_entry {
-	struct flow_key key;           /* as the client sends it: src is the client */
+	struct flow_key key; /* as the client sends it: src is the client */
 	uint32_t hash;
-	uint32_t generation;           /* of the rules it was selected by; the owner's */
-	struct session *session;       /* the owner's */
-	struct flow_wheel_node timer;  /* the owner's, of its flow_wheel */
-	struct flow_entry *run_next;   /* the owner's: list of flows with work in this burst */
-	uint64_t id;                   /* unique in this process run: worker number in the top 8 bits, then a count from 1 */
-	uint8_t client_port;           /* port the client is on: 0 or 1 */
-	bool run_queued;               /* the owner's: it is on that list */
+	uint32_t generation;	      /* of the rules it was selected by; the owner's */
+	struct session *session;      /* the owner's */
+	struct flow_wheel_node timer; /* the owner's, of its flow_wheel */
+	struct flow_entry *run_next;  /* the owner's: list of flows with work in this burst */
+	uint64_t id;         /* unique: worker in the top 8 bits, then a count from 1 */
+	uint8_t client_port; /* port the client is on: 0 or 1 */
+	bool run_queued;     /* the owner's: it is on that list */
 	bool used;
 	uint32_t next_free;
 };
@@ -49,33 +49,36 @@ struct flow_table; /* opaque, inside the caller's block */
 
 /* Octets of the block for capacity entries (1 .. 2^28). */
 size_t flow_table_size(uint32_t capacity);
-/* mem: flow_table_size(capacity) octets, aligned to 64. worker: 0..255, goes into ids. The table is mem. */
+/* mem: flow_table_size(capacity) octets, aligned to 64. worker: 0..255, goes into ids. The table is
+ * mem. */
 struct flow_table *flow_table_init(void *mem, uint32_t capacity, unsigned worker, uint32_t seed);
 
-/* The hash under which either direction is found: the same for key and its reverse. Pure; seed as in init. Also
- * used to give a flow to a worker where the port cannot. */
+/* The hash under which either direction is found: the same for key and its reverse. Pure; seed as
+ * in init. Also used to give a flow to a worker where the port cannot. */
 uint32_t flow_key_hash(const struct flow_key *key, uint32_t seed);
 
-/* The entry of key, in either direction, or NULL. *side: 0 = key's frame comes from the client, 1 = from
- * the server. */
-struct flow_entry *flow_table_lookup(const struct flow_table *t, const struct flow_key *key, unsigned *side);
+/* The entry of key, in either direction, or NULL. *side: 0 = key's frame comes from the client, 1 =
+ * from the server. */
+struct flow_entry *flow_table_lookup(const struct flow_table *t, const struct flow_key *key,
+				     unsigned *side);
 /* The same for n (<= FLOW_BULK_MAX) keys, index lines prefetched ahead. Returns the number found;
  * entry[i] is NULL where there is none. */
-unsigned flow_table_lookup_bulk(const struct flow_table *t, const struct flow_key *const *key, unsigned n,
-				struct flow_entry **entry, uint8_t *side);
-/* New entry for the flow whose client sent key. The rest of the entry is zero but for id. 0; -ENOSPC: the table is
- * full; -EEXIST: there is one (*out is it). */
+unsigned flow_table_lookup_bulk(const struct flow_table *t, const struct flow_key *const *key,
+				unsigned n, struct flow_entry **entry, uint8_t *side);
+/* New entry for the flow whose client sent key. The rest of the entry is zero but for id. 0;
+ * -ENOSPC: the table is full; -EEXIST: there is one (*out is it). */
 int flow_table_insert(struct flow_table *t, const struct flow_key *key, struct flow_entry **out);
-/* e becomes the flow whose client sent key, which is e's own key or its reverse, with an id of its own: a connection that takes the
- * place of the one before. The owner's fields stay as they are. */
+/* e becomes the flow whose client sent key, which is e's own key or its reverse, with an id of its
+ * own: a connection that takes the place of the one before. The owner's fields stay as they are. */
 void flow_table_renew(struct flow_table *t, struct flow_entry *e, const struct flow_key *key);
 /* e's timer must not be armed and e must not be on a run list. */
 void flow_table_delete(struct flow_table *t, struct flow_entry *e);
 
 uint32_t flow_table_count(const struct flow_table *t);
 uint32_t flow_table_capacity(const struct flow_table *t);
-/* The next entry in use at or after position *cursor (0 at first), which moves past it; NULL at the end. Inserting and
- * deleting between calls is allowed: an entry that lives through the whole iteration is met exactly once. */
+/* The next entry in use at or after position *cursor (0 at first), which moves past it; NULL at the
+ * end. Inserting and deleting between calls is allowed: an entry that lives through the whole
+ * iteration is met exactly once. */
 struct flow_entry *flow_table_next(const struct flow_table *t, uint64_t *cursor);
 
 #endif

@@ -12,8 +12,10 @@
 
 static struct flow_key key_of(uint32_t n)
 {
-	struct flow_key k = { .sport = (uint16_t)(n * 7), .dport = 80, .proto = 6,
-			      .vlan = { PARSE_VLAN_NONE, PARSE_VLAN_NONE } };
+	struct flow_key k = {.sport = (uint16_t)(n * 7),
+			     .dport = 80,
+			     .proto = 6,
+			     .vlan = {PARSE_VLAN_NONE, PARSE_VLAN_NONE}};
 
 	memset(k.src + 10, 0xff, 2);
 	memset(k.dst + 10, 0xff, 2);
@@ -115,7 +117,7 @@ static void test_random_against_model(void **state)
 {
 	enum { KEYS = 600, CAP = 256 };
 	struct flow_table *t = table_new(CAP);
-	struct flow_entry *in[KEYS] = { 0 };
+	struct flow_entry *in[KEYS] = {0};
 	uint32_t count = 0;
 
 	srandom(11);

@@ -29,8 +29,8 @@ struct flow_wheel_node {
 };
 
 struct flow_wheel {
-	uint64_t tick;  /* last tick whose slot was run */
-	uint32_t armed; /* nodes in the wheel */
+	uint64_t tick;				       /* last tick whose slot was run */
+	uint32_t armed;				       /* nodes in the wheel */
 	struct flow_wheel_node slot[FLOW_WHEEL_SLOTS]; /* heads of circular lists */
 };
 
@@ -38,8 +38,8 @@ struct flow_wheel {
 typedef void (*flow_wheel_fn)(void *ctx, struct flow_wheel_node *n);
 
 void flow_wheel_init(struct flow_wheel *w, uint64_t now_us);
-/* Arms n, or moves it if it is armed. UINT64_MAX cancels. A deadline in the past fires with the next advance that
- * begins a tick. */
+/* Arms n, or moves it if it is armed. UINT64_MAX cancels. A deadline in the past fires with the
+ * next advance that begins a tick. */
 void flow_wheel_arm(struct flow_wheel *w, struct flow_wheel_node *n, uint64_t deadline_us);
 /* No effect on a node that is not armed. */
 void flow_wheel_cancel(struct flow_wheel *w, struct flow_wheel_node *n);

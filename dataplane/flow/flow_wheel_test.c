@@ -18,8 +18,8 @@ struct timer {
 struct world {
 	struct flow_wheel w;
 	uint64_t now;
-	uint64_t rearm_us;      /* != 0: fn arms again that much later */
-	struct timer *victim;   /* cancelled by fn */
+	uint64_t rearm_us;    /* != 0: fn arms again that much later */
+	struct timer *victim; /* cancelled by fn */
 };
 
 static void fire(void *ctx, struct flow_wheel_node *n)
@@ -27,7 +27,7 @@ static void fire(void *ctx, struct flow_wheel_node *n)
 	struct world *x = ctx;
 	struct timer *t = (struct timer *)n;
 
-	assert_false(flow_wheel_armed(n)); /* INV-WHEEL-2 */
+	assert_false(flow_wheel_armed(n));     /* INV-WHEEL-2 */
 	assert_true(x->now >= n->deadline_us); /* INV-WHEEL-1 */
 	t->fired_at = x->now;
 	t->times++;
@@ -55,7 +55,7 @@ static uint32_t step(struct world *x, uint64_t us)
 static void test_fires_in_time(void **state)
 {
 	struct world *x = world_new(123456789);
-	struct timer t = { 0 };
+	struct timer t = {0};
 
 	for (uint64_t d = 0; d < 10000; d += 37) {
 		uint64_t due = x->now + d;
@@ -74,7 +74,7 @@ static void test_fires_in_time(void **state)
 static void test_far_deadline_waits_turns(void **state)
 {
 	struct world *x = world_new(5);
-	struct timer t = { 0 };
+	struct timer t = {0};
 	uint64_t due = x->now + 10ull * FLOW_WHEEL_SLOTS * FLOW_WHEEL_TICK_US + 1234;
 
 	flow_wheel_arm(&x->w, &t.n, due);
@@ -90,7 +90,7 @@ static void test_far_deadline_waits_turns(void **state)
 static void test_rearm_and_cancel(void **state)
 {
 	struct world *x = world_new(1000000);
-	struct timer t = { 0 };
+	struct timer t = {0};
 
 	flow_wheel_arm(&x->w, &t.n, x->now + 5000);
 	flow_wheel_arm(&x->w, &t.n, x->now + 50000); /* later */
@@ -114,7 +114,7 @@ static void test_rearm_and_cancel(void **state)
 static void test_past_deadline_fires_next_tick(void **state)
 {
 	struct world *x = world_new(1000000);
-	struct timer t = { 0 };
+	struct timer t = {0};
 
 	flow_wheel_arm(&x->w, &t.n, 0);
 	assert_int_equal(step(x, 10), 0);
@@ -122,11 +122,12 @@ static void test_past_deadline_fires_next_tick(void **state)
 	free(x);
 }
 
-/* A function that arms for "now" must not be called again in the same advance, or a worker would hang in it. */
+/* A function that arms for "now" must not be called again in the same advance, or a worker would
+ * hang in it. */
 static void test_rearm_inside_is_later(void **state)
 {
 	struct world *x = world_new(1000000);
-	struct timer t = { 0 };
+	struct timer t = {0};
 
 	x->rearm_us = 1;
 	flow_wheel_arm(&x->w, &t.n, x->now + 1000);
@@ -141,7 +142,7 @@ static void test_rearm_inside_is_later(void **state)
 static void test_cancel_inside(void **state)
 {
 	struct world *x = world_new(1000000);
-	struct timer a = { 0 }, b = { 0 };
+	struct timer a = {0}, b = {0};
 
 	flow_wheel_arm(&x->w, &a.n, x->now + 2000);
 	flow_wheel_arm(&x->w, &b.n, x->now + 2000);

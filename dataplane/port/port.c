@@ -13,7 +13,8 @@
 #define BUFS_CACHE 256
 #define RSS_FIELDS (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP)
 
-/* The pattern repeats every 16 bits, so swapping source and destination does not change the Toeplitz hash. */
+/* The pattern repeats every 16 bits, so swapping source and destination does not change the
+ * Toeplitz hash. */
 static uint8_t rss_key[64];
 
 static int fail(char *err, size_t err_len, int rc, const char *fmt, ...)
@@ -53,7 +54,7 @@ static bool rss_possible(const struct rte_eth_dev_info *info, unsigned workers)
 	       info->hash_key_size <= sizeof(rss_key);
 }
 
-/* Where a port has to put a frame into one mbuf, or send it from one, mbufs must hold the largest. */
+/* Where a port puts a frame into one mbuf, or sends it from one, mbufs must hold the largest. */
 static uint32_t data_room(const struct port_pair *pp, const struct port_pair_config *cfg)
 {
 	uint32_t room = RTE_MBUF_DEFAULT_DATAROOM;
@@ -71,8 +72,8 @@ static uint32_t data_room(const struct port_pair *pp, const struct port_pair_con
 	return room;
 }
 
-static int port_find(struct port *p, const struct port_pair_config *cfg, unsigned i, struct rte_eth_dev_info *info,
-		     char *err, size_t err_len)
+static int port_find(struct port *p, const struct port_pair_config *cfg, unsigned i,
+		     struct rte_eth_dev_info *info, char *err, size_t err_len)
 {
 	int rc;
 
@@ -80,8 +81,8 @@ static int port_find(struct port *p, const struct port_pair_config *cfg, unsigne
 	snprintf(p->device, sizeof(p->device), "%s", cfg->port[i].key);
 	p->mtu = cfg->port[i].mtu;
 	if (rte_eth_dev_get_port_by_name(cfg->port[i].device->name, &p->id) != 0)
-		return fail(err, err_len, -ENODEV, "port %s: DPDK could not open device %s", p->name,
-			    cfg->port[i].device->name);
+		return fail(err, err_len, -ENODEV, "port %s: DPDK could not open device %s",
+			    p->name, cfg->port[i].device->name);
 	rc = rte_eth_dev_info_get(p->id, info);
 	if (rc)
 		return fail(err, err_len, rc, "port %s: device %s does not answer: %s", p->name,
@@ -91,16 +92,18 @@ static int port_find(struct port *p, const struct port_pair_config *cfg, unsigne
 	return 0;
 }
 
-static void conf_fill(struct rte_eth_conf *conf, const struct port *p, const struct rte_eth_dev_info *info, bool rss,
-		      uint32_t room)
+static void conf_fill(struct rte_eth_conf *conf, const struct port *p,
+		      const struct rte_eth_dev_info *info, bool rss, uint32_t room)
 {
 	memset(conf, 0, sizeof(*conf));
 	if (p->caps.rx_cksum)
-		conf->rxmode.offloads |= RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
+		conf->rxmode.offloads |=
+			RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
 	if (p->caps.scatter && p->mtu + PORT_L2_MAX > room)
 		conf->rxmode.offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
 	if (p->caps.tx_cksum)
-		conf->txmode.offloads |= RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+		conf->txmode.offloads |=
+			RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
 	if (p->caps.multi_seg)
 		conf->txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
 	if (rss) {
@@ -111,13 +114,15 @@ static void conf_fill(struct rte_eth_conf *conf, const struct port *p, const str
 		conf->rx_adv_conf.rss_conf.rss_key_len = info->hash_key_size;
 		conf->rx_adv_conf.rss_conf.rss_hf = RSS_FIELDS & info->flow_type_rss_offloads;
 	}
-	/* Software drivers name a length that has no room for a tag, or none at all; they get theirs by set_mtu. */
+	/* Software drivers name a length that has no room for a tag, or none at all; they get
+	 * theirs by set_mtu. */
 	if (info->max_mtu != UINT16_MAX && p->mtu <= info->max_mtu && p->mtu >= info->min_mtu)
 		conf->rxmode.mtu = p->mtu;
 }
 
-/* Interfaces of the kernel got theirs before (port_device_prepare): net_af_packet calls 1500 the most it can although its frames
- * are larger. A driver that cannot set an MTU is taken at its word that it has none (memif, ring, null, pcap). */
+/* Interfaces of the kernel got theirs before (port_device_prepare): net_af_packet calls 1500 the
+ * most it can although its frames are larger. A driver that cannot set an MTU is taken at its word
+ * that it has none (memif, ring, null, pcap). */
 static int mtu_set(struct port *p, const struct port_device *d, char *err, size_t err_len)
 {
 	uint16_t now = 0;
@@ -128,47 +133,53 @@ static int mtu_set(struct port *p, const struct port_device *d, char *err, size_
 	rc = rte_eth_dev_set_mtu(p->id, p->mtu);
 	if (rc == 0 || rc == -ENOTSUP)
 		return 0;
-	return fail(err, err_len, rc, "port %s: device %s does not take an MTU of %u: %s", p->name, p->device,
-		    p->mtu, rte_strerror(-rc));
+	return fail(err, err_len, rc, "port %s: device %s does not take an MTU of %u: %s", p->name,
+		    p->device, p->mtu, rte_strerror(-rc));
 }
 
-static int queues_set(struct port *p, const struct rte_eth_dev_info *info, struct rte_mempool *bufs, char *err,
-		      size_t err_len)
+static int queues_set(struct port *p, const struct rte_eth_dev_info *info, struct rte_mempool *bufs,
+		      char *err, size_t err_len)
 {
 	int socket = rte_eth_dev_socket_id(p->id), rc;
 	uint16_t nrx = RX_DESC, ntx = TX_DESC;
 
 	rc = rte_eth_dev_adjust_nb_rx_tx_desc(p->id, &nrx, &ntx);
 	if (rc)
-		return fail(err, err_len, rc, "port %s: no queue size fits: %s", p->name, rte_strerror(-rc));
+		return fail(err, err_len, rc, "port %s: no queue size fits: %s", p->name,
+			    rte_strerror(-rc));
 	for (uint16_t q = 0; q < p->rx_queues; q++) {
 		rc = rte_eth_rx_queue_setup(p->id, q, nrx, socket, NULL, bufs);
 		if (rc)
-			return fail(err, err_len, rc, "port %s: receive queue %u of device %s cannot be set up: %s",
+			return fail(err, err_len, rc,
+				    "port %s: receive queue %u of device %s cannot be set up: %s",
 				    p->name, q, p->device, rte_strerror(-rc));
 	}
 	for (uint16_t q = 0; q < p->tx_queues; q++) {
 		rc = rte_eth_tx_queue_setup(p->id, q, ntx, socket, NULL);
 		if (rc)
-			return fail(err, err_len, rc, "port %s: transmit queue %u of device %s cannot be set up: %s",
+			return fail(err, err_len, rc,
+				    "port %s: transmit queue %u of device %s cannot be set up: %s",
 				    p->name, q, p->device, rte_strerror(-rc));
 	}
 	return 0;
 }
 
-static int port_start(struct port *p, const struct port_pair *pp, const struct rte_eth_dev_info *info,
-		      const struct port_device *d, bool promiscuous, char *err, size_t err_len)
+static int port_start(struct port *p, const struct port_pair *pp,
+		      const struct rte_eth_dev_info *info, const struct port_device *d,
+		      bool promiscuous, char *err, size_t err_len)
 {
 	struct rte_eth_conf conf;
 	int rc;
 
 	if (p->mtu > info->max_mtu)
-		return fail(err, err_len, -EINVAL, "port %s: device %s carries an MTU of %u at most, not %u", p->name,
+		return fail(err, err_len, -EINVAL,
+			    "port %s: device %s carries an MTU of %u at most, not %u", p->name,
 			    p->device, info->max_mtu, p->mtu);
 	conf_fill(&conf, p, info, pp->rss, pp->data_room);
 	rc = rte_eth_dev_configure(p->id, p->rx_queues, p->tx_queues, &conf);
 	if (rc)
-		return fail(err, err_len, rc, "port %s: device %s cannot be configured (MTU %u, %u queues): %s",
+		return fail(err, err_len, rc,
+			    "port %s: device %s cannot be configured (MTU %u, %u queues): %s",
 			    p->name, p->device, p->mtu, p->rx_queues, rte_strerror(-rc));
 	rc = queues_set(p, info, pp->bufs, err, err_len);
 	if (rc)
@@ -178,20 +189,23 @@ static int port_start(struct port *p, const struct port_pair *pp, const struct r
 		return rc;
 	rc = rte_eth_dev_start(p->id);
 	if (rc)
-		return fail(err, err_len, rc, "port %s: device %s does not start: %s", p->name, p->device,
-			    rte_strerror(-rc));
+		return fail(err, err_len, rc, "port %s: device %s does not start: %s", p->name,
+			    p->device, rte_strerror(-rc));
 	p->started = true;
 	if (promiscuous) {
 		rc = rte_eth_promiscuous_enable(p->id);
-		/* Without it a cable loses the frames of others; drivers that see everything do not know the switch. */
+		/* Without it a cable loses the frames of others; drivers that see everything do not
+		 * know the switch. */
 		if (rc && rc != -ENOTSUP)
-			return fail(err, err_len, rc, "port %s: device %s does not receive promiscuously: %s",
+			return fail(err, err_len, rc,
+				    "port %s: device %s does not receive promiscuously: %s",
 				    p->name, p->device, rte_strerror(-rc));
 	}
 	return 0;
 }
 
-static int pair_open(struct port_pair *pp, const struct port_pair_config *cfg, char *err, size_t err_len)
+static int pair_open(struct port_pair *pp, const struct port_pair_config *cfg, char *err,
+		     size_t err_len)
 {
 	struct rte_eth_dev_info info[2];
 	int rc;
@@ -202,8 +216,8 @@ static int pair_open(struct port_pair *pp, const struct port_pair_config *cfg, c
 			return rc;
 	}
 	if (pp->port[0].id == pp->port[1].id)
-		return fail(err, err_len, -EINVAL, "ports %s and %s are the same device", pp->port[0].name,
-			    pp->port[1].name);
+		return fail(err, err_len, -EINVAL, "ports %s and %s are the same device",
+			    pp->port[0].name, pp->port[1].name);
 	pp->rss = rss_possible(&info[0], cfg->workers) && rss_possible(&info[1], cfg->workers);
 	pp->own_tx = info[0].max_tx_queues >= cfg->workers && info[1].max_tx_queues >= cfg->workers;
 	pp->data_room = data_room(pp, cfg);
@@ -212,21 +226,25 @@ static int pair_open(struct port_pair *pp, const struct port_pair_config *cfg, c
 					   pp->data_room + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
 	if (!pp->bufs)
 		return fail(err, err_len, -rte_errno,
-			    "no hugepage memory for %u packet buffers of %u octets (about %u MiB): lower limits.mbufs or give more hugepages",
-			    cfg->mbufs, pp->data_room, (unsigned)((uint64_t)cfg->mbufs * (pp->data_room + 384) >> 20));
+			    "no hugepage memory for %u packet buffers of %u octets (about %u MiB): "
+			    "lower limits.mbufs or give more hugepages",
+			    cfg->mbufs, pp->data_room,
+			    (unsigned)((uint64_t)cfg->mbufs * (pp->data_room + 384) >> 20));
 	for (unsigned i = 0; i < 2; i++) {
 		struct port *p = &pp->port[i];
 
 		p->rx_queues = pp->rss ? cfg->workers : 1;
 		p->tx_queues = pp->own_tx ? cfg->workers : 1;
-		rc = port_start(p, pp, &info[i], cfg->port[i].device, cfg->port[i].promiscuous, err, err_len);
+		rc = port_start(p, pp, &info[i], cfg->port[i].device, cfg->port[i].promiscuous, err,
+				err_len);
 		if (rc)
 			return rc;
 	}
 	return 0;
 }
 
-int port_pair_open(struct port_pair *pp, const struct port_pair_config *cfg, char *err, size_t err_len)
+int port_pair_open(struct port_pair *pp, const struct port_pair_config *cfg, char *err,
+		   size_t err_len)
 {
 	int rc;
 

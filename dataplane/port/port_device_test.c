@@ -33,7 +33,8 @@ static void test_af_packet(void **state)
 static void test_af_packet_jumbo(void **state)
 {
 	assert_int_equal(parse("net_af_packet0,iface=in0", 9000), 0);
-	assert_string_equal(d.args, "net_af_packet0,iface=in0,framecnt=2048,framesz=9216,blocksz=36864");
+	assert_string_equal(d.args,
+			    "net_af_packet0,iface=in0,framecnt=2048,framesz=9216,blocksz=36864");
 	assert_int_equal(parse("net_af_packet0,iface=in0,framesz=16384,blocksz=65536", 9000), 0);
 	assert_int_equal(d.frame_size, 16384);
 	assert_int_equal(parse("net_af_packet0,iface=in0,framesz=4096", 9000), -EINVAL);
@@ -56,8 +57,15 @@ static void test_others(void **state)
 
 static void test_refused(void **state)
 {
-	static const char *const bad[] = { "", ",", "eth0", "net_", "net_af_packet0", "net_af_packet0,iface=",
-					   "net_af_xdp0,iface=averyverylongname", "net_af packet0,iface=x", "0000:03:00.12" };
+	static const char *const bad[] = {"",
+					  ",",
+					  "eth0",
+					  "net_",
+					  "net_af_packet0",
+					  "net_af_packet0,iface=",
+					  "net_af_xdp0,iface=averyverylongname",
+					  "net_af packet0,iface=x",
+					  "0000:03:00.12"};
 
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		assert_int_equal(parse(bad[i], 1500), -EINVAL);

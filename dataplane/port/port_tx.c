@@ -4,8 +4,8 @@
 #include <string.h>
 #include <rte_pause.h>
 
-/* A burst that a port refuses is offered again a few times: software ports take frames in steps. After that they
- * are dropped, as a full switch port would. */
+/* A burst that a port refuses is offered again a few times: software ports take frames in steps.
+ * After that they are dropped, as a full switch port would. */
 #define TX_TRIES 4
 
 void port_tx_init(struct port_tx *tx, const struct port_pair *pp, unsigned port, uint16_t queue)
@@ -61,7 +61,8 @@ struct rte_mbuf *port_tx_fit(struct port_tx *tx, struct rte_mbuf *m)
 		tx->no_mbuf++;
 		return NULL;
 	}
-	if (rte_pktmbuf_read(m, 0, len, rte_pktmbuf_mtod(copy, void *)) != rte_pktmbuf_mtod(copy, void *)) {
+	if (rte_pktmbuf_read(m, 0, len, rte_pktmbuf_mtod(copy, void *)) !=
+	    rte_pktmbuf_mtod(copy, void *)) {
 		/* One segment: read gave a pointer into it instead of copying. */
 		memcpy(rte_pktmbuf_mtod(copy, void *), rte_pktmbuf_mtod(m, void *), len);
 	}

@@ -144,13 +144,21 @@ static void test_counts_what_cannot_be(void **state)
 
 int main(int argc, char **argv)
 {
-	char *eal[] = { argv[0],	    (char *)"--no-huge", (char *)"--no-pci", (char *)"--no-shconf",
-			(char *)"-m",	    (char *)"64",	 (char *)"--no-telemetry",
-			(char *)"--log-level=error" };
+	char *eal[] = {argv[0],
+		       (char *)"--no-huge",
+		       (char *)"--no-pci",
+		       (char *)"--no-shconf",
+		       (char *)"-m",
+		       (char *)"64",
+		       (char *)"--no-telemetry",
+		       (char *)"--log-level=error"};
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_passes_what_fits),      cmocka_unit_test(test_joins_chain),
-		cmocka_unit_test(test_copies_shared_head),    cmocka_unit_test(test_copies_indirect),
-		cmocka_unit_test(test_keeps_offload_request), cmocka_unit_test(test_counts_what_cannot_be),
+		cmocka_unit_test(test_passes_what_fits),
+		cmocka_unit_test(test_joins_chain),
+		cmocka_unit_test(test_copies_shared_head),
+		cmocka_unit_test(test_copies_indirect),
+		cmocka_unit_test(test_keeps_offload_request),
+		cmocka_unit_test(test_counts_what_cannot_be),
 	};
 
 	if (rte_eal_init(sizeof(eal) / sizeof(eal[0]), eal) < 0)

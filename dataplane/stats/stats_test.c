@@ -27,8 +27,12 @@ static void test_counters_have_text(void **state)
 static void test_read_back(void **state)
 {
 	struct shm_events *r = calloc(1, sizeof(*r));
-	struct shm_event_args a = { .kind = "fail-open", .cause = "lost", .rule = "downloads", .flow = 7,
-				    .offset = 1234, .generation = 3 };
+	struct shm_event_args a = {.kind = "fail-open",
+				   .cause = "lost",
+				   .rule = "downloads",
+				   .flow = 7,
+				   .offset = 1234,
+				   .generation = 3};
 	struct shm_event e;
 
 	assert_int_equal(shm_event_read(r, 0, &e), -EAGAIN);
@@ -48,7 +52,7 @@ static void test_long_fields_are_cut(void **state)
 {
 	struct shm_events *r = calloc(1, sizeof(*r));
 	char big[1000];
-	struct shm_event_args a = { .kind = big, .cause = big, .rule = big, .service = big };
+	struct shm_event_args a = {.kind = big, .cause = big, .rule = big, .service = big};
 	struct shm_event e;
 
 	memset(big, 'x', sizeof(big));
@@ -64,7 +68,7 @@ static void test_long_fields_are_cut(void **state)
 static void test_overwritten(void **state)
 {
 	struct shm_events *r = calloc(1, sizeof(*r));
-	struct shm_event_args a = { .kind = "k" };
+	struct shm_event_args a = {.kind = "k"};
 	struct shm_event e;
 
 	for (int i = 0; i < SHM_EVENTS + 10; i++)
@@ -85,7 +89,7 @@ static void *writer(void *arg)
 
 	for (int i = 0; i < BUSY_EVENTS; i++) {
 		char name[16];
-		struct shm_event_args a = { .kind = name, .cause = name, .flow = i };
+		struct shm_event_args a = {.kind = name, .cause = name, .flow = i};
 
 		snprintf(name, sizeof(name), "%d", i);
 		shm_event_write(r, &a, "%d", i);
@@ -126,7 +130,7 @@ static void test_whole_or_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_counters_have_text), cmocka_unit_test(test_read_back),
+		cmocka_unit_test(test_counters_have_text),  cmocka_unit_test(test_read_back),
 		cmocka_unit_test(test_long_fields_are_cut), cmocka_unit_test(test_overwritten),
 		cmocka_unit_test(test_whole_or_refused),
 	};

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * opes-dataplane: start in the order that leaves nothing half-started, duties of the main thread, stop.
+ * opes-dataplane: start in the order that leaves nothing half-started, duties of the main thread,
+ * stop.
  *
- * Every failure is one line on stderr and exit code 1 (2: wrong command line). Everything that can be found wrong without
- * DPDK is found before it starts.
+ * Every failure is one line on stderr and exit code 1 (2: wrong command line). Everything that can
+ * be found wrong without DPDK is found before it starts.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -27,7 +28,7 @@
 #include "worker/worker_eal.h"
 
 #define CONFIG_DEFAULT "/etc/opes/opes.yaml"
-#define TICK_NS 10000000      /* duties of the main thread */
+#define TICK_NS 10000000 /* duties of the main thread */
 #define PORT_STATS_TICKS 10
 
 struct options {
@@ -56,7 +57,8 @@ struct program {
 	char err[512];
 };
 
-static void say(const struct program *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void say(const struct program *p, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 static void say(const struct program *p, const char *fmt, ...)
 {
 	va_list ap;
@@ -86,9 +88,9 @@ static void usage(FILE *f)
 static int options_read(struct options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{ "config", required_argument, NULL, 'c' }, { "check", no_argument, NULL, 'C' },
-		{ "verbose", no_argument, NULL, 'v' },	    { "version", no_argument, NULL, 'V' },
-		{ "help", no_argument, NULL, 'h' },	    { 0 },
+		{"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, 'C'},
+		{"verbose", no_argument, NULL, 'v'},	  {"version", no_argument, NULL, 'V'},
+		{"help", no_argument, NULL, 'h'},	  {0},
 	};
 	int c;
 
@@ -116,7 +118,9 @@ static int options_read(struct options *o, int argc, char **argv)
 		}
 	}
 	if (optind < argc && strcmp(argv[optind - 1], "--") != 0) {
-		fprintf(stderr, "opes-dataplane: unexpected argument \"%s\" (arguments for DPDK come after --)\n",
+		fprintf(stderr,
+			"opes-dataplane: unexpected argument \"%s\" (arguments for DPDK come after "
+			"--)\n",
 			argv[optind]);
 		return 3;
 	}
@@ -131,7 +135,8 @@ static void errors_print(const struct policy_errors *e)
 
 	for (uint32_t i = 0; i < n; i++) {
 		if (e->e[i].line)
-			fprintf(stderr, "%s:%u:%u: %s\n", e->e[i].file, e->e[i].line, e->e[i].column, e->e[i].text);
+			fprintf(stderr, "%s:%u:%u: %s\n", e->e[i].file, e->e[i].line,
+				e->e[i].column, e->e[i].text);
 		else
 			fprintf(stderr, "%s: %s\n", e->e[i].file, e->e[i].text);
 	}
@@ -166,7 +171,8 @@ static int config_load(struct program *p)
 		say(p, "%s: both ports are the device %s", p->opt.file, p->device[0].name);
 		rc = -EINVAL;
 	}
-	if (rc == 0 && p->device[0].iface[0] && strcmp(p->device[0].iface, p->device[1].iface) == 0) {
+	if (rc == 0 && p->device[0].iface[0] &&
+	    strcmp(p->device[0].iface, p->device[1].iface) == 0) {
 		say(p, "%s: both ports use the interface %s", p->opt.file, p->device[0].iface);
 		rc = -EINVAL;
 	}
@@ -206,16 +212,16 @@ static void eal_failed(const struct program *p, int error)
 	}
 	fflush(stderr);
 	worker_eal_log_last(&p->log, line, sizeof(line));
-	say(p, "DPDK does not start: %s%s%s (all it said: %s)", rte_strerror(error), line[0] ? ": " : "", line,
-	    p->log.path);
+	say(p, "DPDK does not start: %s%s%s (all it said: %s)", rte_strerror(error),
+	    line[0] ? ": " : "", line, p->log.path);
 }
 
 static int eal_start(struct program *p)
 {
 	char *argv[WORKER_EAL_ARGS_MAX + 1];
 
-	if (worker_eal_args(&p->eal, p->cfg, p->device, p->opt.nextra, p->opt.extra, p->opt.verbose, p->err,
-			    sizeof(p->err)) != 0) {
+	if (worker_eal_args(&p->eal, p->cfg, p->device, p->opt.nextra, p->opt.extra, p->opt.verbose,
+			    p->err, sizeof(p->err)) != 0) {
 		say(p, "%s", p->err);
 		return -EINVAL;
 	}
@@ -234,7 +240,7 @@ static int eal_start(struct program *p)
 
 static int ports_start(struct program *p)
 {
-	struct port_pair_config pc = { .workers = p->cfg->workers, .mbufs = p->cfg->limits.mbufs };
+	struct port_pair_config pc = {.workers = p->cfg->workers, .mbufs = p->cfg->limits.mbufs};
 	int rc;
 
 	for (int i = 0; i < 2; i++) {
@@ -250,7 +256,8 @@ static int ports_start(struct program *p)
 		return rc;
 	}
 	for (int i = 0; i < 2; i++)
-		snprintf(p->shm->port[i].driver, sizeof(p->shm->port[i].driver), "%s", p->ports.port[i].driver);
+		snprintf(p->shm->port[i].driver, sizeof(p->shm->port[i].driver), "%s",
+			 p->ports.port[i].driver);
 	return 0;
 }
 
@@ -306,7 +313,9 @@ static int workers_make(struct program *p)
 		wc.index = i;
 		wc.slot = &p->rules.worker[i];
 		wc.callout_port = callout_lcore_port(p->callout.lcore, i);
-		wc.callout = p->eal.callout_lcore == UINT32_MAX && p->eal.callout_worker == i ? &p->callout : NULL;
+		wc.callout = p->eal.callout_lcore == UINT32_MAX && p->eal.callout_worker == i
+				     ? &p->callout
+				     : NULL;
 		rc = worker_create(&p->worker[i], &wc, p->err, sizeof(p->err));
 		if (rc) {
 			say(p, "%s", p->err);
@@ -370,7 +379,7 @@ static bool forwarding(const struct program *p)
 /* The main thread until a signal. */
 static void duties(struct program *p, const sigset_t *signals)
 {
-	const struct timespec tick = { .tv_nsec = TICK_NS };
+	const struct timespec tick = {.tv_nsec = TICK_NS};
 	bool ready = false;
 
 	for (unsigned n = 0;; n++) {

@@ -21,7 +21,8 @@ void worker_clock_init(struct worker_clock *c)
 
 uint64_t worker_clock_us(const struct worker_clock *c, uint64_t tsc)
 {
-	/* A core whose counter is a little behind the one that was read first must not jump ahead by 2^64. */
+	/* A core whose counter is a little behind the one that was read first must not jump ahead
+	 * by 2^64. */
 	if (tsc < c->tsc0)
 		return c->us0;
 	return c->us0 + (uint64_t)(((unsigned __int128)(tsc - c->tsc0) * c->mult) >> 32);
@@ -53,16 +54,19 @@ fail:
 	return -ENOMEM;
 }
 
-static int flows_create(struct worker *w, const struct worker_config *cfg, char *err, size_t err_len)
+static int flows_create(struct worker *w, const struct worker_config *cfg, char *err,
+			size_t err_len)
 {
 	size_t size = flow_table_size(cfg->limits->flows);
 	void *mem = rte_malloc_socket("opes_flows", size, RTE_CACHE_LINE_SIZE, cfg->socket_id);
 
-	w->wheel = rte_malloc_socket("opes_wheel", sizeof(*w->wheel), RTE_CACHE_LINE_SIZE, cfg->socket_id);
+	w->wheel = rte_malloc_socket("opes_wheel", sizeof(*w->wheel), RTE_CACHE_LINE_SIZE,
+				     cfg->socket_id);
 	if (!mem || !w->wheel) {
 		rte_free(mem);
 		snprintf(err, err_len,
-			 "no hugepage memory for %u flows (%zu MiB per worker): lower limits.flows or give more hugepages",
+			 "no hugepage memory for %u flows (%zu MiB per worker): lower limits.flows "
+			 "or give more hugepages",
 			 cfg->limits->flows, (size >> 20) + 1);
 		return -ENOMEM;
 	}
@@ -71,14 +75,15 @@ static int flows_create(struct worker *w, const struct worker_config *cfg, char 
 	return 0;
 }
 
-static int sessions_create(struct worker *w, const struct worker_config *cfg, char *err, size_t err_len)
+static int sessions_create(struct worker *w, const struct worker_config *cfg, char *err,
+			   size_t err_len)
 {
 	struct session_config sc = {
 		.worker = cfg->index,
 		.socket_id = cfg->socket_id,
 		.sessions_max = cfg->limits->flows,
-		/* A received segment is referenced at most by the receive queue, the originals kept for a service and
-		 * the send queue at once, and a chunk may be cut. */
+		/* A received segment is referenced at most by the receive queue, the originals kept
+		 * for a service and the send queue at once, and a chunk may be cut. */
 		.chunks = cfg->limits->mbufs * 4,
 		.bufs = cfg->ports->bufs,
 		.port = cfg->callout_port,
@@ -101,7 +106,8 @@ static int sessions_create(struct worker *w, const struct worker_config *cfg, ch
 	rc = session_ctx_create(&w->sessions, &sc);
 	if (rc)
 		snprintf(err, err_len,
-			 "no memory for %u sessions and %u chunk descriptors: lower limits.flows or give more hugepages",
+			 "no memory for %u sessions and %u chunk descriptors: lower limits.flows "
+			 "or give more hugepages",
 			 sc.sessions_max, sc.chunks);
 	return rc;
 }

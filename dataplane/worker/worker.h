@@ -2,18 +2,19 @@
 /*
  * A worker: the only place that knows the order of the stages. One loop:
  *
- *   rules offered? -> rx of both ports -> parse -> flow table -> session, or untouched to the other port
- *     -> timers -> callout events -> flows with something to do -> callout stage (when it shares the core)
- *     -> tx -> gauges, questions of control -> sleep when there is nothing
+ *   rules offered? -> rx of both ports -> parse -> flow table -> session, or the other port
+ *     -> timers -> callout events -> flows with something to do
+ *     -> callout stage (when it shares the core) -> tx -> gauges, questions of control
+ *     -> sleep when there is nothing
  *
- * Spreading flows: a port with enough queues gives both directions of a flow to one worker (symmetric RSS).
- * Where one cannot, worker 0 receives everything and hands TCP to its owner by a symmetric hash over rings; where a
- * port has too few transmit queues the others hand their frames back. The frames of one flow take one way, so they
- * keep their order.
+ * Spreading flows: a port with enough queues gives both directions of a flow to one worker
+ * (symmetric RSS). Where one cannot, worker 0 receives everything and hands TCP to its owner by a
+ * symmetric hash over rings; where a port has too few transmit queues the others hand their frames
+ * back. The frames of one flow take one way, so they keep their order.
  *
  * INV-WORKER-1  a flow's entry, session, timers and mbuf references are touched by its worker only.
- * INV-WORKER-2  no system call, lock, allocation or log in the loop but the ones of the port's driver and the sleep
- *               of an idle worker.
+ * INV-WORKER-2  no system call, lock, allocation or log in the loop but the ones of the port's
+ *               driver and the sleep of an idle worker.
  * INV-WORKER-3  an unselected frame leaves as it came: no octet of it is written.
  */
 #ifndef WORKER_WORKER_H
@@ -33,12 +34,12 @@
 #include "session/session.h"
 #include "stats/shm.h"
 
-#define WORKER_RING_SIZE 2048     /* frames between worker 0 and another, per direction and port */
-#define WORKER_GAUGE_US 10000     /* gauges, questions of control */
-#define WORKER_SPIN_LOOPS 64      /* empty loops before the first sleep */
+#define WORKER_RING_SIZE 2048 /* frames between worker 0 and another, per direction and port */
+#define WORKER_GAUGE_US 10000 /* gauges, questions of control */
+#define WORKER_SPIN_LOOPS 64  /* empty loops before the first sleep */
 #define WORKER_SLEEP_MIN_NS 5000
 #define WORKER_SLEEP_MAX_NS 150000
-#define WORKER_QUIET_LOOPS 5000   /* empty loops, most of them slept through, before sleeps get longer: about a second */
+#define WORKER_QUIET_LOOPS 5000 /* empty loops, about a second, before sleeps get longer */
 #define WORKER_SLEEP_QUIET_NS 500000
 #define WORKER_SLEEP_BUSY_NS 20000 /* at most, while a service works for us */
 
@@ -64,10 +65,10 @@ struct worker_callout {
 struct worker {
 	unsigned index;
 	unsigned workers;
-	uint32_t seed;                /* of flow hashes */
+	uint32_t seed; /* of flow hashes */
 	bool backoff;
-	bool receives;                /* reads queue `queue` of both ports */
-	bool spreads;                 /* is worker 0 and hands frames to the others */
+	bool receives; /* reads queue `queue` of both ports */
+	bool spreads;  /* is worker 0 and hands frames to the others */
 	uint16_t queue;
 	struct port_pair *ports;
 	struct port_tx tx[2];
@@ -81,15 +82,15 @@ struct worker {
 	struct shm_worker *shm;
 	struct shm_query *query;
 	struct worker_callout *callout; /* NULL: on an lcore of its own */
-	struct worker *peer;            /* array of all workers */
-	struct rte_ring *rx_ring[2];    /* from worker 0, by port; NULL: receives by itself */
-	struct rte_ring *tx_ring[2];    /* to worker 0, by port; NULL: sends by itself */
+	struct worker *peer;		/* array of all workers */
+	struct rte_ring *rx_ring[2];	/* from worker 0, by port; NULL: receives by itself */
+	struct rte_ring *tx_ring[2];	/* to worker 0, by port; NULL: sends by itself */
 	const struct worker_clock *clock;
 	_Atomic bool *quit;
 	uint64_t now_us;
 	uint64_t gauge_us;
-	uint32_t draining;              /* generation whose predecessors may still be in use, 0 = none */
-	bool table_changed;             /* since the lookup of the burst at hand */
+	uint32_t draining;  /* generation whose predecessors may still be in use, 0 = none */
+	bool table_changed; /* since the lookup of the burst at hand */
 };
 
 struct worker_config {
@@ -110,10 +111,12 @@ struct worker_config {
 
 /* 0 or -errno with a sentence in err; on failure nothing is left. */
 int worker_create(struct worker *w, const struct worker_config *cfg, char *err, size_t err_len);
-/* Ends every flow without a word to its ends; transactions of theirs are ended towards the callout stage. */
+/* Ends every flow without a word to its ends; transactions of theirs are ended towards the callout
+ * stage. */
 void worker_flows_end(struct worker *w);
-/* The callout stage must be gone before (callout.h INV-CALLOUT-2: it uses the worker's transactions to its end), and needs to
- * know the ends of all flows before that: worker_flows_end, callout_lcore_destroy, worker_destroy. */
+/* The callout stage must be gone before (callout.h INV-CALLOUT-2: it uses the worker's transactions
+ * to its end), and needs to know the ends of all flows before that: worker_flows_end,
+ * callout_lcore_destroy, worker_destroy. */
 void worker_destroy(struct worker *w);
 /* The loop (struct worker *), until quit. For rte_eal_remote_launch. */
 int worker_main(void *arg);
@@ -125,14 +128,16 @@ void worker_callout_rest(const struct worker_callout *c, const struct timespec *
 /* The loop of an lcore of its own (struct worker_callout *), until quit. */
 int worker_callout_main(void *arg);
 
-/* --- between the files of this folder ------------------------------------------------------------- */
+/* --- between the files of this folder
+ * ------------------------------------------------------------- */
 
 /* worker_rx.c: frames that came in on port; all are taken over. */
 void worker_frames(struct worker *w, unsigned port, struct rte_mbuf **pkt, unsigned n, bool spread);
 /* worker_flow.c */
-void worker_flow_segment(struct worker *w, struct flow_entry *e, unsigned side, unsigned port, struct rte_mbuf *m,
-			 const struct parse_frame *f);
-void worker_flow_syn(struct worker *w, unsigned port, struct rte_mbuf *m, const struct parse_frame *f);
+void worker_flow_segment(struct worker *w, struct flow_entry *e, unsigned side, unsigned port,
+			 struct rte_mbuf *m, const struct parse_frame *f);
+void worker_flow_syn(struct worker *w, unsigned port, struct rte_mbuf *m,
+		     const struct parse_frame *f);
 void worker_flow_forget(struct worker *w, struct flow_entry *e);
 uint32_t worker_flow_run(struct worker *w);
 void worker_flow_timer(void *ctx, struct flow_wheel_node *n);

@@ -14,7 +14,8 @@ static void services_adopt(struct worker_callout *c)
 
 	if (likely(r->generation == c->generation))
 		return;
-	/* Services that could not be taken over are treated as unreachable by the stage; the rules go on. */
+	/* Services that could not be taken over are treated as unreachable by the stage; the rules
+	 * go on. */
 	callout_lcore_adopt(c->lcore, r->image);
 	c->generation = r->generation;
 	atomic_store_explicit(&c->slot->drained, r->generation, memory_order_release);
@@ -30,7 +31,7 @@ uint32_t worker_callout_round(struct worker_callout *c, uint64_t now_us)
 /* Asked with poll: epoll_wait would take the events, which are edge-triggered and the stage's. */
 void worker_callout_rest(const struct worker_callout *c, const struct timespec *ts)
 {
-	struct pollfd p = { .fd = c->epoll_fd, .events = POLLIN };
+	struct pollfd p = {.fd = c->epoll_fd, .events = POLLIN};
 
 	ppoll(&p, 1, ts, NULL);
 }
@@ -42,7 +43,7 @@ int worker_callout_main(void *arg)
 
 	prctl(PR_SET_TIMERSLACK, 1);
 	while (!atomic_load_explicit(c->quit, memory_order_relaxed)) {
-		struct timespec ts = { .tv_nsec = WORKER_SLEEP_MIN_NS };
+		struct timespec ts = {.tv_nsec = WORKER_SLEEP_MIN_NS};
 
 		if (worker_callout_round(c, worker_clock_us(c->clock, rte_rdtsc()))) {
 			idle = 0;

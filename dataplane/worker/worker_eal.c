@@ -35,7 +35,8 @@ int worker_eal_lock(const char *prefix, char *err, size_t err_len)
 	int fd;
 
 	if (mkdir(WORKER_RUN_DIR, 0755) != 0 && errno != EEXIST)
-		return fail(err, err_len, -errno, "cannot make the directory %s: %s", WORKER_RUN_DIR, strerror(errno));
+		return fail(err, err_len, -errno, "cannot make the directory %s: %s",
+			    WORKER_RUN_DIR, strerror(errno));
 	snprintf(path, sizeof(path), WORKER_RUN_DIR "/%s.lock", prefix);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (fd < 0)
@@ -47,7 +48,8 @@ int worker_eal_lock(const char *prefix, char *err, size_t err_len)
 		pid[strcspn(pid, "\n")] = '\0';
 		close(fd);
 		return fail(err, err_len, -EBUSY,
-			    "another opes-dataplane (pid %s) runs with the file prefix %s: stop it or set another file-prefix",
+			    "another opes-dataplane (pid %s) runs with the file prefix %s: stop it "
+			    "or set another file-prefix",
 			    pid[0] ? pid : "unknown", prefix);
 	}
 	/* The descriptor stays open: the lock ends with the process, however it ends. */
@@ -69,7 +71,8 @@ static uint64_t read_number(const char *path)
 	return v;
 }
 
-/* MiB of hugepages of any size that exist, used or not: pages of a dead process count as used until EAL takes them over. */
+/* MiB of hugepages of any size that exist, used or not: pages of a dead process count as used until
+ * EAL takes them over. */
 static uint64_t hugepages_mb(void)
 {
 	DIR *d = opendir(HUGEPAGES_DIR);
@@ -84,7 +87,8 @@ static uint64_t hugepages_mb(void)
 			continue;
 		snprintf(path, sizeof(path), HUGEPAGES_DIR "/%s/nr_hugepages", e->d_name);
 		kb += read_number(path) * size;
-		snprintf(path, sizeof(path), HUGEPAGES_DIR "/%s/nr_overcommit_hugepages", e->d_name);
+		snprintf(path, sizeof(path), HUGEPAGES_DIR "/%s/nr_overcommit_hugepages",
+			 e->d_name);
 		kb += read_number(path) * size;
 	}
 	if (d)
@@ -120,22 +124,27 @@ int worker_eal_hugepages(const struct policy_config *cfg, char *err, size_t err_
 	mb = hugepages_mb();
 	if (mb == 0)
 		return fail(err, err_len, -ENOMEM,
-			    "no hugepages: reserve some, for example with \"sysctl vm.nr_hugepages=512\"");
+			    "no hugepages: reserve some, for example with \"sysctl "
+			    "vm.nr_hugepages=512\"");
 	if (mb < need)
 		return fail(err, err_len, -ENOMEM,
-			    "only %u MiB of hugepages, at least %u MiB are needed: raise vm.nr_hugepages", (unsigned)mb,
-			    (unsigned)need);
+			    "only %u MiB of hugepages, at least %u MiB are needed: raise "
+			    "vm.nr_hugepages",
+			    (unsigned)mb, (unsigned)need);
 	if (!hugetlbfs_find(any_mount, NULL))
-		return fail(err, err_len, -ENOMEM,
-			    "hugepages are not mounted: \"mount -t hugetlbfs nodev /dev/hugepages\"");
+		return fail(
+			err, err_len, -ENOMEM,
+			"hugepages are not mounted: \"mount -t hugetlbfs nodev /dev/hugepages\"");
 	return 0;
 }
 
-static int lcore_check(const cpu_set_t *set, uint32_t cpu, const char *what, char *err, size_t err_len)
+static int lcore_check(const cpu_set_t *set, uint32_t cpu, const char *what, char *err,
+		       size_t err_len)
 {
 	if (cpu < CPU_SETSIZE && CPU_ISSET(cpu, set))
 		return 0;
-	return fail(err, err_len, -EINVAL, "%s: CPU %u does not exist here or is not ours (%d usable)", what, cpu,
+	return fail(err, err_len, -EINVAL,
+		    "%s: CPU %u does not exist here or is not ours (%d usable)", what, cpu,
 		    CPU_COUNT(set));
 }
 
@@ -145,21 +154,24 @@ int worker_eal_lcores(const struct policy_config *cfg, char *err, size_t err_len
 	int rc;
 
 	if (sched_getaffinity(0, sizeof(set), &set) != 0)
-		return fail(err, err_len, -errno, "cannot read the CPUs of this process: %s", strerror(errno));
+		return fail(err, err_len, -errno, "cannot read the CPUs of this process: %s",
+			    strerror(errno));
 	for (uint32_t i = 0; i < cfg->workers; i++) {
 		rc = lcore_check(&set, cfg->worker_lcore[i], "lcores of workers", err, err_len);
 		if (rc)
 			return rc;
 		for (uint32_t k = 0; k < i; k++) {
 			if (cfg->worker_lcore[i] == cfg->worker_lcore[k])
-				return fail(err, err_len, -EINVAL, "lcores of workers: CPU %u is named twice",
+				return fail(err, err_len, -EINVAL,
+					    "lcores of workers: CPU %u is named twice",
 					    cfg->worker_lcore[i]);
 		}
 	}
 	return lcore_check(&set, cfg->callout_lcore, "lcore of the callout stage", err, err_len);
 }
 
-static bool add(struct worker_eal_args *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static bool add(struct worker_eal_args *a, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 static bool add(struct worker_eal_args *a, const char *fmt, ...)
 {
 	va_list ap;
@@ -210,8 +222,9 @@ static bool add_lcores(struct worker_eal_args *a, const struct policy_config *cf
 	return add(a, "--lcores=%s", s) && add(a, "--main-lcore=%u", id);
 }
 
-int worker_eal_args(struct worker_eal_args *a, const struct policy_config *cfg, const struct port_device dev[2],
-		    int nextra, char **extra, bool verbose, char *err, size_t err_len)
+int worker_eal_args(struct worker_eal_args *a, const struct policy_config *cfg,
+		    const struct port_device dev[2], int nextra, char **extra, bool verbose,
+		    char *err, size_t err_len)
 {
 	bool pci = dev[0].pci || dev[1].pci, ok;
 
@@ -257,7 +270,8 @@ int worker_eal_log_begin(struct worker_eal_log *l, const char *prefix)
 	fflush(stdout);
 	l->err_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	l->out_fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-	if (l->err_fd < 0 || l->out_fd < 0 || dup2(fd, STDERR_FILENO) < 0 || dup2(fd, STDOUT_FILENO) < 0) {
+	if (l->err_fd < 0 || l->out_fd < 0 || dup2(fd, STDERR_FILENO) < 0 ||
+	    dup2(fd, STDOUT_FILENO) < 0) {
 		rc = -errno;
 		worker_eal_log_end(l);
 	}

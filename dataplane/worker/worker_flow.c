@@ -37,8 +37,8 @@ static inline uint8_t far_port(unsigned port)
 	return !port;
 }
 
-void worker_flow_segment(struct worker *w, struct flow_entry *e, unsigned side, unsigned port, struct rte_mbuf *m,
-			 const struct parse_frame *f)
+void worker_flow_segment(struct worker *w, struct flow_entry *e, unsigned side, unsigned port,
+			 struct rte_mbuf *m, const struct parse_frame *f)
 {
 	switch (session_segment(w->sessions, e->session, side, m, f)) {
 	case SESSION_FORWARD:
@@ -68,7 +68,8 @@ static void tuple_fill(struct policy_tuple *t, const struct parse_frame *f, unsi
 	t->vlan = f->key.vlan[0] == PARSE_VLAN_NONE ? 0 : f->key.vlan[0];
 }
 
-void worker_flow_syn(struct worker *w, unsigned port, struct rte_mbuf *m, const struct parse_frame *f)
+void worker_flow_syn(struct worker *w, unsigned port, struct rte_mbuf *m,
+		     const struct parse_frame *f)
 {
 	struct session_flow_info info;
 	struct flow_entry *e;
@@ -110,7 +111,8 @@ void worker_flow_syn(struct worker *w, unsigned port, struct rte_mbuf *m, const 
 	worker_flow_segment(w, e, 0, port, m, f);
 }
 
-/* Runs the flows queued so far; what they wake waits for the next loop, so that one flow cannot hold the others up. */
+/* Runs the flows queued so far; what they wake waits for the next loop, so that one flow cannot
+ * hold the others up. */
 uint32_t worker_flow_run(struct worker *w)
 {
 	struct flow_entry *e = w->run_head, *next;
@@ -136,7 +138,8 @@ uint32_t worker_flow_run(struct worker *w)
 void worker_flow_timer(void *ctx, struct flow_wheel_node *n)
 {
 	struct worker *w = ctx;
-	struct flow_entry *e = (struct flow_entry *)((char *)n - offsetof(struct flow_entry, timer));
+	struct flow_entry *e =
+		(struct flow_entry *)((char *)n - offsetof(struct flow_entry, timer));
 
 	if (!e->session)
 		return;

@@ -88,7 +88,8 @@ static uint32_t receive(struct worker *w)
 			if (n)
 				rx_count(w, pkt, n);
 		} else {
-			n = rte_ring_sc_dequeue_burst(w->rx_ring[p], (void **)pkt, PORT_BURST, NULL);
+			n = rte_ring_sc_dequeue_burst(w->rx_ring[p], (void **)pkt, PORT_BURST,
+						      NULL);
 		}
 		if (n)
 			worker_frames(w, p, pkt, n, w->spreads);
@@ -105,7 +106,8 @@ static uint32_t relay(struct worker *w)
 
 	for (unsigned i = 1; i < w->workers; i++) {
 		for (unsigned p = 0; p < 2; p++) {
-			unsigned n = rte_ring_sc_dequeue_burst(w->peer[i].tx_ring[p], (void **)pkt, PORT_BURST, NULL);
+			unsigned n = rte_ring_sc_dequeue_burst(w->peer[i].tx_ring[p], (void **)pkt,
+							       PORT_BURST, NULL);
 
 			for (unsigned k = 0; k < n; k++)
 				port_tx_put(&w->tx[p], pkt[k]);
@@ -142,7 +144,8 @@ static uint32_t round_once(struct worker *w)
 	return work;
 }
 
-/* An idle worker sleeps in growing steps; with the callout stage on this core, a socket ends the sleep. */
+/* An idle worker sleeps in growing steps; with the callout stage on this core, a socket ends the
+ * sleep. */
 static void rest(const struct worker *w, uint32_t idle)
 {
 	uint32_t step = idle - WORKER_SPIN_LOOPS;

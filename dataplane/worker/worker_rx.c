@@ -10,8 +10,9 @@ static inline bool is_first_syn(const struct parse_frame *f)
 	return (f->tcp_flags & (TCP_F_SYN | TCP_F_ACK | TCP_F_RST | TCP_F_FIN)) == TCP_F_SYN;
 }
 
-/* The first fragment of a segment whose flow is ours must not cross: with it the far end could put together octets that no
- * service has seen. The others are worth nothing without the first and cross. */
+/* The first fragment of a segment whose flow is ours must not cross: with it the far end could put
+ * together octets that no service has seen. The others are worth nothing without the first and
+ * cross. */
 static bool is_stray_fragment(const struct worker *w, const struct parse_frame *f)
 {
 	unsigned side;
@@ -20,7 +21,8 @@ static bool is_stray_fragment(const struct worker *w, const struct parse_frame *
 	       flow_table_lookup(w->flows, &f->key, &side) != NULL;
 }
 
-static void frame_other(struct worker *w, unsigned port, struct rte_mbuf *m, const struct parse_frame *f)
+static void frame_other(struct worker *w, unsigned port, struct rte_mbuf *m,
+			const struct parse_frame *f)
 {
 	if (f->verdict == PARSE_MALFORMED)
 		w->shm->counter[STATS_frame_malformed]++;
@@ -32,14 +34,15 @@ static void frame_other(struct worker *w, unsigned port, struct rte_mbuf *m, con
 	worker_bypass(w, port, m);
 }
 
-static void frame_tcp(struct worker *w, unsigned port, struct rte_mbuf *m, const struct parse_frame *f,
-		      struct flow_entry *e, unsigned side)
+static void frame_tcp(struct worker *w, unsigned port, struct rte_mbuf *m,
+		      const struct parse_frame *f, struct flow_entry *e, unsigned side)
 {
 	/* Entries may have come or gone since the burst was looked up. */
 	if (unlikely(w->table_changed))
 		e = flow_table_lookup(w->flows, &f->key, &side);
 	if (e && e->session) {
-		/* A flow that crosses the cable a second time (routed back through it) is seen once. */
+		/* A flow that crosses the cable a second time (routed back through it) is seen
+		 * once. */
 		if (unlikely(port != (side == 0 ? e->client_port : !e->client_port))) {
 			worker_bypass(w, port, m);
 			return;
@@ -59,7 +62,8 @@ static void frame_tcp(struct worker *w, unsigned port, struct rte_mbuf *m, const
 }
 
 /* Frames that belong to other workers leave the burst; the number that stays is returned. */
-static unsigned spread_out(struct worker *w, unsigned port, struct rte_mbuf **pkt, struct parse_frame *f, unsigned n)
+static unsigned spread_out(struct worker *w, unsigned port, struct rte_mbuf **pkt,
+			   struct parse_frame *f, unsigned n)
 {
 	unsigned kept = 0;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a worker does with a burst: which frames cross untouched, which become flows, in which order they leave. The
- * stages below are the real ones; frames are taken from the transmit buffers before a port would. */
+/* What a worker does with a burst: which frames cross untouched, which become flows, in which order
+ * they leave. The stages below are the real ones; frames are taken from the transmit buffers before
+ * a port would. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,13 +18,14 @@
 
 #define FLOWS 4
 
-static const char config[] = "ports:\n"
-			     "  inside: {device: \"net_null0\"}\n"
-			     "  outside: {device: \"net_null1\"}\n"
-			     "services:\n"
-			     "  - {name: echo, address: \"tcp:127.0.0.1:4037\"}\n"
-			     "rules:\n"
-			     "  - {name: web, match: {protocol: http, server-port: 80}, action: adapt, service: echo}\n";
+static const char config[] =
+	"ports:\n"
+	"  inside: {device: \"net_null0\"}\n"
+	"  outside: {device: \"net_null1\"}\n"
+	"services:\n"
+	"  - {name: echo, address: \"tcp:127.0.0.1:4037\"}\n"
+	"rules:\n"
+	"  - {name: web, match: {protocol: http, server-port: 80}, action: adapt, service: echo}\n";
 
 static struct rte_mempool *pool;
 static struct policy_config *cfg;
@@ -38,8 +40,12 @@ static _Atomic bool quit;
 static void stages_start(void)
 {
 	struct policy_errors *e = calloc(1, sizeof(*e));
-	struct callout_config cc = { .nworkers = 1, .ring_size = 256, .txns_max = 16, .client = "test",
-				     .socket_id = SOCKET_ID_ANY, .bufs = pool };
+	struct callout_config cc = {.nworkers = 1,
+				    .ring_size = 256,
+				    .txns_max = 16,
+				    .client = "test",
+				    .socket_id = SOCKET_ID_ANY,
+				    .bufs = pool};
 	struct policy_image *img;
 
 	assert_int_equal(policy_config_parse("test", config, strlen(config), &cfg, e), 0);
@@ -55,10 +61,17 @@ static void stages_start(void)
 
 static int setup(void **state)
 {
-	struct worker_config wc = { .workers = 1, .seed = 5, .socket_id = SOCKET_ID_ANY, .ports = &ports,
-				    .shm = shm, .slot = &rules.worker[0], .limits = &cfg->limits,
-				    .callout_port = callout_lcore_port(callout, 0), .peers = &w, .clock = &now,
-				    .quit = &quit };
+	struct worker_config wc = {.workers = 1,
+				   .seed = 5,
+				   .socket_id = SOCKET_ID_ANY,
+				   .ports = &ports,
+				   .shm = shm,
+				   .slot = &rules.worker[0],
+				   .limits = &cfg->limits,
+				   .callout_port = callout_lcore_port(callout, 0),
+				   .peers = &w,
+				   .clock = &now,
+				   .quit = &quit};
 	char err[256];
 
 	memset(&ports, 0, sizeof(ports));
@@ -107,7 +120,7 @@ struct seg {
 /* A segment between client 10.0.0.1:cport and server 10.0.0.2:sport. */
 static struct seg segment(bool from_server, uint16_t cport, uint16_t sport, uint8_t flags)
 {
-	struct seg s = { 0 };
+	struct seg s = {0};
 
 	s.eth.ether_type = rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4);
 	s.ip.version_ihl = 0x45;
@@ -151,15 +164,20 @@ static void drop_sent(void)
 /* INV-WORKER-3, and order. */
 static void test_unselected_crosses(void **state)
 {
-	static const uint8_t arp[60] = { [12] = 0x08, [13] = 0x06, [14] = 9 };
-	static const uint8_t runt[14] = { [12] = 0x08, [13] = 0x00 };
-	static const uint8_t tagged[80] = { [12] = 0x81, [15] = 7, [16] = 0x88, [17] = 0xb5, [18] = 1 };
+	static const uint8_t arp[60] = {[12] = 0x08, [13] = 0x06, [14] = 9};
+	static const uint8_t runt[14] = {[12] = 0x08, [13] = 0x00};
+	static const uint8_t tagged[80] = {
+		[12] = 0x81, [15] = 7, [16] = 0x88, [17] = 0xb5, [18] = 1};
 	struct seg other = segment(false, 4000, 8080, RTE_TCP_SYN_FLAG);
 	struct seg middle = segment(false, 4001, 80, RTE_TCP_ACK_FLAG);
 	const struct {
 		const void *octets;
 		uint16_t len;
-	} in[] = { { arp, 60 }, { runt, 14 }, { tagged, 80 }, { &other, sizeof(other) }, { &middle, sizeof(middle) } };
+	} in[] = {{arp, 60},
+		  {runt, 14},
+		  {tagged, 80},
+		  {&other, sizeof(other)},
+		  {&middle, sizeof(middle)}};
 	struct rte_mbuf *m[5];
 
 	for (int i = 0; i < 5; i++)
@@ -181,7 +199,8 @@ static void test_unselected_crosses(void **state)
 
 static void test_selected_becomes_flow(void **state)
 {
-	struct rte_mbuf *m[2] = { tcp(false, 4000, 80, RTE_TCP_SYN_FLAG), tcp(false, 4000, 80, RTE_TCP_SYN_FLAG) };
+	struct rte_mbuf *m[2] = {tcp(false, 4000, 80, RTE_TCP_SYN_FLAG),
+				 tcp(false, 4000, 80, RTE_TCP_SYN_FLAG)};
 
 	/* the second was looked up before the first made the entry */
 	burst(0, m, 2);
@@ -198,7 +217,7 @@ static void test_selected_becomes_flow(void **state)
 	drop_sent();
 
 	/* refused by the server: forgotten */
-	m[0] = raw(&(struct seg){ 0 }, sizeof(struct seg));
+	m[0] = raw(&(struct seg){0}, sizeof(struct seg));
 	struct seg rst = segment(true, 4000, 80, RTE_TCP_RST_FLAG | RTE_TCP_ACK_FLAG);
 	rst.tcp.recv_ack = rte_cpu_to_be_32(1001);
 	rst.tcp.cksum = 0;
@@ -213,7 +232,7 @@ static void test_selected_becomes_flow(void **state)
 
 static void test_first_fragment_of_flow_dropped(void **state)
 {
-	struct rte_mbuf *m[1] = { tcp(false, 4000, 80, RTE_TCP_SYN_FLAG) };
+	struct rte_mbuf *m[1] = {tcp(false, 4000, 80, RTE_TCP_SYN_FLAG)};
 	struct seg frag = segment(false, 4000, 80, RTE_TCP_ACK_FLAG);
 
 	burst(0, m, 1);
@@ -249,7 +268,7 @@ static void test_table_full(void **state)
 
 static void test_handshake_timeout_frees(void **state)
 {
-	struct rte_mbuf *m[1] = { tcp(false, 4000, 80, RTE_TCP_SYN_FLAG) };
+	struct rte_mbuf *m[1] = {tcp(false, 4000, 80, RTE_TCP_SYN_FLAG)};
 	uint64_t end = w.now_us + 2 * cfg->limits.handshake_timeout_us;
 
 	burst(0, m, 1);
@@ -264,7 +283,8 @@ static void test_handshake_timeout_frees(void **state)
 	drop_sent();
 }
 
-/* Frames of other workers leave the burst for their rings, both directions of a flow to the same one. */
+/* Frames of other workers leave the burst for their rings, both directions of a flow to the same
+ * one. */
 static void test_spreading(void **state)
 {
 	struct worker *two = calloc(2, sizeof(*two));
@@ -275,7 +295,8 @@ static void test_spreading(void **state)
 	two[0].peer = two;
 	two[0].workers = 2;
 	for (unsigned p = 0; p < 2; p++)
-		two[1].rx_ring[p] = rte_ring_create(p ? "spread1" : "spread0", 64, SOCKET_ID_ANY, 0);
+		two[1].rx_ring[p] =
+			rte_ring_create(p ? "spread1" : "spread0", 64, SOCKET_ID_ANY, 0);
 	for (unsigned p = 0; p < 2; p++) {
 		for (int i = 0; i < 32; i++)
 			m[i] = tcp(p, (uint16_t)(5000 + i), 8080, RTE_TCP_ACK_FLAG);
@@ -299,12 +320,19 @@ static void test_spreading(void **state)
 
 int main(int argc, char **argv)
 {
-	char *eal[] = { argv[0],	    (char *)"--no-huge", (char *)"--no-pci",	   (char *)"--no-shconf",
-			(char *)"-m",	    (char *)"128",	 (char *)"--no-telemetry", (char *)"--log-level=error" };
+	char *eal[] = {argv[0],
+		       (char *)"--no-huge",
+		       (char *)"--no-pci",
+		       (char *)"--no-shconf",
+		       (char *)"-m",
+		       (char *)"128",
+		       (char *)"--no-telemetry",
+		       (char *)"--log-level=error"};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_unselected_crosses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_selected_becomes_flow, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_first_fragment_of_flow_dropped, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_first_fragment_of_flow_dropped, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_table_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_handshake_timeout_frees, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_spreading, setup, teardown),
@@ -314,7 +342,8 @@ int main(int argc, char **argv)
 
 	if (rte_eal_init(sizeof(eal) / sizeof(eal[0]), eal) < 0)
 		return 1;
-	pool = rte_pktmbuf_pool_create("bufs", 1023, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	pool = rte_pktmbuf_pool_create("bufs", 1023, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
+				       SOCKET_ID_ANY);
 	if (!pool)
 		return 1;
 	worker_clock_init(&now);
@@ -322,7 +351,8 @@ int main(int argc, char **argv)
 	before = rte_mempool_avail_count(pool);
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	if (rte_mempool_avail_count(pool) != before) {
-		print_error("packet buffers lost: %d\n", (int)(before - rte_mempool_avail_count(pool)));
+		print_error("packet buffers lost: %d\n",
+			    (int)(before - rte_mempool_avail_count(pool)));
 		failed++;
 	}
 	callout_lcore_destroy(callout);
