@@ -195,6 +195,8 @@ static int host_check(struct program *p)
 		rc = worker_eal_hugepages(p->cfg, p->err, sizeof(p->err));
 	if (rc == 0)
 		rc = worker_eal_lock(p->cfg->file_prefix, p->err, sizeof(p->err));
+	if (rc == 0)
+		rc = worker_eal_wait_free(p->cfg->file_prefix, p->err, sizeof(p->err));
 	for (int i = 0; i < 2 && rc == 0; i++)
 		rc = port_device_prepare(&p->device[i], p->err, sizeof(p->err));
 	if (rc)

@@ -13,8 +13,12 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#define LOCK_WAIT_NS 50000000
+#define LOCK_TRIES 100
+#define PROCESS_EXITING 0x4 /* PF_EXITING in the flags of /proc/PID/stat */
 #define HUGEPAGES_DIR "/sys/kernel/mm/hugepages"
 
 static int fail(char *err, size_t err_len, int rc, const char *fmt, ...)
@@ -29,6 +33,46 @@ static int fail(char *err, size_t err_len, int rc, const char *fmt, ...)
 	return rc;
 }
 
+/* A killed process keeps its locks until the kernel has taken its memory apart, which takes a while. */
+static bool is_ending(const char *pid)
+{
+	char path[64], stat[512], *p;
+	unsigned flags = 0;
+	char state = 'X';
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%.16s/stat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return true;
+	if (fgets(stat, sizeof(stat), f)) {
+		p = strrchr(stat, ')'); /* the name may hold anything */
+		if (!p || sscanf(p + 1, " %c %*d %*d %*d %*d %*d %u", &state, &flags) != 2)
+			state = 'X';
+	}
+	fclose(f);
+	return state == 'Z' || state == 'X' || (flags & PROCESS_EXITING);
+}
+
+/* 0, or -EBUSY with the owner in pid. */
+static int lock_wait(int fd, char *pid, size_t size)
+{
+	const struct timespec pause = {.tv_nsec = LOCK_WAIT_NS};
+
+	for (int tries = 0;; tries++) {
+		ssize_t n;
+
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		n = pread(fd, pid, size - 1, 0);
+		pid[n > 0 ? n : 0] = '\0';
+		pid[strcspn(pid, "\n")] = '\0';
+		if (tries == LOCK_TRIES || !pid[0] || !is_ending(pid))
+			return -EBUSY;
+		nanosleep(&pause, NULL);
+	}
+}
+
 int worker_eal_lock(const char *prefix, char *err, size_t err_len)
 {
 	char path[256], pid[32] = "";
@@ -41,11 +85,7 @@ int worker_eal_lock(const char *prefix, char *err, size_t err_len)
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return fail(err, err_len, -errno, "cannot open %s: %s", path, strerror(errno));
-	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-		ssize_t n = read(fd, pid, sizeof(pid) - 1);
-
-		pid[n > 0 ? n : 0] = '\0';
-		pid[strcspn(pid, "\n")] = '\0';
+	if (lock_wait(fd, pid, sizeof(pid)) != 0) {
 		close(fd);
 		return fail(err, err_len, -EBUSY,
 			    "another opes-dataplane (pid %s) runs with the file prefix %s: stop it "
@@ -56,6 +96,58 @@ int worker_eal_lock(const char *prefix, char *err, size_t err_len)
 	if (ftruncate(fd, 0) != 0 || dprintf(fd, "%d\n", (int)getpid()) < 0)
 		return fail(err, err_len, -EIO, "cannot write %s", path);
 	return 0;
+}
+
+/* Where EAL keeps a primary's files: the same choice as its own. */
+static void runtime_files(const char *prefix, char *pattern, size_t size)
+{
+	const char *dir = getenv("RUNTIME_DIRECTORY");
+
+	if (!dir && getuid() == 0)
+		dir = "/var/run";
+	if (!dir)
+		dir = getenv("XDG_RUNTIME_DIR");
+	snprintf(pattern, size, "%s/dpdk/%s/fbarray_*", dir ? dir : "/tmp", prefix);
+}
+
+static bool all_free(const glob_t *g)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < g->gl_pathc && all; i++) {
+		int fd = open(g->gl_pathv[i], O_RDWR | O_CLOEXEC);
+
+		if (fd < 0)
+			continue;
+		all = flock(fd, LOCK_EX | LOCK_NB) == 0;
+		close(fd);
+	}
+	return all;
+}
+
+int worker_eal_wait_free(const char *prefix, char *err, size_t err_len)
+{
+	const struct timespec pause = {.tv_nsec = LOCK_WAIT_NS};
+	char pattern[512];
+	bool all = false;
+
+	runtime_files(prefix, pattern, sizeof(pattern));
+	for (int tries = 0; tries < LOCK_TRIES && !all; tries++) {
+		glob_t g;
+
+		if (tries)
+			nanosleep(&pause, NULL);
+		if (glob(pattern, GLOB_NOSORT, NULL, &g) != 0)
+			return 0;
+		all = all_free(&g);
+		globfree(&g);
+	}
+	if (all)
+		return 0;
+	return fail(err, err_len, -EBUSY,
+		    "a secondary process of DPDK still holds the memory of a dataplane that ended "
+		    "(file prefix %s): stop it",
+		    prefix);
 }
 
 static uint64_t read_number(const char *path)

@@ -16,8 +16,13 @@
 #define WORKER_RUN_DIR "/run/opes"
 
 /* Only one dataplane for a file prefix: takes the lock WORKER_RUN_DIR/PREFIX.lock, which holds the
- * owner's pid. Held until the process ends. 0, or -EBUSY when another has it, or -errno. */
+ * owner's pid. Held until the process ends; the end of one
+ * that was killed is waited for. 0, or -EBUSY when another has it, or -errno. */
 int worker_eal_lock(const char *prefix, char *err, size_t err_len);
+
+/* Waits for the secondary processes of a dataplane that ended (opes-control) to let go of its
+ * memory: EAL would give up at once. After worker_eal_lock. 0 or -EBUSY. */
+int worker_eal_wait_free(const char *prefix, char *err, size_t err_len);
 
 /* Hugepages exist and are mounted. 0 or -ENOMEM. */
 int worker_eal_hugepages(const struct policy_config *cfg, char *err, size_t err_len);
@@ -28,7 +33,7 @@ int worker_eal_lcores(const struct policy_config *cfg, char *err, size_t err_len
 struct worker_eal_args {
 	int argc;
 	char *argv[WORKER_EAL_ARGS_MAX + 1];
-	unsigned callout_lcore;  /* id of the callout stage's lcore, UINT32_MAX: a worker's */
+	unsigned callout_lcore;	 /* id of the callout stage's lcore, UINT32_MAX: a worker's */
 	unsigned callout_worker; /* that worker */
 };
 /* Lcore ids: worker i has i, then the callout stage, then main, which may run on any CPU of the
