@@ -33,7 +33,7 @@ static int fail(char *err, size_t err_len, int rc, const char *fmt, ...)
 	return rc;
 }
 
-/* A killed process keeps its locks until the kernel has taken its memory apart, which takes a while. */
+/* A killed process keeps its locks until the kernel has taken its memory apart, in a while. */
 static bool is_ending(const char *pid)
 {
 	char path[64], stat[512], *p;
