@@ -177,6 +177,9 @@ static void on_fault(void *ctx, void *user, enum ocp_fault f, enum ocp_msg_type 
 	struct co_conn *c = ctx;
 	struct co_service *s = conn_service(c);
 
+	/* What the peer sent before it heard that we ended the transaction: the draft has it ignored <54>. */
+	if (f == OCP_FAULT_UNKNOWN_ID)
+		return;
 	if (s->fault_us && c->l->now - s->fault_us < CO_FAULT_US)
 		return;
 	s->fault_us = c->l->now;
