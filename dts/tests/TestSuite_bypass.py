@@ -9,7 +9,7 @@ import random
 from opes_api.appliance import CALLOUT_PORT, HTTP_PORT, ApplianceSuite, adapt_rule, services, url
 from opes_api.lab import CLI4, SRV4, SRV6, Lab, wait_for
 from opes_api.objects import Obj
-from opes_api.suite import func_test, verify
+from opes_api.suite import func_test, skip, verify
 
 # argv: device, EtherType, seed, smallest, largest payload; the same frames on both sides.
 FRAMES = r"""
@@ -45,7 +45,8 @@ print(good, "frames", flush=True)
 UDP = r"""
 import random, socket, sys
 family, addr, n = (socket.AF_INET6 if ":" in sys.argv[2] else socket.AF_INET), sys.argv[2], 300
-def data(i): return random.Random(i).randbytes(random.Random(i).choice((1, 100, 1400, 4000)))
+sizes = [int(x) for x in sys.argv[3:]]
+def data(i): return random.Random(i).randbytes(random.Random(i).choice(sizes))
 s = socket.socket(family, socket.SOCK_DGRAM)
 s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
 s.settimeout(5)
@@ -117,25 +118,42 @@ class TestBypass(ApplianceSuite):
                 self.untouched(d, octets // 1500)
                 print(f"    {addr} {'reverse' if way else 'forward'}: {end['sum_received']['bits_per_second'] / 1e9:.2f} Gbit/s")
 
+    def echo_datagrams(self, addr: str, *sizes: str) -> None:
+        server = self.lab.srv.start("udp", "python3", "-c", UDP, "server", addr, *sizes)
+        server.wait_line("receiving")
+        with self.delta() as d:
+            out = self.lab.cli.python(UDP, "client", addr, *sizes).stdout
+        server.stop()
+        verify(out.startswith("300 datagrams"), out)
+        self.untouched(d, 600)
+
     @func_test
     def udp(self) -> None:
-        """UDP, IPv4 and IPv6, with fragments.
+        """UDP, IPv4 and IPv6.
 
         Steps:
-            300 datagrams of 1 to 4,000 octets there and back; iperf3 -u at 20 Mbit/s.
+            300 datagrams of 1 to 1,400 octets there and back; iperf3 -u at 20 Mbit/s.
         Verify:
             Each datagram comes back as it was sent; iperf3 loses none.
         """
         for addr in (SRV4, SRV6):
-            server = self.lab.srv.start("udp", "python3", "-c", UDP, "server", addr)
-            server.wait_line("receiving")
-            with self.delta() as d:
-                out = self.lab.cli.python(UDP, "client", addr).stdout
-            server.stop()
-            verify(out.startswith("300 datagrams"), out)
-            self.untouched(d, 600)
+            self.echo_datagrams(addr, "1", "100", "1400")
             end = iperf(self.lab, addr, "-u", "-b", "20M", "-l", "1200")
             verify(end["sum"]["lost_packets"] == 0 and end["sum"]["packets"] > 1000, f"iperf3 -u: {end['sum']}")
+
+    @func_test
+    def fragments(self) -> None:
+        """Fragments, IPv6 and IPv4.
+
+        Steps:
+            300 datagrams of 4,000 and 9,000 octets there and back.
+        Verify:
+            Each comes back as it was sent.
+        """
+        self.echo_datagrams(SRV6, "4000", "9000")
+        if self.lab.driver == "af_packet":
+            skip("IPv6 only: the kernel puts IPv4 fragments together before net_af_packet sees them")
+        self.echo_datagrams(SRV4, "4000", "9000")
 
     @func_test
     def unknown_ethertype(self) -> None:
