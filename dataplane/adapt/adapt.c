@@ -62,6 +62,7 @@ struct adapt *adapt_begin(struct adapt_ctx *c, const struct adapt_begin *b, enum
 	a->observe = b->observe;
 	a->chunked_ok = b->chunked_ok;
 	a->request_head = b->request_head;
+	a->request_connect = b->request_connect;
 	a->identity_ok = true;
 	a->body_end = UINT64_MAX;
 	a->progress_us = c->now_us;
@@ -410,11 +411,15 @@ void adapt_pump(struct adapt *a)
 
 uint64_t adapt_deadline(const struct adapt *a)
 {
-	if (a->status == ADAPT_RUNNING && !a->end_called && !a->paused &&
-	    (a->send_next || (a->orig_done && !a->end_sent)))
+	uint64_t stall = a->progress_us + ADAPT_STALL_US;
+
+	if (a->status != ADAPT_RUNNING)
+		return UINT64_MAX;
+	if (a->starved ||
+	    (!a->end_called && !a->paused && (a->send_next || (a->orig_done && !a->end_sent))))
 		return a->ctx->now_us + ADAPT_RETRY_US;
-	if (a->status == ADAPT_RUNNING && !a->end_called && !a->observe && adapt_keep_full(a))
-		return a->progress_us + ADAPT_STALL_US;
+	if (!a->end_called && !a->observe && adapt_keep_full(a) && a->ctx->now_us < stall)
+		return stall;
 	return UINT64_MAX;
 }
 

@@ -24,6 +24,8 @@
  * INV-ADAPT-3  while rest is possible (identity_ok, no hole) keep covers [identity, orig_len).
  * INV-ADAPT-5  octets beyond identity that the service declared wont-forward are never emitted: a verdict outlives
  *              the service.
+ * INV-ADAPT-6  of HTTP one final message goes out for each original; a request keeps what its response is framed by
+ *              (HEAD, CONNECT, no new upgrade).
  * INV-ADAPT-4  a struct adapt is freed exactly once: when released by its owner and closed by the
  *              callout stage (INV-CALLOUT-2), whichever is later.
  *
@@ -101,7 +103,8 @@ struct adapt_begin {
 	uint32_t kind;            /* POLICY_KIND_* bit */
 	const struct http1_head *head; /* NULL: opaque stream */
 	bool chunked_ok;          /* the receiver understands chunked */
-	bool request_head;        /* responses: the request's method was HEAD */
+	bool request_head;        /* the request's method is, or for responses was, HEAD */
+	bool request_connect;     /* the same of CONNECT */
 	uint64_t flow;
 	const char *meta;
 	uint32_t meta_len;
@@ -120,7 +123,7 @@ struct adapt {
 	uint32_t kind, generation;
 	enum adapt_status status;
 	enum callout_cause cause;
-	bool observe, chunked_ok, request_head;
+	bool observe, chunked_ok, request_head, request_connect;
 	bool orphan, txn_open, end_called, closed, paused, peer_ended;
 	bool orig_done, orig_ok, end_sent;
 
@@ -151,7 +154,7 @@ struct adapt {
 	/* the output */
 	enum adapt_out_state out_state;
 	enum http1_framing framing;
-	struct chunkq hq;         /* octets of an adapted head that is not complete */
+	struct chunkq hq;         /* arrived in turn, not in out yet: the head is not complete, or memory short */
 	struct chunkq out;        /* for the wire; the owner moves it on */
 	uint64_t left_octets;     /* HTTP1_FRAME_LENGTH: body octets still due */
 	bool no_body;             /* body octets are not sent (HEAD, 204, 304) */
@@ -160,6 +163,9 @@ struct adapt {
 	bool close_after;         /* the message is delimited by the end of the stream */
 	/* set with head_out for a request; the owner notes the exchange */
 	bool out_head, out_connect, out_upgrade;
+	bool out_keep_alive;      /* the emitted head's */
+	bool out_interim;         /* it was a 1xx */
+	bool starved;             /* output waits for memory: adapt_deadline */
 	uint8_t out_minor;
 	uint32_t heads_out;       /* number of heads emitted */
 };

@@ -176,7 +176,7 @@ static void adapt_on_am_end(struct adapt *a, const struct callout_event *ev)
 
 static void adapt_on_leave(struct adapt *a, const struct callout_event *ev)
 {
-	struct adapt_am *am;
+	const struct adapt_am *am;
 
 	if (a->rest)
 		return;
@@ -185,8 +185,10 @@ static void adapt_on_leave(struct adapt *a, const struct callout_event *ev)
 		return;
 	}
 	am = adapt_am_find(a, ev->am_id);
-	if (am)
-		am->ended = am->ok = true;
+	if (ev->src_offset != a->identity || (am && am->got != a->identity) || (!am && a->identity))
+		a->identity_ok = false;
+	for (uint32_t i = a->am_head; i != a->am_tail; i++)
+		a->am[i % ADAPT_AMS].ended = a->am[i % ADAPT_AMS].ok = true;
 	a->left = a->rest = true;
 	a->rest_from = ev->src_offset;
 	adapt_end_txn(a, false);

@@ -18,6 +18,7 @@
 #define HEAD_WAIT 0
 #define HEAD_DONE 1
 #define HEAD_FAILED -1
+#define HEAD_NOMEM -2
 
 static int64_t orig_total(const struct adapt *a)
 {
@@ -32,12 +33,18 @@ static int64_t orig_total(const struct adapt *a)
 	return -1;
 }
 
+/* The rest of the original continues the last adapted message. */
+static bool rest_next(const struct adapt *a)
+{
+	return a->rest && a->am_tail - a->am_head <= 1;
+}
+
 /* Octets the adapted message will have in all, -1 = not known. */
 static int64_t adapted_total(const struct adapt *a, const struct adapt_am *am)
 {
 	int64_t orig = orig_total(a);
 
-	if (a->rest)
+	if (rest_next(a))
 		return orig < 0 ? -1 : (int64_t)(am ? am->got : a->rest_got) + orig - (int64_t)a->rest_from;
 	if (!am)
 		return -1;
@@ -69,16 +76,30 @@ static bool bodyless(const struct adapt *a, const struct http1_head *h)
 	       (a->request_head || h->status == 204 || h->status == 304 || h->status < 200);
 }
 
+/* Trailer octets of a complete message whose head waits: they are no part of a body with a length. */
+static uint64_t trailer_octets(const struct adapt *a)
+{
+	uint64_t n = 0;
+
+	for (const struct chunk *c = a->hq.head; c; c = c->next)
+		n += c->rsvd == ADAPT_TAG_TRAILER ? c->len : 0;
+	if (rest_next(a) && a->orig_done && a->body_end != UINT64_MAX)
+		n += a->orig_len - RTE_MAX(a->rest_from, a->body_end);
+	return n;
+}
+
 /* Returns HEAD_WAIT when the framing cannot be decided yet. */
 static int decide_framing(struct adapt *a, const struct adapt_am *am, const struct http1_head *h,
 			  uint32_t head_len, uint64_t *body)
 {
 	int64_t total = adapted_total(a, am);
-	bool complete = a->rest ? a->orig_done : am && am->ended;
+	bool complete = rest_next(a) ? a->orig_done : am && am->ended;
 	bool chunked_ok = a->chunked_ok && h->minor == 1;
 	bool was_chunked = a->head->body == HTTP1_BODY_CHUNKED;
 	bool was_close = a->head->body == HTTP1_BODY_CLOSE;
 
+	if (complete && total >= 0)
+		total -= (int64_t)trailer_octets(a);
 	a->no_body = bodyless(a, h);
 	*body = total >= (int64_t)head_len ? (uint64_t)total - head_len : 0;
 	if (a->no_body) {
@@ -89,6 +110,8 @@ static int decide_framing(struct adapt *a, const struct adapt_am *am, const stru
 		a->framing = http1_find(h, "Content-Length") || http1_find(h, "Transfer-Encoding")
 				     ? HTTP1_FRAME_LENGTH
 				     : HTTP1_FRAME_KEEP;
+	} else if (h->kind == HTTP1_REQUEST && total < 0 && a->head->body == HTTP1_BODY_NONE) {
+		return HEAD_WAIT; /* GET and the like in chunks is more than servers expect: soon it is known */
 	} else if (was_chunked && chunked_ok && !a->to_answer) {
 		a->framing = HTTP1_FRAME_CHUNKED; /* trailers stay possible */
 	} else if (total >= (int64_t)head_len && !(was_chunked && !complete)) {
@@ -105,25 +128,50 @@ static int decide_framing(struct adapt *a, const struct adapt_am *am, const stru
 	return HEAD_DONE;
 }
 
+/* INV-ADAPT-6: whether a response has a body, or makes a tunnel, goes by what the client asked; and what makes a
+ * tunnel is not a service's to say. */
+static bool same_expectation(const struct adapt *a, const struct http1_head *h)
+{
+	if (h->kind == HTTP1_RESPONSE)
+		return h->status != 101 && !(a->request_connect && h->status / 100 == 2);
+	return h->method_head == a->head->method_head && h->method_connect == a->head->method_connect &&
+	       (!h->upgrade || a->head->upgrade);
+}
+
+/* Moves head_len octets from hq to out, written anew where their framing has changed. All or nothing. */
+static int move_head(struct adapt *a, const struct http1_head *h, uint32_t head_len, uint64_t body, bool original)
+{
+	struct chunk_pool *pool = a->ctx->pool;
+	int n;
+
+	if (original && same_framing(a->head, a->framing, body)) {
+		if (chunkq_ref(pool, &a->out, &a->hq, 0, head_len) != 0)
+			return HEAD_NOMEM;
+	} else {
+		n = http1_write_head(h, a->framing, body, a->framing == HTTP1_FRAME_CLOSE, a->ctx->scratch,
+				     HTTP1_HEAD_MAX + 4096);
+		if (n < 0)
+			return HEAD_FAILED;
+		if (chunkq_put(pool, &a->out, a->ctx->scratch, (uint32_t)n) != 0)
+			return HEAD_NOMEM;
+	}
+	chunkq_drop(pool, &a->hq, head_len);
+	return HEAD_DONE;
+}
+
 static int emit_head(struct adapt *a, const struct adapt_am *am, const struct http1_head *h,
 		     uint32_t head_len, bool original)
 {
-	struct chunk_pool *pool = a->ctx->pool;
 	uint64_t body;
-	int n;
+	int rc;
 
+	if (!same_expectation(a, h))
+		return HEAD_FAILED;
 	if (decide_framing(a, am, h, head_len, &body) == HEAD_WAIT)
 		return HEAD_WAIT;
-	if (original && same_framing(a->head, a->framing, body)) {
-		if (chunkq_move(pool, &a->out, &a->hq, head_len) != 0)
-			return HEAD_FAILED;
-	} else {
-		n = http1_write_head(h, a->framing, body, a->framing == HTTP1_FRAME_CLOSE,
-				     a->ctx->scratch, HTTP1_HEAD_MAX + 4096);
-		if (n < 0 || chunkq_put(pool, &a->out, a->ctx->scratch, (uint32_t)n) != 0)
-			return HEAD_FAILED;
-		chunkq_drop(pool, &a->hq, head_len);
-	}
+	rc = move_head(a, h, head_len, body, original);
+	if (rc != HEAD_DONE)
+		return rc;
 	a->left_octets = body;
 	a->close_after = a->framing == HTTP1_FRAME_CLOSE;
 	a->head_out = true;
@@ -132,7 +180,9 @@ static int emit_head(struct adapt *a, const struct adapt_am *am, const struct ht
 	a->out_connect = h->method_connect;
 	a->out_upgrade = h->upgrade;
 	a->out_minor = h->minor;
+	a->out_keep_alive = h->keep_alive;
 	/* A 1xx of the service is a message of its own: the final one follows in the next adapted message. */
+	a->out_interim = h->kind == HTTP1_RESPONSE && h->interim;
 	a->out_state = ADAPT_OUT_BODY;
 	return HEAD_DONE;
 }
@@ -162,7 +212,7 @@ static int out_head(struct adapt *a, const struct adapt_am *am, bool end)
 	if (a->hq.bytes == 0 && !end)
 		return HEAD_WAIT;
 	/* Octets of the original's head, all of them and in order: it is parsed already. */
-	if (a->identity_ok && (a->rest ? a->rest_from >= a->identity : true) && a->hq.bytes >= a->head_len)
+	if (a->identity_ok && a->hq.bytes >= a->head_len)
 		return emit_head(a, am, a->head, (uint32_t)a->head_len, true);
 	rc = parse_adapted_head(a, end, &len);
 	if (rc != HEAD_DONE)
@@ -170,116 +220,107 @@ static int out_head(struct adapt *a, const struct adapt_am *am, bool end)
 	return emit_head(a, am, a->ctx->scratch_head, len, false);
 }
 
-static int put_chunk(struct adapt *a, struct chunkq *body)
+/* Chunked: what goes around the octets is made before any of them moves, so that a lack of memory changes nothing. */
+static int put_chunked(struct adapt *a, struct chunkq *body, struct chunkq *trailer, bool end)
 {
-	struct chunkq q;
-	char line[24];
-	int n = snprintf(line, sizeof(line), "%llx\r\n", (unsigned long long)body->bytes);
+	struct chunk_pool *pool = a->ctx->pool;
+	struct chunkq line, crlf, last, final;
+	bool trail = a->out_state == ADAPT_OUT_TRAILER, begin = !trail && (trailer->bytes || end);
+	char text[HTTP1_CHUNK_SIZE_TEXT];
 
-	chunkq_init(&q);
-	if (chunkq_put(a->ctx->pool, &q, line, (uint32_t)n) != 0)
+	if (trail && body->bytes)
+		return -EBADMSG; /* the body is over */
+	chunkq_init(&line);
+	chunkq_init(&crlf);
+	chunkq_init(&last);
+	chunkq_init(&final);
+	if ((body->bytes && (chunkq_put(pool, &line, text, http1_write_chunk_size(text, body->bytes)) != 0 ||
+			     chunkq_put(pool, &crlf, "\r\n", 2) != 0)) ||
+	    (begin && chunkq_put(pool, &last, "0\r\n", 3) != 0) ||
+	    (end && chunkq_put(pool, &final, "\r\n", 2) != 0)) {
+		chunkq_purge(pool, &line);
+		chunkq_purge(pool, &crlf);
+		chunkq_purge(pool, &last);
 		return -ENOMEM;
-	chunkq_append(&a->out, &q);
+	}
+	chunkq_append(&a->out, &line);
 	chunkq_append(&a->out, body);
-	return chunkq_put(a->ctx->pool, &a->out, "\r\n", 2);
-}
-
-/* Takes all of body. 0, -ENOMEM, -EMSGSIZE: more than the length that was announced. */
-static int put_body(struct adapt *a, struct chunkq *body)
-{
-	if (body->bytes == 0)
-		return 0;
-	if (a->no_body) {
-		chunkq_purge(a->ctx->pool, body);
-		return 0;
-	}
-	if (!a->head || a->framing == HTTP1_FRAME_CLOSE) {
-		chunkq_append(&a->out, body);
-		a->head_out = true;
-		return 0;
-	}
-	if (a->framing == HTTP1_FRAME_CHUNKED)
-		return put_chunk(a, body);
-	if (body->bytes > a->left_octets)
-		return -EMSGSIZE;
-	a->left_octets -= body->bytes;
-	chunkq_append(&a->out, body);
-	return 0;
-}
-
-static int put_trailer(struct adapt *a, struct chunkq *q)
-{
-	if (q->bytes == 0)
-		return 0;
-	if (!a->head || a->framing != HTTP1_FRAME_CHUNKED || a->no_body) {
-		chunkq_purge(a->ctx->pool, q); /* RFC 9110 6.5.1: trailers may be dropped */
-		return 0;
-	}
-	if (a->out_state == ADAPT_OUT_BODY) {
-		if (chunkq_put(a->ctx->pool, &a->out, "0\r\n", 3) != 0)
-			return -ENOMEM;
+	chunkq_append(&a->out, &crlf);
+	chunkq_append(&a->out, &last);
+	chunkq_append(&a->out, trailer);
+	chunkq_append(&a->out, &final);
+	if (begin)
 		a->out_state = ADAPT_OUT_TRAILER;
-	}
-	chunkq_append(&a->out, q);
 	return 0;
 }
 
-static int put_end(struct adapt *a)
+/* Takes all of body and trailer, or nothing of them. 0, -ENOMEM, -EMSGSIZE: not the length that was announced,
+ * -EBADMSG. */
+static int put_octets(struct adapt *a, struct chunkq *body, struct chunkq *trailer, bool end)
 {
-	if (a->head && a->framing == HTTP1_FRAME_CHUNKED && !a->no_body) {
-		const char *s = a->out_state == ADAPT_OUT_TRAILER ? "\r\n" : "0\r\n\r\n";
-
-		if (chunkq_put(a->ctx->pool, &a->out, s, (uint32_t)strlen(s)) != 0)
-			return -ENOMEM;
-	} else if (a->head && a->framing == HTTP1_FRAME_LENGTH && a->left_octets && !a->no_body) {
-		return -EMSGSIZE;
+	if (!a->head) {
+		a->head_out |= body->bytes != 0;
+		chunkq_append(&a->out, body);
+		return 0;
 	}
-	return 0;
+	if (a->no_body)
+		return 0;
+	if (a->framing == HTTP1_FRAME_CHUNKED)
+		return put_chunked(a, body, trailer, end);
+	if (a->framing != HTTP1_FRAME_CLOSE) {
+		if (body->bytes > a->left_octets || (end && body->bytes != a->left_octets))
+			return -EMSGSIZE;
+		a->left_octets -= body->bytes;
+	}
+	chunkq_append(&a->out, body);
+	return 0; /* RFC 9110 6.5.1: trailers may be dropped */
 }
 
-/* Moves arrived octets on; end: nothing follows them. 1: message complete, 0: waits, <0 failed. */
+/* Moves arrived octets on; end: nothing follows them. What cannot go yet stays in hq. 1: message complete, 0: waits,
+ * <0 failed; -ENOMEM: nothing has changed, call again. */
 static int out_message(struct adapt *a, struct adapt_am *am, struct chunkq *src, bool end)
 {
 	struct chunkq body, trailer;
 	struct chunk *c;
-	int rc = 0;
+	int rc;
 
+	chunkq_append(&a->hq, src);
 	if (a->out_state == ADAPT_OUT_HEAD) {
-		chunkq_append(&a->hq, src);
 		rc = out_head(a, am, end);
-		if (rc == HEAD_FAILED)
-			return -EBADMSG;
-		if (rc == HEAD_WAIT)
-			return 0;
-		chunkq_append(src, &a->hq);
+		if (rc == HEAD_WAIT && (end || a->hq.bytes > ADAPT_BACKLOG_MAX))
+			return -EMSGSIZE;
+		if (rc != HEAD_DONE)
+			return rc == HEAD_WAIT ? 0 : rc == HEAD_NOMEM ? -ENOMEM : -EBADMSG;
 	}
 	chunkq_init(&body);
 	chunkq_init(&trailer);
-	while ((c = chunkq_pop(src)) != NULL)
+	while ((c = chunkq_pop(&a->hq)) != NULL)
 		chunkq_push(c->rsvd == ADAPT_TAG_TRAILER && a->head ? &trailer : &body, c);
-	rc = put_body(a, &body);
-	if (rc == 0)
-		rc = put_trailer(a, &trailer);
+	rc = put_octets(a, &body, &trailer, end);
+	if (rc == -ENOMEM) {
+		chunkq_append(&a->hq, &body);
+		chunkq_append(&a->hq, &trailer);
+		return rc;
+	}
 	chunkq_purge(a->ctx->pool, &body);
 	chunkq_purge(a->ctx->pool, &trailer);
-	if (rc == 0 && end)
-		rc = put_end(a);
 	return rc < 0 ? rc : end;
 }
 
 static void out_broken(struct adapt *a, int rc)
 {
-	const char *text = rc == -ENOMEM ? "no packet buffer for the adapted message"
-			   : rc == -EMSGSIZE
-				   ? "the adapted message's length differs from the one announced"
-				   : "the adapted message has no valid HTTP head";
+	const char *text = rc == -EMSGSIZE ? "the adapted message's length differs from the one announced"
+					   : "the adapted message has no valid HTTP head or trailer";
 
+	if (rc == -ENOMEM) {
+		a->starved = true; /* adapt_deadline: tried again soon */
+		return;
+	}
+	a->identity_ok = false; /* what arrived is forgotten if nothing is on the wire, and cannot be made good else */
 	if (!a->end_called) {
-		if (!a->head_out)
-			a->identity_ok = false; /* what arrived is forgotten, not emitted */
-		adapt_fail(a, rc == -ENOMEM ? CALLOUT_CAUSE_OVERLOAD : CALLOUT_CAUSE_FRAMING, text);
+		adapt_fail(a, CALLOUT_CAUSE_FRAMING, text);
 	} else {
-		a->cause = rc == -ENOMEM ? CALLOUT_CAUSE_OVERLOAD : CALLOUT_CAUSE_FRAMING;
+		a->cause = CALLOUT_CAUSE_FRAMING;
 		a->status = ADAPT_ABORT;
 	}
 }
@@ -296,70 +337,85 @@ static void next_message(struct adapt *a)
 static void out_rest(struct adapt *a, struct adapt_am *am)
 {
 	struct chunkq q;
-	uint64_t n = a->orig_len - a->rest_from;
+	uint64_t n = RTE_MIN(a->orig_len - a->rest_from, (uint64_t)ADAPT_OUT_MAX);
 	int rc;
 
 	chunkq_init(&q);
-	if (n > ADAPT_OUT_MAX)
-		n = ADAPT_OUT_MAX;
 	rc = adapt_keep_ref(a, a->rest_from, n, &q);
-	if (rc == -ENOMEM)
-		return; /* again at the next pump */
 	if (rc != 0) {
 		out_broken(a, rc);
 		return;
 	}
-	if (am && am->got == a->identity && a->identity_ok)
+	if (a->identity_ok && a->rest_from == a->identity && (!am || am->got == a->identity))
 		a->identity += n;
-	else if (!am && a->identity_ok)
-		a->identity += n;
+	else if (n)
+		a->identity_ok = false;
 	if (am)
 		am->got += n;
 	else
 		a->rest_got += n;
 	a->rest_from += n;
 	rc = out_message(a, am, &q, a->orig_done && a->rest_from == a->orig_len);
-	chunkq_purge(a->ctx->pool, &q);
 	if (rc < 0)
 		out_broken(a, rc);
 	else if (rc == 1)
 		a->status = a->orig_ok || a->framing == HTTP1_FRAME_CLOSE ? ADAPT_DONE : ADAPT_ABORT;
 }
 
+/* What the service sent before it left or was given up; then the rest. False: no more for now. */
+static bool out_last(struct adapt *a, struct adapt_am *am, bool again)
+{
+	int rc;
+
+	if (am && !chunkq_empty(&am->q)) {
+		rc = out_message(a, am, &am->q, false);
+		if (rc < 0) {
+			out_broken(a, rc);
+			return false;
+		}
+	}
+	if (a->rest_from == a->orig_len && !a->orig_done && !again)
+		return false;
+	out_rest(a, am);
+	return !a->starved && !(a->rest_from == a->orig_len && !a->orig_done);
+}
+
 void adapt_out_pump(struct adapt *a)
 {
+	bool again = a->starved;
 	struct adapt_am *am;
 	int rc;
 
+	a->starved = false;
 	while (a->status == ADAPT_RUNNING && a->out.bytes < ADAPT_OUT_MAX) {
 		am = adapt_am_current(a);
-		if (a->rest && (!am || (am->ended && chunkq_empty(&am->q)) || a->end_called)) {
-			if (am && !chunkq_empty(&am->q)) {
-				rc = out_message(a, am, &am->q, false);
-				if (rc < 0) {
-					out_broken(a, rc);
-					return;
-				}
-			}
-			if (a->rest_from == a->orig_len && !a->orig_done)
+		if (rest_next(a) && (!am || (am->ended && chunkq_empty(&am->q)) || a->end_called)) {
+			if (!out_last(a, am, again))
 				return;
-			out_rest(a, am);
+			again = false;
 			continue;
 		}
 		if (!am)
 			break;
-		if (chunkq_empty(&am->q) && !am->ended)
+		if (chunkq_empty(&am->q) && !am->ended && !again)
 			return;
+		again = false;
 		if (!a->head_out)
 			a->to_answer = am->answers;
 		rc = out_message(a, am, &am->q, am->ended);
 		if (rc < 0) {
 			out_broken(a, rc);
+			if (a->starved)
+				return;
 			continue;
 		}
 		if (rc == 0)
 			return;
 		a->am_head++;
+		if (a->head && !a->out_interim) {
+			a->status = ADAPT_DONE; /* one final message for each original: the next would answer nobody */
+			return;
+		}
 		next_message(a);
 	}
 	if (a->status != ADAPT_RUNNING || adapt_am_current(a) || !a->peer_ended || a->rest)
