@@ -16,6 +16,7 @@
 #define TUNE_US 10000
 #define RCVBUF_MIN 32768u
 #define ANSWERED_LINGER_US 10000000u
+#define STARVED_US 5000
 
 static void wake_owner(void *owner)
 {
@@ -188,6 +189,13 @@ const struct policy_image *session_image(const struct session_ctx *c)
 	return c->matcher ? policy_matcher_image(c->matcher) : NULL;
 }
 
+int32_t session_rule(const struct session_ctx *c, const struct session_pipe *p)
+{
+	const struct policy_image *img = session_image(c);
+
+	return img && policy_image_generation(img) == p->generation ? p->rule : -1;
+}
+
 struct session *session_new(struct session_ctx *c, const struct session_flow_info *info)
 {
 	struct session *s = c->free_sessions;
@@ -259,12 +267,28 @@ static void open_halves(struct session_ctx *c, struct session *s)
 	session_count(c, STATS_flow_established);
 }
 
+/* Octets of the largest IP packet both ports can send: without chains and checksums by the port it is copied into one
+ * buffer. */
+static uint16_t segment_max(const struct session_ctx *c)
+{
+	uint32_t room = rte_pktmbuf_data_room_size(c->cfg.bufs) - RTE_PKTMBUF_HEADROOM - SESSION_L2_MAX;
+	uint32_t max = UINT16_MAX;
+
+	for (unsigned i = 0; i < 2; i++) {
+		const struct session_port_caps *caps = &c->cfg.caps[i];
+
+		max = RTE_MIN(max, (uint32_t)caps->mtu);
+		if (!caps->tx_cksum || !caps->multi_seg)
+			max = RTE_MIN(max, room);
+	}
+	return (uint16_t)max;
+}
+
 static enum session_verdict handshake_segment(struct session_ctx *c, struct session *s, unsigned side,
 					      struct rte_mbuf *m, const struct parse_frame *f,
 					      const struct tcp_segment *seg)
 {
-	uint16_t mtu = RTE_MIN(c->cfg.caps[0].mtu, c->cfg.caps[1].mtu);
-	uint16_t mss = (uint16_t)(mtu - (s->info.is_v6 ? 60 : 40));
+	uint16_t mss = (uint16_t)(segment_max(c) - (s->info.is_v6 ? 60 : 40));
 	uint8_t *hdr = rte_pktmbuf_mtod_offset(m, uint8_t *, f->l4_off);
 
 	switch (tcp_handshake_input(&s->hs, side, seg, hdr, mss, s->info.is_v6, c->now_us)) {
@@ -408,6 +432,7 @@ void session_run(struct session_ctx *c, struct session *s)
 	bool moved = true;
 
 	c->current = s;
+	s->starved = false;
 	while (moved && s->state == SESSION_OPEN && round++ < ROUNDS_MAX) {
 		moved = pipe_run(c, s, 0);
 		moved |= pipe_run(c, s, 1);
@@ -440,6 +465,8 @@ uint64_t session_deadline(const struct session *s)
 
 	if (s->state != SESSION_OPEN)
 		return at;
+	if (s->starved)
+		at = RTE_MIN(at, s->ctx->now_us + STARVED_US);
 	for (unsigned i = 0; i < 2; i++) {
 		at = RTE_MIN(at, tcp_half_deadline(&s->half[i]));
 		if (s->pipe[i].adapt)
@@ -510,7 +537,7 @@ void session_row(const struct session_ctx *c, const struct session *s, struct sh
 	/* The name by number holds only while the rules are those the message began with. */
 	if (s->pipe[shown].adapt)
 		name = s->pipe[shown].adapt->rule->name;
-	else if (img && rule >= 0 && s->info.generation == policy_image_generation(img))
+	else if (img && rule >= 0 && session_rule(c, &s->pipe[shown]) >= 0)
 		name = policy_image_rule(img, (uint32_t)rule)->name;
 	snprintf(row->rule, sizeof(row->rule), "%s", name);
 	for (unsigned d = 0; d < 2; d++) {

@@ -81,9 +81,9 @@ static int write_page(struct session_ctx *c, unsigned status, const char *why, b
 /* Our answer was the last thing the client hears: both ends are let go. */
 void session_close_answered(struct session_ctx *c, struct session *s)
 {
-	(void)c;
 	s->answered = true;
 	for (unsigned d = 0; d < 2; d++) {
+		session_message_drop(c, s, d);
 		s->pipe[d].mode = PIPE_DISCARD;
 		s->pipe[d].fin_passed = true;
 		tcp_half_finish(&s->half[d]);
@@ -140,17 +140,23 @@ bool session_inject_run(struct session_ctx *c, struct session *s)
 	return true;
 }
 
-/* "100 Continue" of our own: the service needs the body before the server can see the head. */
-bool session_continue(struct session_ctx *c, struct session *s)
+/* "100 Continue" of our own: the service needs the body before the server can see the head. It waits for the responses
+ * before it (INV-SESSION-3); once the head has gone on, it is the server that says it. */
+void session_continue(struct session_ctx *c, struct session *s)
 {
 	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	struct session_pipe *p = &s->pipe[0];
 	struct chunkq q;
 
-	if (s->xchg_count || s->pipe[1].begun || s->pipe[0].framer->http.head.minor == 0)
-		return false;
+	if (!p->want_continue || s->xchg_count || s->pipe[1].begun || s->pipe[1].framer || !p->adapt ||
+	    p->adapt->head_out)
+		return;
 	chunkq_init(&q);
-	if (chunkq_put(&c->pool, &q, text, sizeof(text) - 1) != 0)
-		return false;
+	if (chunkq_put(&c->pool, &q, text, sizeof(text) - 1) != 0) {
+		s->starved = true;
+		return;
+	}
 	tcp_half_send(&c->env, &s->half[0], &q);
-	return true;
+	p->said_continue = true;
+	p->want_continue = false;
 }

@@ -44,7 +44,7 @@ static bool may_begin(const struct session_ctx *c, const struct session *s, unsi
 
 	if (d == 1)
 		return true;
-	return !p->wait_upgrade && !p->inject_wait && s->xchg_count < SESSION_XCHG_MAX && c->free_xchgs;
+	return c->free_xchgs && !p->wait_upgrade && !p->inject_wait && s->xchg_count < SESSION_XCHG_MAX;
 }
 
 /* More of the message under way may be read: whoever takes its octets has room. */
@@ -96,20 +96,36 @@ static bool open_as_tunnel(struct session_ctx *c, struct session *s, unsigned d)
 	return true;
 }
 
+/* The server speaks first, and not HTTP: the same. */
+static bool open_server_first(struct session_ctx *c, struct session *s, const struct chunk *in)
+{
+	if (s->pipe[0].octets || s->pipe[1].octets || tcp_half_rxq(&s->half[0])->bytes ||
+	    memcmp(in->data, "HTTP/", RTE_MIN(in->len, 5u)) == 0 || framing_policy(c, s) != POLICY_OPEN)
+		return false;
+	session_note(c, s, -1, "not-http", "framing", 0, "the server speaks first: the stream crosses as it is");
+	to_tunnel(c, s);
+	return true;
+}
+
 static void refuse(struct session_ctx *c, struct session *s, unsigned d, enum http1_bad bad, uint64_t offset)
 {
 	struct session_pipe *p = &s->pipe[d];
 
 	session_count(c, STATS_msg_refused);
-	session_note(c, s, p->rule, "message-refused", "framing", offset, http1_bad_text(bad));
-	if (d == 0 && !p->adapt && p->route != ROUTE_FORWARD) {
-		p->route = ROUTE_DROP;
-		session_answer(c, s, 0, 400, http1_bad_text(bad), true);
-		p->mode = PIPE_DISCARD;
-		give_framer(c, p);
-	} else {
+	session_note(c, s, session_rule(c, p), "message-refused", "framing", offset, http1_bad_text(bad));
+	if (d == 1 || p->adapt || p->route == ROUTE_FORWARD) {
 		session_abort(c, s);
+		return;
 	}
+	/* A request is answered once. */
+	if (p->inject_wait)
+		s->inject_close = true;
+	else if (p->begun)
+		session_close_answered(c, s);
+	else
+		session_answer(c, s, 0, 400, http1_bad_text(bad), true);
+	p->mode = PIPE_DISCARD;
+	give_framer(c, p);
 }
 
 static void message_over(struct session_ctx *c, struct session *s, unsigned d, bool ok)
@@ -135,10 +151,12 @@ static void on_event(struct session_ctx *c, struct session *s, unsigned d, const
 		break;
 	case HTTP1_HEAD:
 		chunkq_append(&p->raw, q);
+		chunkq_drop(&c->pool, &p->raw, p->raw.bytes - p->framer->http.head.len); /* empty lines before it */
 		session_count(c, resp ? STATS_msg_response : STATS_msg_request);
 		session_message_begin(c, s, d);
 		break;
 	case HTTP1_BODY:
+		p->want_continue = false;
 		session_message_route(c, s, d, q, resp ? CALLOUT_PART_RESPONSE_BODY : CALLOUT_PART_REQUEST_BODY,
 				      NULL);
 		break;
@@ -149,11 +167,16 @@ static void on_event(struct session_ctx *c, struct session *s, unsigned d, const
 	case HTTP1_FRAMING:
 		if (p->begun)
 			session_message_route(c, s, d, NULL, CALLOUT_PART_NONE, q);
+		else if (p->messages == 0)
+			chunkq_append(&p->raw, q); /* perhaps this is not HTTP */
 		break; /* empty lines between messages go nowhere: they are not part of any */
 	case HTTP1_END:
 		message_over(c, s, d, true);
 		break;
 	case HTTP1_TUNNEL:
+		s->tunnel_wait = s->pipe[0].begun;
+		if (s->tunnel_wait)
+			break; /* the event stays */
 		message_over(c, s, d, true);
 		if (s->state == SESSION_OPEN)
 			to_tunnel(c, s);
@@ -179,7 +202,7 @@ static bool on_eof(struct session_ctx *c, struct session *s, unsigned d)
 		http1_step(&p->framer->http, NULL, 0, true, &ev);
 		if (ev.type == HTTP1_BAD || ev.type == HTTP1_NEED_MORE) {
 			/* Cut off: what came has gone on; the end of the stream tells the receiver. */
-			session_note(c, s, p->rule, "message-cut", "framing", p->framer->http.msg_octets,
+			session_note(c, s, session_rule(c, p), "message-cut", "framing", p->framer->http.msg_octets,
 				     "the stream ended inside the message");
 			if (!p->begun)
 				tcp_half_send(&c->env, &s->half[!d], &p->raw);
@@ -195,7 +218,7 @@ static bool on_eof(struct session_ctx *c, struct session *s, unsigned d)
 }
 
 /* Passes the end of the stream on when everything before it has gone. */
-static bool pass_fin(struct session *s, unsigned d)
+static bool pass_fin(struct session_ctx *c, struct session *s, unsigned d)
 {
 	struct session_pipe *p = &s->pipe[d];
 
@@ -203,6 +226,8 @@ static bool pass_fin(struct session *s, unsigned d)
 		return false;
 	p->fin_passed = true;
 	tcp_half_finish(&s->half[!d]);
+	while (d == 1 && s->xchg_head)
+		session_xchg_pop(c, s); /* nobody will answer these: let nothing wait for it */
 	return true;
 }
 
@@ -213,8 +238,10 @@ static bool step(struct session_ctx *c, struct session *s, unsigned d)
 	struct http1_event ev;
 	struct chunkq q;
 
-	if (!p->framer && !may_begin(c, s, d))
+	if (!p->framer && !may_begin(c, s, d)) {
+		s->starved |= in && !c->free_xchgs;
 		return false;
+	}
 	if (!in) {
 		/* The end of a message may need no further octet. */
 		if (p->framer && p->begun) {
@@ -229,11 +256,14 @@ static bool step(struct session_ctx *c, struct session *s, unsigned d)
 	}
 	if (!p->framer) {
 		if (d == 1 && s->xchg_count == 0) {
+			if (open_server_first(c, s, in))
+				return true;
 			refuse(c, s, d, HTTP1_BAD_UNEXPECTED_RESPONSE, 0);
 			return true;
 		}
 		if (!take_framer(c, s, d)) {
 			session_count(c, STATS_no_mbuf);
+			s->starved = true;
 			return false;
 		}
 	}
@@ -242,7 +272,7 @@ static bool step(struct session_ctx *c, struct session *s, unsigned d)
 	if (ev.len && tcp_half_take(&c->env, &s->half[d], &q, ev.len) != 0) {
 		/* The framer is a step ahead of the octets: only a reset is honest. */
 		chunkq_purge(&c->pool, &q);
-		session_note(c, s, p->rule, "no-memory", "overload", UINT64_MAX, "no chunk descriptor");
+		session_note(c, s, session_rule(c, p), "no-memory", "overload", UINT64_MAX, "no chunk descriptor");
 		session_abort(c, s);
 		return false;
 	}
@@ -262,6 +292,10 @@ bool session_http_run(struct session_ctx *c, struct session *s, unsigned d)
 			session_message_pump(c, s, d);
 		if (s->state != SESSION_OPEN || p->mode != PIPE_FRAMED)
 			break;
+		if (d == 0)
+			session_continue(c, s);
+		if (d == 1 && s->tunnel_wait && s->pipe[0].begun)
+			break;
 		if (p->framer && !p->adapt && p->route == ROUTE_NONE && p->begun == false &&
 		    chunkq_empty(&p->raw) && http1_between(&p->framer->http))
 			give_framer(c, p); /* done by the pump */
@@ -270,6 +304,6 @@ bool session_http_run(struct session_ctx *c, struct session *s, unsigned d)
 		moved = true;
 	}
 	if (s->state == SESSION_OPEN && p->mode == PIPE_FRAMED)
-		moved |= pass_fin(s, d);
+		moved |= pass_fin(c, s, d);
 	return moved;
 }

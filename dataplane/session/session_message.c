@@ -121,7 +121,7 @@ static void push_exchange(struct session_ctx *c, struct session *s, bool head, b
 	struct session_xchg *x = session_xchg_push(c, s);
 
 	if (!x) {
-		session_note(c, s, p->rule, "no-memory", "overload", UINT64_MAX, "too many requests under way");
+		session_note(c, s, session_rule(c, p), "no-memory", "overload", UINT64_MAX, "too many requests under way");
 		session_abort(c, s);
 		return;
 	}
@@ -161,6 +161,7 @@ static struct adapt *begin_adapt(struct session_ctx *c, struct session *s, unsig
 	if (h) {
 		b.chunked_ok = (d == 0 ? h->minor : s->xchg_head->minor) == 1;
 		b.request_head = d == 0 ? h->method_head : s->xchg_head->head;
+		b.request_connect = d == 0 ? h->method_connect : s->xchg_head->connect;
 	}
 	b.meta_len = write_meta(s, d, h ? (h->minor ? "HTTP/1.1" : "HTTP/1.0") : "TCP",
 				!h ? "stream" : d == 0 ? "request" : "response",
@@ -225,8 +226,9 @@ static void start_route(struct session_ctx *c, struct session *s, unsigned d)
 		session_count(c, STATS_msg_adapted);
 		p->route = ROUTE_ADAPT;
 		p->heads_noted = 0;
-		if (d == 0 && p->framer && p->framer->http.head.expect_continue)
-			p->said_continue = session_continue(c, s);
+		p->want_continue = d == 0 && p->framer && p->framer->http.head.expect_continue &&
+				   p->framer->http.head.minor == 1;
+		session_continue(c, s);
 		break;
 	}
 }
@@ -241,7 +243,8 @@ void session_message_begin(struct session_ctx *c, struct session *s, unsigned d)
 	p->begun = true;
 	p->messages++;
 	c->under_way++;
-	p->said_continue = p->close_after = p->interim = false;
+	p->said_continue = p->want_continue = p->close_after = p->interim = false;
+	p->generation = session_image(c) ? policy_image_generation(session_image(c)) : 0;
 	if (!h)
 		session_count(c, STATS_msg_stream);
 	/* 1xx, and what turns the stream into a tunnel, is between the ends: no rule applies to it. */
@@ -271,13 +274,15 @@ void session_message_begin(struct session_ctx *c, struct session *s, unsigned d)
 	chunkq_purge(&c->pool, &q);
 }
 
-static void feed_observer(struct session_ctx *c, struct session_pipe *p, const struct chunkq *q,
+static void feed_observer(struct session_ctx *c, struct session *s, struct session_pipe *p, const struct chunkq *q,
 			  enum callout_part part)
 {
 	struct chunkq copy;
 
 	chunkq_init(&copy);
 	if (chunkq_ref(&c->pool, &copy, q, 0, q->bytes) != 0) {
+		session_note(c, s, session_rule(c, p), "observe-failed", "overload", p->observer->orig_len,
+			     "no chunk descriptor for the copy: the message goes on unobserved");
 		adapt_release(p->observer, true);
 		p->observer = NULL;
 		return;
@@ -295,7 +300,7 @@ void session_message_route(struct session_ctx *c, struct session *s, unsigned d,
 	switch (p->route) {
 	case ROUTE_FORWARD:
 		if (p->observer && q && q->bytes)
-			feed_observer(c, p, q, part);
+			feed_observer(c, s, p, q, part);
 		tcp_half_send(&c->env, &s->half[!d], q ? q : framing);
 		break;
 	case ROUTE_ADAPT:
@@ -323,14 +328,13 @@ static void message_gone(struct session_ctx *c, struct session *s, unsigned d)
 		s->pipe[0].wait_upgrade = false;
 	if (p->close_after) {
 		/* Its end is the end of the stream. */
+		if (d == 1) {
+			session_close_answered(c, s);
+			return;
+		}
 		tcp_half_finish(&s->half[!d]);
 		p->fin_passed = true;
 		p->mode = PIPE_DISCARD;
-		if (d == 1) {
-			s->answered = true;
-			s->pipe[0].mode = PIPE_DISCARD;
-			tcp_half_finish(&s->half[1]);
-		}
 	}
 }
 
@@ -368,7 +372,7 @@ static bool move_output(struct session_ctx *c, struct session *s, unsigned d)
 	struct adapt *a = p->adapt;
 	struct chunkq q;
 	unsigned to;
-	uint64_t n;
+	uint64_t n = a->out.bytes;
 
 	if (!output_allowed(s, d, a, &to))
 		return false;
@@ -376,14 +380,26 @@ static bool move_output(struct session_ctx *c, struct session *s, unsigned d)
 		push_exchange(c, s, a->out_head, a->out_connect, a->out_upgrade);
 		p->heads_noted++;
 	}
-	n = RTE_MIN(a->out.bytes, tcp_half_send_room(&s->half[to]));
 	if (s->state != SESSION_OPEN || n == 0)
 		return false;
+	if (s->pipe[!to].fin_passed) { /* nobody is there to read it */
+		chunkq_purge(&c->pool, &a->out);
+		return true;
+	}
+	n = RTE_MIN(n, tcp_half_send_room(&s->half[to]));
 	chunkq_init(&q);
-	if (chunkq_move(&c->pool, &q, &a->out, n) != 0 && q.bytes == 0)
-		return false;
+	if (n && chunkq_move(&c->pool, &q, &a->out, n) != 0)
+		s->starved = true;
+	n = q.bytes;
 	tcp_half_send(&c->env, &s->half[to], &q);
-	return true;
+	return n != 0;
+}
+
+/* Nobody but us closes what the service answered: the client wants it so, or what follows its head is not sure to be
+ * the body it announced (RFC 9110 10.1.1). */
+static bool answer_closes(const struct session_pipe *p, const struct adapt *a)
+{
+	return a->to_answer && (a->close_after || !a->head->keep_alive || !a->out_keep_alive || p->want_continue);
 }
 
 static void adapt_over(struct session_ctx *c, struct session *s, unsigned d)
@@ -394,10 +410,11 @@ static void adapt_over(struct session_ctx *c, struct session *s, unsigned d)
 	enum adapt_status status = a->status;
 	enum callout_cause cause = a->cause;
 	unsigned code = cause == CALLOUT_CAUSE_NONE ? 403 : a->rule->answer_status;
-	bool answer_close = a->to_answer && a->close_after;
+	bool answer_close = answer_closes(p, a);
 
 	p->close_after |= a->close_after && !a->to_answer;
 	p->adapt = NULL;
+	p->want_continue = false;
 	adapt_release(a, status != ADAPT_DONE);
 	if (status == ADAPT_ABORT) {
 		session_abort(c, s);
@@ -411,7 +428,7 @@ static void adapt_over(struct session_ctx *c, struct session *s, unsigned d)
 			       false);
 	else if (answer_close)
 		session_close_answered(c, s);
-	if (s->state == SESSION_OPEN && (ended || p->mode == PIPE_DISCARD))
+	if (s->state == SESSION_OPEN && (ended || p->close_after || p->mode == PIPE_DISCARD))
 		message_gone(c, s, d);
 }
 

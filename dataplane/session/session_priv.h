@@ -50,7 +50,8 @@ struct session_pipe {
 	struct adapt *adapt;    /* ROUTE_ADAPT */
 	struct adapt *observer; /* a copy goes here */
 	struct chunkq raw;      /* taken from the half, not routed yet (parts of a head) */
-	int32_t rule;           /* of the message under way, -1 */
+	int32_t rule;           /* of the message under way, -1; see session_rule */
+	uint32_t generation;    /* of the image it is an index into */
 	uint64_t octets, messages;
 	bool eof;               /* the stream ended and the end was handled */
 	bool fin_passed;        /* the other half was told to finish */
@@ -58,6 +59,7 @@ struct session_pipe {
 	bool close_after;       /* this message ends with the stream, whatever the original said */
 	bool interim;           /* responses: a 1xx, not the final one */
 	bool said_continue;     /* requests: the client got 100 from us */
+	bool want_continue;     /* requests: the client waits for 100, and the service perhaps for the body */
 	bool wait_upgrade;      /* requests: nothing more before the response says yes or no */
 	bool inject_wait;       /* requests: an answer of ours waits for its turn */
 	uint32_t heads_noted;   /* of adapt->heads_out: exchanges pushed */
@@ -80,6 +82,8 @@ struct session {
 	bool half_open[2];
 	bool half_closed[2];
 	bool answered;         /* we answered and are closing */
+	bool tunnel_wait;      /* the server has switched before the request was through */
+	bool starved;          /* something waits for memory: session_deadline */
 	uint16_t ip_id;
 	struct tcp_handshake hs;
 	uint64_t begun_us, last_us;
@@ -130,6 +134,8 @@ void session_note(struct session_ctx *c, const struct session *s, int32_t rule, 
 /* Room in the half that pipe d feeds. */
 uint64_t session_room(const struct session *s, unsigned d);
 const struct policy_image *session_image(const struct session_ctx *c);
+/* The rule of p's message as an index into the rules in use now, -1: none, or it was one of older rules. */
+int32_t session_rule(const struct session_ctx *c, const struct session_pipe *p);
 
 /* session_http.c: both return true when something moved */
 bool session_http_run(struct session_ctx *c, struct session *s, unsigned d);
@@ -149,7 +155,7 @@ bool session_stream_run(struct session_ctx *c, struct session *s, unsigned d);
 void session_answer(struct session_ctx *c, struct session *s, unsigned d, unsigned status, const char *why, bool close);
 void session_close_answered(struct session_ctx *c, struct session *s);
 bool session_inject_run(struct session_ctx *c, struct session *s);
-bool session_continue(struct session_ctx *c, struct session *s);
+void session_continue(struct session_ctx *c, struct session *s);
 
 struct session_xchg *session_xchg_push(struct session_ctx *c, struct session *s);
 void session_xchg_pop(struct session_ctx *c, struct session *s);

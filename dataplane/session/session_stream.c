@@ -13,7 +13,9 @@ static bool take_some(struct session_ctx *c, struct session *s, unsigned d, uint
 	if (n == 0)
 		return false;
 	chunkq_init(&q);
-	if (tcp_half_take(&c->env, &s->half[d], &q, n) != 0 && q.bytes == 0)
+	if (tcp_half_take(&c->env, &s->half[d], &q, n) != 0)
+		s->starved = true;
+	if (q.bytes == 0)
 		return false;
 	p->octets += q.bytes;
 	if (p->mode == PIPE_DISCARD)
@@ -51,7 +53,7 @@ static bool stream_end(struct session_ctx *c, struct session *s, unsigned d)
 			session_message_end(c, s, d, true);
 		return true;
 	}
-	if (p->fin_passed || p->adapt)
+	if (p->fin_passed || p->adapt || p->inject_wait)
 		return false;
 	p->fin_passed = true;
 	tcp_half_finish(&s->half[!d]);
