@@ -1,0 +1,664 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "session_test_world.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <rte_byteorder.h>
+#include <rte_ether.h>
+#include <rte_ip.h>
+#include <rte_mbuf.h>
+#include <rte_tcp.h>
+
+#define CLIENT_IP 0xc0000201u
+#define SERVER_IP 0xc6336402u
+#define FRAME_HEAD (14 + 20 + 20)
+#define MSS 1460
+
+struct world world;
+
+static void *starved[65536];
+static unsigned starved_chunks;
+static struct rte_mbuf *starved_bufs[65536];
+static unsigned starved_bufs_n;
+
+uint32_t world_random(uint32_t below)
+{
+	world.seed = world.seed * 1664525u + 1013904223u;
+	return (uint32_t)((uint64_t)(world.seed >> 8) * below >> 24);
+}
+
+uint64_t world_count(enum stats_counter c)
+{
+	return world.shm->counter[c];
+}
+
+/* --- the callout stage, played ------------------------------------------------------------------------------ */
+
+const char *callout_cause_name(enum callout_cause cause)
+{
+	return "played";
+}
+
+static struct world_txn *txn_of(const struct callout_txn *t)
+{
+	for (unsigned i = 0; i < world.txns; i++)
+		if (world.txn[i].txn == t)
+			return &world.txn[i];
+	fail_msg("a transaction nobody began");
+	return NULL;
+}
+
+int callout_start(struct callout_port *p, struct callout_txn *t, const struct policy_image *image, uint32_t service,
+		  const char *meta, uint32_t meta_len, int64_t sizep)
+{
+	struct world_txn *w;
+
+	if (world.service == SERVICE_REFUSE || world.txns == WORLD_TXNS)
+		return -ENOBUFS;
+	w = &world.txn[world.txns++];
+	memset(w, 0, sizeof(*w));
+	w->txn = t;
+	memcpy(w->meta, meta, meta_len);
+	return 0;
+}
+
+void world_event(unsigned t, struct callout_event ev)
+{
+	ev.txn = world.txn[t].txn;
+	assert_true(world.events_n < RTE_DIM(world.event));
+	world.event[world.events_n++] = ev;
+}
+
+void world_am_start(unsigned t, uint32_t id, int64_t sizep, bool answers)
+{
+	world.txn[t].started = true;
+	world_event(t, (struct callout_event){.type = CALLOUT_EV_AM_START, .am_id = id, .sizep = sizep, .modp = -1,
+					      .answers_request = answers});
+}
+
+static void data_octets(unsigned t, uint32_t id, const char *text, uint32_t n)
+{
+	struct rte_mbuf *m;
+
+	if (!n || !(m = rte_pktmbuf_alloc(world.nic.bufs)))
+		return;
+	memcpy(rte_pktmbuf_append(m, (uint16_t)n), text, n);
+	world_event(t, (struct callout_event){.type = CALLOUT_EV_DATA, .am_id = id, .m = m, .size = n,
+					      .data = rte_pktmbuf_mtod(m, const uint8_t *)});
+}
+
+void world_data(unsigned t, uint32_t id, const char *text)
+{
+	data_octets(t, id, text, (uint32_t)strlen(text));
+}
+
+void world_as_is(unsigned t, uint32_t id, uint64_t off, uint64_t size)
+{
+	world_event(t, (struct callout_event){.type = CALLOUT_EV_AS_IS, .am_id = id, .src_offset = off, .size = size});
+}
+
+void world_am_end(unsigned t, uint32_t id, bool ok)
+{
+	world_event(t, (struct callout_event){.type = CALLOUT_EV_AM_END, .am_id = id, .ok = ok});
+}
+
+void world_ended(unsigned t)
+{
+	world_event(t, (struct callout_event){.type = CALLOUT_EV_ENDED});
+}
+
+void world_failed(unsigned t, enum callout_cause cause)
+{
+	world_event(t, (struct callout_event){.type = CALLOUT_EV_FAILED, .cause = cause, .text = "played"});
+}
+
+static void serve(unsigned t)
+{
+	struct world_txn *w = &world.txn[t];
+	uint64_t n = w->len - w->answered;
+	char big[65536];
+
+	if (world.service == SERVICE_MANUAL || w->ended)
+		return;
+	if (!w->started)
+		world_am_start(t, 2, -1, false);
+	if (world.service == SERVICE_UPPER && w->answered >= w->head_len) {
+		for (uint64_t i = 0; i < n; i++)
+			big[i] = (char)toupper((unsigned char)w->text[w->answered + i]);
+		for (uint64_t at = 0; at < n; at += 2000)
+			data_octets(t, 2, big + at, (uint32_t)RTE_MIN(n - at, 2000u));
+	} else if (n) {
+		world_as_is(t, 2, w->answered, n);
+	}
+	w->answered = w->len;
+	if (w->end) {
+		world_am_end(t, 2, true);
+		world_ended(t);
+	}
+}
+
+int callout_data(struct callout_port *p, struct callout_txn *t, const struct chunk *c, uint64_t offset,
+		 enum callout_part part, bool copied)
+{
+	struct world_txn *w = txn_of(t);
+
+	assert_false(w->ended);
+	assert_false(w->end);
+	if (world.no_room)
+		return -ENOBUFS;
+	assert_int_equal(offset, w->len);
+	assert_true(w->len + c->len < sizeof(w->text));
+	memcpy(w->text + w->len, c->data, c->len);
+	w->len += c->len;
+	if (part == CALLOUT_PART_REQUEST_HEADER || part == CALLOUT_PART_RESPONSE_HEADER)
+		w->head_len = w->len;
+	serve((unsigned)(w - world.txn));
+	return 0;
+}
+
+int callout_data_end(struct callout_port *p, struct callout_txn *t, bool ok)
+{
+	struct world_txn *w = txn_of(t);
+
+	if (world.no_room)
+		return -ENOBUFS;
+	assert_false(w->end);
+	w->end = true;
+	w->end_ok = ok;
+	serve((unsigned)(w - world.txn));
+	return 0;
+}
+
+void callout_end(struct callout_port *p, struct callout_txn *t, bool error)
+{
+	struct world_txn *w = txn_of(t);
+
+	assert_false(w->ended);
+	w->ended = true;
+	w->ended_error = error;
+	world_event((unsigned)(w - world.txn), (struct callout_event){.type = CALLOUT_EV_CLOSED});
+}
+
+uint32_t callout_poll(struct callout_port *p, callout_event_fn fn, void *ctx, uint32_t max)
+{
+	unsigned n = world.events_n;
+	static struct callout_event ev[RTE_DIM(world.event)];
+
+	memcpy(ev, world.event, n * sizeof(ev[0]));
+	world.events_n = 0;
+	for (unsigned i = 0; i < n; i++) {
+		struct world_txn *w = NULL;
+
+		for (unsigned k = 0; k < world.txns; k++)
+			if (ev[i].txn && world.txn[k].txn == ev[i].txn)
+				w = &world.txn[k];
+		if (!w || (w->ended && ev[i].type != CALLOUT_EV_CLOSED)) { /* INV-CALLOUT-1 */
+			rte_pktmbuf_free(ev[i].m);
+			continue;
+		}
+		if (ev[i].type == CALLOUT_EV_CLOSED)
+			w->txn = NULL;
+		fn(ctx, &ev[i]);
+	}
+	return n;
+}
+
+/* --- frames -------------------------------------------------------------------------------------------------- */
+
+static struct rte_mbuf *frame_new(unsigned side, const struct tcp_out *o, const uint8_t *opt, unsigned opt_len)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(world.nic.bufs), *tail = NULL;
+	uint32_t left = o->payload_len, skip = o->skip, done = 0;
+	struct parse_frame f;
+	uint8_t *p;
+
+	assert_non_null(m);
+	p = (uint8_t *)rte_pktmbuf_append(m, (uint16_t)(FRAME_HEAD + opt_len));
+	memset(p, 0, FRAME_HEAD + opt_len);
+	p[5] = side ? 1 : 2;
+	p[11] = side ? 2 : 1;
+	*(rte_be16_t *)(p + 12) = rte_cpu_to_be_16(RTE_ETHER_TYPE_IPV4);
+	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(p + 14);
+	struct rte_tcp_hdr *t = (struct rte_tcp_hdr *)(ip + 1);
+
+	ip->version_ihl = 0x45;
+	ip->total_length = rte_cpu_to_be_16((uint16_t)(40 + opt_len + o->payload_len));
+	ip->time_to_live = 60;
+	ip->next_proto_id = IPPROTO_TCP;
+	ip->src_addr = rte_cpu_to_be_32(side ? SERVER_IP : CLIENT_IP);
+	ip->dst_addr = rte_cpu_to_be_32(side ? CLIENT_IP : SERVER_IP);
+	t->src_port = rte_cpu_to_be_16(side ? 80 : 40000);
+	t->dst_port = rte_cpu_to_be_16(side ? 40000 : 80);
+	t->sent_seq = rte_cpu_to_be_32(o->seq);
+	t->recv_ack = rte_cpu_to_be_32(o->ack);
+	t->data_off = (uint8_t)((20 + opt_len) / 4 << 4);
+	t->tcp_flags = o->flags;
+	t->rx_win = rte_cpu_to_be_16(o->window);
+	if (opt_len)
+		memcpy(t + 1, opt, opt_len);
+	tail = m;
+	for (const struct chunk *c = o->c; left; c = c->next, skip = 0) {
+		uint32_t n = RTE_MIN(left, c->len - skip);
+
+		for (uint32_t i = 0; i < n; i++, done++) {
+			if (world.split && done % world.split == 0) {
+				tail->next = rte_pktmbuf_alloc(world.nic.bufs);
+				assert_non_null(tail->next);
+				tail = tail->next;
+				m->nb_segs++;
+			}
+			*(uint8_t *)rte_pktmbuf_mtod_offset(tail, uint8_t *, tail->data_len) = c->data[skip + i];
+			tail->data_len++;
+			m->pkt_len++;
+		}
+		left -= n;
+	}
+	assert_int_equal(parse_mbuf(&f, m), PARSE_TCP);
+	parse_checksum_set(&f, m);
+	return m;
+}
+
+static void wire_put(unsigned side, struct rte_mbuf *m)
+{
+	if (world.loss && world_random(1000) < world.loss) {
+		rte_pktmbuf_free(m);
+		return;
+	}
+	assert_true(world.frames[side] < WORLD_FRAMES);
+	world.wire[side][world.frames[side]++] = m;
+}
+
+static int end_emit(void *ctx, struct tcp_half *h, const struct tcp_out *o)
+{
+	struct world_end *e = ctx;
+
+	/* SACK blocks are left out: the session's halves repair without. */
+	wire_put(e->side, frame_new(e->side, o, NULL, 0));
+	return 0;
+}
+
+static void end_receive(struct world_end *e, struct rte_mbuf *m, const struct parse_frame *f)
+{
+	struct tcp_segment seg;
+	struct chunkq q;
+	uint32_t ev;
+
+	assert_true(parse_ip_checksum_good(f, m));
+	assert_true(parse_tcp_checksum_good(f, m));
+	assert_int_equal(tcp_segment_parse(&seg, rte_pktmbuf_mtod_offset(m, uint8_t *, f->l4_off), f->l4_len,
+					   f->l4_len + f->payload_len), 0);
+	if (!e->open) {
+		e->isn = seg.seq; /* the other's, seen in its SYN */
+		return;
+	}
+	chunkq_init(&q);
+	if (f->payload_len) {
+		char flat[9000];
+		const char *p = rte_pktmbuf_read(m, f->payload_off, f->payload_len, flat);
+
+		assert_int_equal(chunkq_put(&world.nic, &q, p, f->payload_len), 0);
+	}
+	ev = tcp_half_input(&e->env, &e->half, &seg, &q);
+	e->reset |= (ev & TCP_EV_RESET) != 0;
+	if (e->stopped)
+		return;
+	chunkq_init(&q);
+	assert_int_equal(tcp_half_take(&e->env, &e->half, &q, tcp_half_rxq(&e->half)->bytes), 0);
+	assert_true(e->len + q.bytes < WORLD_TEXT);
+	chunkq_copy(&q, 0, e->text + e->len, q.bytes);
+	e->len += q.bytes;
+	chunkq_purge(&world.nic, &q);
+	e->fin |= tcp_half_rx_finished(&e->half);
+}
+
+static void on_tx(void *cb, unsigned port, struct rte_mbuf *m)
+{
+	struct parse_frame f;
+
+	/* The ends are by port: inside is the client's. */
+	assert_int_equal(parse_mbuf(&f, m), PARSE_TCP);
+	if (!world.no_tx && !(world.loss && world_random(1000) < world.loss))
+		end_receive(&world.end[port], m, &f);
+	rte_pktmbuf_free(m);
+}
+
+static void on_wake(void *cb, struct session *s)
+{
+	assert_ptr_equal(s, world.s); /* nobody wakes a session that was freed */
+	world.woken = true;
+}
+
+/* --- the loop of a worker ------------------------------------------------------------------------------------ */
+
+static void one_frame(unsigned side, struct rte_mbuf *m)
+{
+	struct parse_frame f;
+
+	assert_int_equal(parse_mbuf(&f, m), PARSE_TCP);
+	if (!world.s) {
+		rte_pktmbuf_free(m);
+		return;
+	}
+	switch (session_segment(world.ctx, world.s, side, m, &f)) {
+	case SESSION_FORWARD:
+		on_tx(NULL, !side, m);
+		break;
+	case SESSION_CONSUMED:
+		break;
+	case SESSION_BYPASS:
+	case SESSION_DROP:
+		rte_pktmbuf_free(m);
+		break;
+	}
+	world.woken = true;
+}
+
+static bool wire_run(void)
+{
+	bool any = false;
+
+	for (unsigned side = 0; side < 2; side++) {
+		unsigned n = world.frames[side];
+		struct rte_mbuf *got[256];
+
+		n = RTE_MIN(n, RTE_DIM(got));
+		memcpy(got, world.wire[side], n * sizeof(got[0]));
+		world.frames[side] -= n;
+		memmove(world.wire[side], world.wire[side] + n, world.frames[side] * sizeof(got[0]));
+		for (unsigned i = 0; i < n; i++)
+			one_frame(side, got[i]);
+		any |= n != 0;
+	}
+	return any;
+}
+
+static bool round_run(void)
+{
+	bool any;
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct world_end *e = &world.end[i];
+
+		e->env.now_us = world.now;
+		if (!e->open)
+			continue;
+		if (world.now >= tcp_half_deadline(&e->half))
+			tcp_half_timer(&e->env, &e->half);
+		tcp_half_output(&e->env, &e->half);
+	}
+	session_ctx_tick(world.ctx, world.now, world.matcher[world.rules]);
+	any = wire_run();
+	if (world.s && world.now >= world.timer_at) {
+		world.timer_at = UINT64_MAX;
+		session_timer(world.ctx, world.s);
+		world.woken = true;
+	}
+	any |= session_poll(world.ctx) != 0;
+	if (world.s && world.woken) {
+		any = true;
+		world.woken = false;
+		session_run(world.ctx, world.s);
+		if (session_dead(world.s)) {
+			session_free(world.ctx, world.s);
+			world.s = NULL;
+		} else {
+			world.timer_at = session_deadline(world.s);
+		}
+	}
+	return any || world.frames[0] || world.frames[1] || world.events_n;
+}
+
+void world_round(void)
+{
+	round_run();
+}
+
+void world_settle(void)
+{
+	for (unsigned i = 0; round_run(); i++)
+		assert_true(i < 10000);
+}
+
+void world_pass(uint64_t us)
+{
+	for (uint64_t end = world.now + us; world.now < end; world.now += RTE_MIN(us, 5000u))
+		world_settle();
+	world_settle();
+}
+
+/* --- the ends ------------------------------------------------------------------------------------------------- */
+
+static void end_open(unsigned i)
+{
+	struct world_end *e = &world.end[i];
+	struct tcp_params p = {
+		.snd_nxt = (i ? 7000u : 4294967000u) + 1, .rcv_nxt = (i ? 4294967000u : 7000u) + 1,
+		.snd_wnd = 65535, .rcv_wnd = 65535, .mss = MSS, .rcv_mss = MSS,
+	};
+
+	e->open = true;
+	tcp_half_open(&e->half, &p, &e->env);
+}
+
+void world_send(unsigned side, const void *bytes, uint32_t n)
+{
+	struct world_end *e = &world.end[side];
+	struct chunkq q;
+
+	chunkq_init(&q);
+	assert_int_equal(chunkq_put(&world.nic, &q, bytes, n), 0);
+	e->sent += n;
+	tcp_half_send(&e->env, &e->half, &q);
+}
+
+void world_fin(unsigned side)
+{
+	tcp_half_finish(&world.end[side].half);
+}
+
+void world_rst(unsigned side)
+{
+	tcp_half_abort(&world.end[side].env, &world.end[side].half);
+}
+
+const char *world_got(unsigned side)
+{
+	struct world_end *e = &world.end[side];
+
+	e->text[e->len] = '\0';
+	e->len = 0;
+	return e->text;
+}
+
+void world_open(void)
+{
+	static const uint8_t mss[4] = {2, 4, MSS >> 8, MSS & 255};
+	struct tcp_out syn = {.seq = 4294967000u, .flags = TCP_F_SYN, .window = 65535};
+	struct tcp_out ack = {.seq = 7000, .ack = 4294967001u, .flags = TCP_F_SYN | TCP_F_ACK, .window = 65535};
+	struct session_flow_info info = {.id = 1, .owner = &world};
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	rte_be32_t ip[2] = {rte_cpu_to_be_32(CLIENT_IP), rte_cpu_to_be_32(SERVER_IP)};
+
+	memcpy(info.tuple.client, mapped, 12);
+	memcpy(info.tuple.server, mapped, 12);
+	memcpy(info.tuple.client + 12, &ip[0], 4);
+	memcpy(info.tuple.server + 12, &ip[1], 4);
+	info.tuple.client_port = 40000;
+	info.tuple.server_port = 80;
+	policy_select_flow(world.matcher[world.rules], &info.tuple, &info.sel);
+	assert_true(info.sel.first >= 0);
+	info.generation = policy_image_generation(world.matcher[world.rules] ? world.image[world.rules] : NULL);
+	for (unsigned i = 0; i < 2; i++) {
+		struct world_end *e = &world.end[i];
+
+		memset(e, 0, sizeof(*e));
+		e->side = i;
+		e->env = (struct tcp_env){.pool = &world.nic, .emit = end_emit, .ctx = e, .rcvbuf_max = 65535,
+					  .now_us = world.now};
+	}
+	world.txns = 0;
+	session_ctx_tick(world.ctx, world.now, world.matcher[world.rules]);
+	world.s = session_new(world.ctx, &info);
+	assert_non_null(world.s);
+	world.timer_at = UINT64_MAX;
+	one_frame(0, frame_new(0, &syn, mss, 4));
+	assert_int_equal(world.end[1].isn, syn.seq); /* it passed through */
+	one_frame(1, frame_new(1, &ack, mss, 4));
+	assert_int_equal(world.end[0].isn, ack.seq);
+	end_open(0);
+	end_open(1);
+	world_settle();
+	assert_int_equal(world.s->state, SESSION_OPEN);
+}
+
+static unsigned list_length(const struct session_ctx *c, int which)
+{
+	unsigned n = 0;
+
+	if (which == 0)
+		for (const struct session *s = c->free_sessions; s; s = s->next)
+			n++;
+	else if (which == 1)
+		for (const struct session_framer *f = c->free_framers; f; f = f->next)
+			n++;
+	else
+		for (const struct session_xchg *x = c->free_xchgs; x; x = x->next)
+			n++;
+	return n;
+}
+
+static unsigned at_start[3];
+
+void world_close(void)
+{
+	struct session_ctx *c = world.ctx;
+
+	world_feed();
+	world.no_room = false;
+	if (world.s)
+		session_free(c, world.s);
+	world.s = NULL;
+	for (unsigned i = 0; i < 2; i++) {
+		if (world.end[i].open)
+			tcp_half_free(&world.end[i].env, &world.end[i].half);
+		for (unsigned k = 0; k < world.frames[i]; k++)
+			rte_pktmbuf_free(world.wire[i][k]);
+		world.frames[i] = 0;
+	}
+	for (unsigned i = 0; i < 8; i++)
+		session_poll(c);
+	/* Observers may wait for their service's end. */
+	for (unsigned i = 0; i < world.txns; i++)
+		if (world.txn[i].txn && !world.txn[i].ended)
+			world_failed(i, CALLOUT_CAUSE_LOST);
+	for (unsigned i = 0; i < 8; i++)
+		session_poll(c);
+	assert_int_equal(c->sessions, 0);
+	assert_int_equal(c->adapt.open, 0);
+	assert_int_equal(c->adapt.preserved, 0);
+	assert_int_equal(c->adapt.preserved_chunks, 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(list_length(c, i), at_start[i]);
+	if (c->pool.gen)
+		rte_pktmbuf_free_seg(c->pool.gen);
+	if (world.nic.gen)
+		rte_pktmbuf_free_seg(world.nic.gen);
+	c->pool.gen = world.nic.gen = NULL;
+	assert_int_equal(rte_mempool_in_use_count(c->pool.desc), 0);
+	assert_int_equal(rte_mempool_in_use_count(world.bufs), 0);
+	assert_int_equal(rte_mempool_in_use_count(world.nic.desc), 0);
+	assert_int_equal(rte_mempool_in_use_count(world.nic.bufs), 0);
+}
+
+void world_starve(unsigned keep_chunks, unsigned keep_bufs)
+{
+	while (rte_mempool_get(world.ctx->pool.desc, &starved[starved_chunks]) == 0)
+		starved_chunks++;
+	while (keep_chunks-- && starved_chunks)
+		rte_mempool_put(world.ctx->pool.desc, starved[--starved_chunks]);
+	while ((starved_bufs[starved_bufs_n] = rte_pktmbuf_alloc(world.bufs)) != NULL)
+		starved_bufs_n++;
+	while (keep_bufs-- && starved_bufs_n)
+		rte_pktmbuf_free(starved_bufs[--starved_bufs_n]);
+}
+
+void world_feed(void)
+{
+	while (starved_chunks)
+		rte_mempool_put(world.ctx->pool.desc, starved[--starved_chunks]);
+	while (starved_bufs_n)
+		rte_pktmbuf_free(starved_bufs[--starved_bufs_n]);
+}
+
+static void rules_make(unsigned i, const char *rules)
+{
+	static struct policy_errors errs;
+	struct policy_config *cfg;
+	char text[4096];
+
+	snprintf(text, sizeof(text),
+		 "name: t\nports:\n  inside: {device: \"net_null0\"}\n  outside: {device: \"net_null1\"}\n"
+		 "services:\n  - {name: s, address: \"tcp:127.0.0.1:4037\"}\nrules:\n%s", rules);
+	if (policy_config_parse("test", text, strlen(text), &cfg, &errs) != 0)
+		fail_msg("%u:%u: %s", errs.e[0].line, errs.e[0].column, errs.e[0].text);
+	world.limits = cfg->limits;
+	assert_int_equal(policy_compile(cfg, i + 1, &world.image[i], &errs), 0);
+	assert_int_equal(policy_matcher_create(&world.matcher[i], world.image[i], SOCKET_ID_ANY), 0);
+	policy_config_free(cfg);
+}
+
+void world_start(unsigned bufs, unsigned chunks, const char *rules, const char *newer_rules)
+{
+	static unsigned no;
+	char name[32];
+	struct session_config cfg = {
+		.sessions_max = 4, .txns_max = 8, .chunks = chunks, .tx = on_tx, .wake = on_wake,
+		.socket_id = SOCKET_ID_ANY,
+		.caps = {{.mtu = 1500, .tx_cksum = false}, {.mtu = 1500, .tx_cksum = false}},
+	};
+
+	memset(&world, 0, sizeof(world));
+	world.now = 1000000;
+	world.seed = 1;
+	snprintf(name, sizeof(name), "bufs%u", no);
+	world.bufs = rte_pktmbuf_pool_create(name, bufs, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	snprintf(name, sizeof(name), "nic%u", no);
+	struct rte_mempool *nic = rte_pktmbuf_pool_create(name, 8191, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	snprintf(name, sizeof(name), "nicdesc%u", no++);
+	assert_non_null(world.bufs);
+	assert_non_null(nic);
+	assert_int_equal(chunk_pool_init(&world.nic, name, 16383, nic, SOCKET_ID_ANY), 0);
+	rules_make(0, rules);
+	if (newer_rules)
+		rules_make(1, newer_rules);
+	world.shm = aligned_alloc(64, sizeof(*world.shm));
+	memset(world.shm, 0, sizeof(*world.shm));
+	world.events = calloc(1, sizeof(*world.events));
+	cfg.bufs = world.bufs;
+	cfg.shm = world.shm;
+	cfg.events = world.events;
+	cfg.limits = &world.limits;
+	cfg.worker = no;
+	assert_int_equal(session_ctx_create(&world.ctx, &cfg), 0);
+	for (int i = 0; i < 3; i++)
+		at_start[i] = list_length(world.ctx, i);
+}
+
+void world_stop(void)
+{
+	struct rte_mempool *nic = world.nic.bufs;
+
+	session_ctx_destroy(world.ctx);
+	chunk_pool_fini(&world.nic);
+	rte_mempool_free(nic);
+	rte_mempool_free(world.bufs);
+	for (unsigned i = 0; i < 2; i++) {
+		policy_matcher_destroy(world.matcher[i]);
+		free(world.image[i]);
+	}
+	free(world.events);
+	free(world.shm);
+}
