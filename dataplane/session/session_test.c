@@ -595,6 +595,127 @@ static void test_cut_at_every_moment(void **state)
 	begin(state);
 }
 
+/* Anything a service may say, and some things it may not. */
+static void service_whim(unsigned t)
+{
+	struct world_txn *w = &world.txn[t];
+	uint32_t id = 2 + 2 * world_random(3);
+
+	switch (world_random(14)) {
+	case 0:
+	case 1:
+		world_am_start(t, id, world_random(3) ? -1 : (int64_t)world_random(200), world_random(6) == 0);
+		break;
+	case 2:
+		world_data(t, id, world_random(2) ? "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
+						  : "POST /new HTTP/1.1\r\nHost: n\r\n\r\nxyz");
+		break;
+	case 3:
+		world_data(t, id, "more");
+		break;
+	case 4:
+	case 5:
+		world_as_is(t, id, w->answered, w->len - w->answered);
+		w->answered = w->len;
+		break;
+	case 6:
+		world_as_is(t, id, world_random(100), world_random(100));
+		break;
+	case 7:
+		world_am_end(t, id, world_random(4) != 0);
+		break;
+	case 8:
+		world_ended(t);
+		break;
+	case 9:
+		world_failed(t, CALLOUT_CAUSE_LOST);
+		break;
+	case 10:
+		world_event(t, (struct callout_event){.type = CALLOUT_EV_WONT_FORWARD,
+						      .src_offset = w->len / 4, .size = world_random(80)});
+		break;
+	case 11:
+		world_event(t, (struct callout_event){.type = CALLOUT_EV_LEAVE, .am_id = id,
+						      .src_offset = RTE_MIN(w->len, (uint64_t)world_random(300))});
+		break;
+	case 12:
+		world_event(t, (struct callout_event){.type = CALLOUT_EV_PAUSE});
+		break;
+	default:
+		world_event(t, (struct callout_event){.type = CALLOUT_EV_NEED});
+	}
+}
+
+static void whim(void)
+{
+	static const char *const said[] = {"GET ", "HTTP/1.1 ", "\r\n\r\n", "0\r\n", "HTTP/1.1 101 S\r\n\r\n"};
+	const char *text = said[world_random(RTE_DIM(said))];
+
+	switch (world_random(40)) {
+	case 0:
+		world_fin(world_random(2));
+		break;
+	case 1:
+		if (world_random(8) == 0)
+			world_rst(world_random(2));
+		break;
+	case 2:
+		world_starve(world_random(12), world_random(12));
+		break;
+	case 3:
+	case 4:
+	case 5:
+		world_feed();
+		break;
+	case 6:
+		if (world_random(8) == 0)
+			world_send(world_random(2), text, (uint32_t)strlen(text));
+		break;
+	case 7:
+		world.no_room = !world.no_room;
+		break;
+	case 8:
+		world.rules = world_random(4) == 0 && world.image[1];
+		break;
+	case 9:
+		world.split = world_random(3) ? 0 : 1 + world_random(40);
+		break;
+	case 10:
+		world.now += world_random(3000000);
+		break;
+	default:
+		world.now += world_random(3000);
+	}
+}
+
+static void random_lives(unsigned n)
+{
+	for (unsigned seed = 1; seed <= n; seed++) {
+		begin(NULL);
+		world.seed = seed;
+		world.loss = world_random(3) ? 0 : 20;
+		for (unsigned i = 0; i < 60 && world.s; i++) {
+			play(world_random(4), world_random(3) ? SERVICE_MANUAL : SERVICE_AS_IS);
+			whim();
+			for (unsigned t = 0; t < world.txns; t++)
+				if (world.txn[t].txn && !world.txn[t].ended && world_random(2))
+					service_whim(t);
+		}
+		world.rules = 0;
+		world.loss = 0;
+		world_close();
+	}
+}
+
+static void test_random_lives(void **state)
+{
+	const char *n = getenv("SESSION_TEST_LIVES");
+
+	done(state);
+	random_lives(n ? (unsigned)strtoul(n, NULL, 10) : 300);
+	begin(state);
+}
+
 /* Short of memory: what the ends have got is a beginning of what they should get, or the flow was reset. */
 static void test_no_memory(void **state)
 {
@@ -766,9 +887,9 @@ int main(void)
 		CASE(test_request_in_pieces), CASE(test_service_answers_in_order), CASE(test_expect),
 		CASE(test_one_final_message), CASE(test_rules_change), CASE(test_newer_rules_judge_the_next),
 		CASE(test_observer), CASE(test_whole_script), CASE(test_cut_at_every_moment), CASE(test_no_memory),
-		CASE(test_starved_output_goes_on), CASE(test_loss), cmocka_unit_test(test_service_fails),
+		CASE(test_starved_output_goes_on), CASE(test_loss), CASE(test_random_lives), cmocka_unit_test(test_service_fails),
 	};
-	const struct CMUnitTest stream[] = {CASE(test_stream)};
+	const struct CMUnitTest stream[] = {CASE(test_stream), CASE(test_random_lives)};
 	static char args[][20] = {"t", "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "-m", "192", "-l", "0",
 				  "--log-level=*:error"};
 	char *argv[RTE_DIM(args) + 1] = {NULL};
