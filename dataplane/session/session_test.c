@@ -898,5 +898,9 @@ int main(void)
 		argv[i] = args[i];
 	if (rte_eal_init((int)RTE_DIM(args), argv) < 0)
 		return 1;
-	return cmocka_run_group_tests(http, start_http, stop) + cmocka_run_group_tests(stream, start_stream, stop);
+	int failed = cmocka_run_group_tests(http, start_http, stop) + cmocka_run_group_tests(stream, start_stream, stop);
+
+	world_chains = true;
+	return failed + cmocka_run_group_tests(http, start_http, stop) +
+	       cmocka_run_group_tests(stream, start_stream, stop);
 }

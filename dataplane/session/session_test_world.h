@@ -70,6 +70,8 @@ struct world {
 };
 
 extern struct world world;
+/* Before world_start: the ports chain buffers and make checksums. */
+extern bool world_chains;
 
 void world_start(unsigned bufs, unsigned chunks, const char *rules, const char *newer_rules);
 void world_stop(void);

@@ -174,7 +174,7 @@ int session_emit(void *ctx, struct tcp_half *h, const struct tcp_out *o)
 	const struct session_port_caps *caps = &c->cfg.caps[port];
 	const struct session_l2 *l = &s->l2[side];
 	uint32_t ip_len = s->info.is_v6 ? 40 : 20;
-	bool offload = caps->tx_cksum, chain = offload && caps->multi_seg && o->payload_len > 256 && few_pieces(o);
+	bool offload = caps->tx_cksum, chain = offload && caps->multi_seg && o->payload_len > 256;
 	uint8_t nsack = o->nsack;
 	uint32_t tcp_hdr, head;
 	struct rte_mbuf *m;
@@ -184,6 +184,10 @@ int session_emit(void *ctx, struct tcp_half *h, const struct tcp_out *o)
 		nsack--;
 	tcp_hdr = 20 + (nsack ? SACK_OPTION(nsack) : 0);
 	head = l->len + ip_len + tcp_hdr;
+	/* A jumbo segment in crumbs may be more than one buffer holds. */
+	if (chain && !few_pieces(o) &&
+	    head + o->payload_len + RTE_PKTMBUF_HEADROOM <= (uint32_t)rte_pktmbuf_data_room_size(c->cfg.bufs))
+		chain = false;
 	m = rte_pktmbuf_alloc(c->cfg.bufs);
 	if (!m || (!chain && head + o->payload_len > rte_pktmbuf_tailroom(m))) {
 		rte_pktmbuf_free(m);
