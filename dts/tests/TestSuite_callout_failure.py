@@ -10,7 +10,7 @@ import time
 
 from opes_api.appliance import ALL_SERVICES, ApplianceSuite, adapt_rule, same, url
 from opes_api.lab import SRV4, Process, wait_for
-from opes_api.objects import Obj
+from opes_api.objects import Obj, adapted
 from opes_api.suite import func_test, verify
 
 BIG = Obj("length", 900, 100 << 20)
@@ -38,9 +38,9 @@ class TestCalloutFailure(ApplianceSuite):
     def received(self) -> int:
         return self.out.stat().st_size if self.out.exists() else 0
 
-    def kill_in_the_middle(self, policy: str) -> tuple[Process, int, int]:
-        """Download BIG through as-is and kill the server past 30 MiB: curl, octets it had then, last event before."""
-        self.use(adapt_rule("as-is", on_failure=policy))
+    def kill_in_the_middle(self, policy: str, service: str = "as-is") -> tuple[Process, int, int]:
+        """Download BIG and kill the server past 30 MiB: curl, octets it had then, last event before."""
+        self.use(adapt_rule(service, on_failure=policy))
         last = self.lab.last_event()
         curl = self.start_download(BIG)
         wait_for("30 MiB have arrived", lambda: self.received() > 30 << 20, 30)
@@ -79,6 +79,42 @@ class TestCalloutFailure(ApplianceSuite):
             r = self.fetch(obj)
         verify(r.returncode == OK and self.got == obj.body(), f"afterwards: {r.stderr}")
         verify(d["txn_done"] == 1 and d["fail_open"] == 0, "it was not adapted after the server came back")
+
+    @func_test
+    def killed_after_changes(self) -> None:
+        """The server dies after it has changed octets; policy open cannot be kept.
+
+        Steps:
+            As killed_open, through replace.
+        Verify:
+            The client sees a reset, never a mixture: what it has is a beginning of the replaced body; the event says why.
+        """
+        with self.delta() as d:
+            curl, _, last = self.kill_in_the_middle("open", "replace")
+        verify(curl.popen.returncode == RESET, f"curl ended with {curl.popen.returncode}: {curl.output()}")
+        got, want = self.out.read_bytes(), adapted("replace", self.big)
+        verify(len(got) < len(want) and got == want[:len(got)], f"not a beginning of the replaced body: {same(got, want)}")
+        verify(d["fail_unrecoverable"] == 1 and d["fail_open"] == 0, f"{d}")
+        self.lab.wait_event("fail-closed", last)
+
+    @func_test
+    def little_preservation(self) -> None:
+        """Hardly anything may be preserved.
+
+        Steps:
+            A rule with preserve: 64KiB; fetch 20 MiB through as-is; then with preserve: 0.
+        Verify:
+            Every octet is right; without preservation the octets come from the service.
+        """
+        obj = Obj("length", 906, 20 << 20)
+        for preserve in ("64KiB", "0"):
+            self.use(adapt_rule("as-is").removesuffix("}") + f", preserve: {preserve}}}")
+            with self.delta() as d:
+                r = self.fetch(obj)
+            verify(r.returncode == OK and self.got == obj.body(), f"{preserve}: {r.stderr} {same(self.got, obj.body())}")
+            verify(d["msg_adapted"] == 1 and d["fail_open"] == 0 and d["txn_done"] == 1, f"{preserve}: {d}")
+            # With a little the sender is slowed down to it; with nothing the service has to send the octets.
+            verify((d["callout_octets_in"] > obj.size * 9 // 10 and d["preserved_refused"] > 0) == (preserve == "0"), f"{preserve}: {d}")
 
     @func_test
     def killed_closed(self) -> None:
