@@ -202,9 +202,24 @@ static uint32_t io_rx_room(const struct rte_mbuf *m, uint32_t fill)
 	return m->buf_len - m->data_off - fill;
 }
 
+/* Adapted octets may not take the last buffers either; they get some more than the octets of the wire, since they are
+ * what brings messages to their end. Counting is not for every read: it looks at the caches of all lcores. */
+static bool io_rx_dry(struct callout_lcore *l)
+{
+	uint32_t size = l->cfg.bufs->size, least = RTE_MIN(size / 16, CO_RX_RESERVE);
+
+	if (l->now >= l->dry_at) {
+		l->dry_at = l->now + CO_RX_COUNT_US;
+		l->dry = rte_mempool_avail_count(l->cfg.bufs) < RTE_MAX(size / 32, least);
+	}
+	return l->dry;
+}
+
 static bool io_rx_fill(struct co_conn *c)
 {
-	while (c->rx_n < c->rx_want) {
+	bool dry = io_rx_dry(c->l);
+
+	while (!dry && c->rx_n < c->rx_want) {
 		struct rte_mbuf *m = rte_pktmbuf_alloc(c->l->cfg.bufs);
 
 		if (!m)

@@ -43,6 +43,8 @@
 #define CO_QUEUED_MAX (8 << 20)    /* octets queued on a connection from which on credit is CALLOUT_CREDIT_FIRST */
 #define CO_READ_MAX (256 * 1024)   /* per connection and round */
 #define CO_RX_MBUFS 32
+#define CO_RX_RESERVE 128u /* packet buffers that adapted octets leave alone */
+#define CO_RX_COUNT_US 100 /* how often they are counted */
 #define CO_RX_TAIL 512             /* an mbuf with less tail room is not read into again */
 #define CO_RETRY_MAX_US 30000000u
 #define CO_STEADY_US 1000000u      /* a connection that lived so long resets the back-off; one lost
@@ -168,7 +170,8 @@ struct callout_lcore {
 	uint64_t now, epoll_us, timer_us, rows_us;
 	uint32_t txns;             /* not OVER */
 	uint32_t generation;
-	uint64_t no_mbuf;
+	uint64_t no_mbuf, dry_at;
+	bool dry; /* packet buffers, at the last count */
 	struct callout_port *port;
 	struct co_backlog *backlog;
 	struct rte_mempool *opens;

@@ -14,7 +14,9 @@
 #define XCHGS_MAX 16384
 #define ROUNDS_MAX 16
 #define TUNE_US 10000
+#define SCARCE_US 100
 #define RCVBUF_MIN 32768u
+#define BURSTS_RESERVE 256u /* packet buffers kept for what must go on: acknowledgements, other traffic */
 #define ANSWERED_LINGER_US 10000000u
 #define STARVED_US 5000
 
@@ -117,6 +119,19 @@ static void tune_windows(struct session_ctx *c)
 	c->env.rcvbuf_max = (uint32_t)max;
 }
 
+/* Counting is not for every loop: it looks at the caches of all lcores. */
+static void scarce_note(struct session_ctx *c)
+{
+	uint32_t total = c->mbufs_total, avail, least = RTE_MIN(total / 8, BURSTS_RESERVE);
+	uint32_t reserve = RTE_MAX(total / 16, least);
+
+	if (c->now_us < c->scarce_us)
+		return;
+	c->scarce_us = c->now_us + SCARCE_US;
+	avail = rte_mempool_avail_count(c->cfg.bufs);
+	c->env.scarce = avail >= 2 * reserve ? TCP_PLENTY : avail >= reserve ? TCP_SCARCE : TCP_EXHAUSTED;
+}
+
 static void export_counters(struct session_ctx *c)
 {
 	c->counter[STATS_tcp_segs_in] = c->env.count.segs_in;
@@ -133,6 +148,7 @@ void session_ctx_tick(struct session_ctx *c, uint64_t now_us, struct policy_matc
 {
 	c->now_us = c->env.now_us = c->adapt.now_us = now_us;
 	c->matcher = matcher;
+	scarce_note(c);
 	if (now_us < c->tune_us)
 		return;
 	c->tune_us = now_us + TUNE_US;

@@ -74,6 +74,14 @@ struct tcp_out {
 
 struct tcp_half;
 
+/* Windows that were offered may add up to more than there is. What must never happen is that payload takes the last
+ * buffer: without one no acknowledgement is received, and nothing is freed ever again. */
+enum tcp_scarce {
+	TCP_PLENTY,
+	TCP_SCARCE,    /* payload out of order is not kept */
+	TCP_EXHAUSTED, /* no payload is kept, and what lies out of order is given up (RFC 2018 section 8) */
+};
+
 /* Per worker, passed everywhere. */
 struct tcp_env {
 	uint64_t now_us;
@@ -85,6 +93,7 @@ struct tcp_env {
 	uint32_t rcvbuf_max; /* bytes a half may hold and advertise; the owner lowers it when memory
 			      * is short; tcp_half_send_room keeps the send queue within four times
 			      * that (64 KiB to 4 MiB) */
+	uint8_t scarce;	     /* enum tcp_scarce: how short of packet buffers the owner is */
 	struct {
 		uint64_t segs_in, segs_out, retrans, rto, fast_rtx, tlp, dup_in, ooo_in, challenge,
 			bad_seq, rst_in, rst_out, ooo_dropped, zero_window, payload_conflict;

@@ -177,6 +177,22 @@ static uint32_t fin_in_order(struct tcp_env *env, struct tcp_half *h)
 	return TCP_EV_FIN;
 }
 
+/* True: these bytes are as if they had been lost on their way. Out of order they are still answered, which tells the
+ * peer what is missing; when nothing can be kept, silence makes it slow down. */
+static bool payload_refused(struct tcp_env *env, struct tcp_half *h, const struct tcp_segment *s)
+{
+	if (env->scarce == TCP_PLENTY || !s->len)
+		return false;
+	if (env->scarce == TCP_EXHAUSTED)
+		stream_reasm_purge(&h->ooo, env->pool);
+	else if (seq_le(s->seq, h->rcv_nxt))
+		return false;
+	else
+		h->flags |= HALF_ACK_NOW;
+	env->count.ooo_dropped++;
+	return true;
+}
+
 static uint32_t payload_input(struct tcp_env *env, struct tcp_half *h, const struct tcp_segment *s,
 			      struct chunkq *payload)
 {
@@ -188,6 +204,8 @@ static uint32_t payload_input(struct tcp_env *env, struct tcp_half *h, const str
 		fin_again(env, h);
 		return 0;
 	}
+	if (payload_refused(env, h, s))
+		return 0;
 	if (fin && !(h->flags & HALF_RCV_FIN_KNOWN) && seq_le(end, edge)) {
 		h->rcv_fin = end;
 		h->flags |= HALF_RCV_FIN_KNOWN;
