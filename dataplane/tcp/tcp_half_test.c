@@ -858,6 +858,39 @@ static void test_send_room(void **state)
 	rig_close();
 }
 
+/* The owner is short of packet buffers: payload is as if lost, acknowledgements count. */
+static void test_scarce(void **state)
+{
+	rig_open(true, 60000);
+	in_data(2000, 1000);
+	output();
+	r.env.scarce = TCP_SCARCE;
+	assert_int_equal(in_data(4000, 1000), 0); /* out of order: told what is missing, not kept */
+	assert_int_equal(output(), 1);
+	assert_int_equal(r.out[0].o.nsack, 1);
+	assert_int_equal(in_data(0, 1000), TCP_EV_DATA);
+	assert_int_equal(tcp_half_rxq(&r.h)->bytes, 1000);
+	output();
+	send_bytes(500);
+	output();
+	r.env.scarce = TCP_EXHAUSTED;
+	assert_int_equal(in_full(TCP_F_ACK | TCP_F_FIN, IRS + 1000, ISS + 500, 1000, 15000, NULL,
+				 0),
+			 TCP_EV_ACKED);
+	assert_int_equal(tcp_half_send_pending(&r.h), 0);
+	assert_int_equal(tcp_half_rxq(&r.h)->bytes, 1000);
+	assert_int_equal(output(), 0); /* silence */
+	r.env.scarce = TCP_PLENTY;
+	assert_int_equal(in_data(1000, 1000), TCP_EV_DATA);
+	assert_int_equal(tcp_half_rxq(&r.h)->bytes, 2000); /* what lay behind was given up */
+	output();
+	assert_int_equal(r.out[0].o.nsack, 0);
+	assert_int_equal(in_data(2000, 1900), TCP_EV_DATA);
+	assert_int_equal(tcp_half_rxq(&r.h)->bytes, 3900);
+	assert_false(tcp_half_rx_finished(&r.h)); /* its FIN was refused with the payload */
+	rig_close();
+}
+
 static int setup(void **state)
 {
 	mem_testing_pool(&pool, 8191, 16383);
@@ -902,6 +935,7 @@ int main(void)
 		cmocka_unit_test(test_abort),
 		cmocka_unit_test(test_port_refuses),
 		cmocka_unit_test(test_send_room),
+		cmocka_unit_test(test_scarce),
 	};
 
 	return cmocka_run_group_tests_name("tcp_half", tests, setup, teardown);
