@@ -121,6 +121,10 @@ void worker_destroy(struct worker *w);
 /* The loop (struct worker *), until quit. For rte_eal_remote_launch. */
 int worker_main(void *arg);
 
+/* One round of the loop without its rest: what worker_main does again and again, and a benchmark in turn with its
+ * traffic. Returns the work done; 0: nothing was there. */
+uint32_t worker_round(struct worker *w, uint64_t now_us);
+
 /* One round of the callout stage. Returns the work done. */
 uint32_t worker_callout_round(struct worker_callout *c, uint64_t now_us);
 /* Sleeps for ts, or until a socket of the stage is ready. */

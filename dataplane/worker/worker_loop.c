@@ -117,9 +117,11 @@ static uint32_t relay(struct worker *w)
 	return work;
 }
 
-static uint32_t round_once(struct worker *w)
+uint32_t worker_round(struct worker *w, uint64_t now_us)
 {
 	uint32_t work;
+
+	w->now_us = now_us;
 
 	rules_adopt(w);
 	session_ctx_tick(w->sessions, w->now_us, w->matcher);
@@ -176,8 +178,7 @@ int worker_main(void *arg)
 	while (!atomic_load_explicit(w->quit, memory_order_relaxed)) {
 		uint32_t work;
 
-		w->now_us = worker_clock_us(w->clock, tsc);
-		work = round_once(w);
+		work = worker_round(w, worker_clock_us(w->clock, tsc));
 		if (work) {
 			idle = 0;
 			w->shm->counter[STATS_loop_busy]++;
