@@ -95,6 +95,7 @@ static void status_dataplane(const struct control *c, json_t *o)
 	json_object_set_new(o, "dataplane_pid", json_integer(c->plane.pid));
 	json_object_set_new(o, "dataplane_version",
 			    control_json_text(root->version_text, sizeof(root->version_text)));
+	json_object_set_new(o, "tsc_hz", json_integer((json_int_t)root->tsc_hz));
 	json_object_set_new(o, "dataplane_started", control_json_time(root->started_us));
 	json_object_set_new(
 		o, "dataplane_uptime_us",
@@ -129,10 +130,12 @@ static json_t *status_workers(const struct control *c)
 	for (unsigned w = 0; w < root->workers && w < SHM_WORKERS_MAX; w++) {
 		const struct shm_worker *k = &root->worker[w];
 
-		json_array_append_new(list, json_pack("{s:i, s:i, s:I, s:i, s:I, s:I}", "worker",
+		json_array_append_new(list, json_pack("{s:i, s:i, s:I, s:i, s:I, s:I, s:I, s:I}", "worker",
 						      (int)w, "lcore", (int)k->lcore, "generation",
 						      (json_int_t)atomic_load(&k->generation),
 						      "busy_permille", (int)c->busy_permille[w],
+						      "busy_cycles", (json_int_t)k->loop_tsc_busy,
+						      "loop_cycles", (json_int_t)k->loop_tsc_total,
 						      "flows", (json_int_t)k->gauge.flows, "txns",
 						      (json_int_t)k->gauge.txns));
 	}
