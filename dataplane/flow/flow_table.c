@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <string.h>
 #include <rte_branch_prediction.h>
-#include <rte_jhash.h>
 #include <rte_prefetch.h>
 
 #define SLOT_EMPTY UINT32_MAX
@@ -18,10 +17,10 @@ struct flow_table {
 	uint32_t capacity;
 	uint32_t mask; /* index slots - 1 */
 	uint32_t count;
-	uint32_t seed;
 	uint32_t free_head;
 	uint32_t worker;
 	uint64_t ids;
+	uint64_t seed;
 	struct flow_entry *entry;
 	struct flow_slot *slot;
 } __attribute__((aligned(64)));
@@ -50,7 +49,7 @@ size_t flow_table_size(uint32_t capacity)
 	       round64((size_t)capacity * sizeof(struct flow_entry));
 }
 
-struct flow_table *flow_table_init(void *mem, uint32_t capacity, unsigned worker, uint32_t seed)
+struct flow_table *flow_table_init(void *mem, uint32_t capacity, unsigned worker, uint64_t seed)
 {
 	struct flow_table *t = mem;
 	uint32_t slots = slots_for(capacity);
@@ -73,21 +72,44 @@ struct flow_table *flow_table_init(void *mem, uint32_t capacity, unsigned worker
 	return t;
 }
 
+/* Constants to tell the four uses of the seed apart: fractions of the square roots of 2, 3, 5, 7. */
+#define KEY_LOW 0x6a09e667f3bcc908u
+#define KEY_HIGH 0xbb67ae8584caa73bu
+#define KEY_PORT 0x3c6ef372fe94f82bu
+#define KEY_LAST 0xa54ff53a5f1d36f1u
+
+/* Both halves of the product, one over the other. Unlike a CRC it is not linear, so who does not know the seed cannot
+ * choose keys that meet in one slot; and it takes one multiplication where Jenkins' takes thirty steps. */
+static inline uint64_t mix(uint64_t a, uint64_t b)
+{
+	unsigned __int128 product = (unsigned __int128)a * b;
+
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static inline uint64_t hash_end(const uint8_t *addr, uint16_t port, uint64_t seed)
+{
+	uint64_t low, high;
+
+	memcpy(&low, addr, 8);
+	memcpy(&high, addr + 8, 8);
+	return mix(mix(low ^ seed ^ KEY_LOW, high ^ (seed + KEY_HIGH)) ^ seed, port ^ (seed + KEY_PORT));
+}
+
 /* Hashing each end by itself and adding makes the order of the ends irrelevant without comparing
  * them. */
-uint32_t flow_key_hash(const struct flow_key *key, uint32_t seed)
+static inline uint32_t hash_key(const struct flow_key *key, uint64_t seed)
 {
-	uint32_t end[5], a, b, rest[2];
+	uint64_t a = hash_end(key->src, key->sport, seed);
+	uint64_t b = hash_end(key->dst, key->dport, seed);
+	uint64_t rest = (uint64_t)key->vlan[0] << 32 | (uint64_t)key->vlan[1] << 16 | key->proto;
 
-	memcpy(end, key->src, 16);
-	end[4] = key->sport;
-	a = rte_jhash_32b(end, 5, seed);
-	memcpy(end, key->dst, 16);
-	end[4] = key->dport;
-	b = rte_jhash_32b(end, 5, seed);
-	rest[0] = (uint32_t)key->vlan[0] << 16 | key->vlan[1];
-	rest[1] = key->proto;
-	return rte_jhash_3words(a + b, rest[0], rest[1], seed);
+	return (uint32_t)mix((a + b) ^ seed, rest ^ (seed + KEY_LAST));
+}
+
+uint32_t flow_key_hash(const struct flow_key *key, uint64_t seed)
+{
+	return hash_key(key, seed);
 }
 
 static inline bool key_same(const struct flow_key *a, const struct flow_key *b)
@@ -128,7 +150,7 @@ static struct flow_entry *find(const struct flow_table *t, const struct flow_key
 struct flow_entry *flow_table_lookup(const struct flow_table *t, const struct flow_key *key,
 				     unsigned *side)
 {
-	return find(t, key, flow_key_hash(key, t->seed), side);
+	return find(t, key, hash_key(key, t->seed), side);
 }
 
 unsigned flow_table_lookup_bulk(const struct flow_table *t, const struct flow_key *const *key,
@@ -142,7 +164,7 @@ unsigned flow_table_lookup_bulk(const struct flow_table *t, const struct flow_ke
 		return 0;
 	}
 	for (unsigned i = 0; i < n; i++) {
-		hash[i] = flow_key_hash(key[i], t->seed);
+		hash[i] = hash_key(key[i], t->seed);
 		rte_prefetch0(&t->slot[hash[i] & t->mask]);
 	}
 	for (unsigned i = 0; i < n; i++) {
@@ -174,7 +196,7 @@ void flow_table_renew(struct flow_table *t, struct flow_entry *e, const struct f
 
 int flow_table_insert(struct flow_table *t, const struct flow_key *key, struct flow_entry **out)
 {
-	uint32_t hash = flow_key_hash(key, t->seed), i, n;
+	uint32_t hash = hash_key(key, t->seed), i, n;
 	struct flow_entry *e;
 	unsigned side;
 

@@ -51,11 +51,11 @@ struct flow_table; /* opaque, inside the caller's block */
 size_t flow_table_size(uint32_t capacity);
 /* mem: flow_table_size(capacity) octets, aligned to 64. worker: 0..255, goes into ids. The table is
  * mem. */
-struct flow_table *flow_table_init(void *mem, uint32_t capacity, unsigned worker, uint32_t seed);
+struct flow_table *flow_table_init(void *mem, uint32_t capacity, unsigned worker, uint64_t seed);
 
 /* The hash under which either direction is found: the same for key and its reverse. Pure; seed as
  * in init. Also used to give a flow to a worker where the port cannot. */
-uint32_t flow_key_hash(const struct flow_key *key, uint32_t seed);
+uint32_t flow_key_hash(const struct flow_key *key, uint64_t seed);
 
 /* The entry of key, in either direction, or NULL. *side: 0 = key's frame comes from the client, 1 =
  * from the server. */

@@ -101,6 +101,55 @@ static void tcp_over_ipv4(void **state)
 	assert_memory_equal(p.key.dst, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\0\2", 16);
 }
 
+/* Plain frames take a short way through the parser, tagged ones never do: both must see the same in the same octets,
+ * whatever is wrong with them. */
+static void short_way_sees_the_same(void **state)
+{
+	struct parse_frame p, q;
+	struct frame f, g;
+	uint32_t x = 1, plain = 0;
+
+	for (unsigned round = 0; round < 200000; round++) {
+		ether(&f, 0x0800);
+		ipv4(&f, 5, 20 + 20 + 6, 0x4000, round & 1 ? 6 : 17);
+		tcp(&f, 5);
+		ADD(&f, 1, 2, 3, 4, 5, 6, 7);
+		for (unsigned n = round % 4; n > 0; n--) {
+			x = x * 1664525u + 1013904223u;
+			f.b[14 + (x >> 8) % 40] = (uint8_t)(x >> 24);
+		}
+		x = x * 1664525u + 1013904223u;
+		if (round % 3 == 0)
+			f.n = 14 + (x >> 8) % (f.n - 13);
+		g.n = f.n + 4;
+		memcpy(g.b, f.b, 12);
+		memcpy(g.b + 12, "\x81\x00\x00\x05", 4);
+		memcpy(g.b + 16, f.b + 12, f.n - 12);
+		parse(&p, &f);
+		parse(&q, &g);
+		plain += p.verdict == PARSE_TCP;
+		assert_int_equal(q.nvlan, 1);
+		assert_int_equal(q.key.vlan[0], 5);
+		q.nvlan = 0;
+		q.key.vlan[0] = PARSE_VLAN_NONE;
+		q.l2_len -= 4;
+		q.frame_len -= 4;
+		q.l4_off -= q.l4_off ? 4 : 0;
+		q.payload_off -= q.payload_off ? 4 : 0;
+		assert_int_equal(p.verdict, q.verdict);
+		assert_int_equal(p.bad, q.bad);
+		if (p.verdict == PARSE_MALFORMED)
+			continue;
+		/* All fields; what lies between them is nobody's. */
+		assert_memory_equal(&p, &q, offsetof(struct parse_frame, ttl) + 1);
+		assert_int_equal(p.l4_off, q.l4_off);
+		assert_int_equal(p.payload_off, q.payload_off);
+		assert_memory_equal(&p.payload_len, &q.payload_len,
+				    sizeof(p) - offsetof(struct parse_frame, payload_len));
+	}
+	assert_in_range(plain, 30000, 100000);
+}
+
 static void options_and_tags(void **state)
 {
 	struct parse_frame p;
@@ -491,7 +540,8 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(tcp_over_ipv4),	 cmocka_unit_test(options_and_tags),
+		cmocka_unit_test(tcp_over_ipv4),
+		cmocka_unit_test(short_way_sees_the_same),	 cmocka_unit_test(options_and_tags),
 		cmocka_unit_test(source_route_is_other), cmocka_unit_test(fragments),
 		cmocka_unit_test(ipv6_extensions),	 cmocka_unit_test(other_traffic),
 		cmocka_unit_test(wrong_lengths),	 cmocka_unit_test(cut_frames),

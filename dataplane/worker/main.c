@@ -302,7 +302,7 @@ static int workers_make(struct program *p)
 	};
 
 	if (getrandom(&wc.seed, sizeof(wc.seed), GRND_NONBLOCK) != sizeof(wc.seed))
-		wc.seed = (uint32_t)rte_rdtsc();
+		wc.seed = rte_rdtsc();
 	p->worker = calloc(p->cfg->workers, sizeof(*p->worker));
 	if (!p->worker) {
 		say(p, "no memory");

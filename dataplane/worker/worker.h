@@ -65,7 +65,7 @@ struct worker_callout {
 struct worker {
 	unsigned index;
 	unsigned workers;
-	uint32_t seed; /* of flow hashes */
+	uint64_t seed; /* of flow hashes */
 	bool backoff;
 	bool receives; /* reads queue `queue` of both ports */
 	bool spreads;  /* is worker 0 and hands frames to the others */
@@ -95,7 +95,7 @@ struct worker {
 
 struct worker_config {
 	unsigned index, workers;
-	uint32_t seed;
+	uint64_t seed;
 	bool backoff;
 	int socket_id;
 	struct port_pair *ports;
