@@ -79,7 +79,9 @@ struct port_tx {
 	struct rte_mempool *bufs;
 	uint16_t queue;
 	uint16_t count;
-	uint64_t frames, octets, dropped, no_mbuf; /* since start; the owner publishes them */
+	/* Since the owner last took them to publish. frames and octets count what is buffered, too: look after a
+	 * flush. */
+	uint64_t frames, octets, dropped, no_mbuf;
 	struct rte_mbuf *pkt[PORT_TX_BUFFER];
 };
 
@@ -100,6 +102,7 @@ static inline void port_tx_put(struct port_tx *tx, struct rte_mbuf *m)
 		if (!m)
 			return;
 	}
+	tx->octets += rte_pktmbuf_pkt_len(m);
 	tx->pkt[tx->count++] = m;
 	if (tx->count == PORT_TX_BUFFER)
 		port_tx_flush(tx);

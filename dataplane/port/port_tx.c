@@ -18,14 +18,10 @@ void port_tx_init(struct port_tx *tx, const struct port_pair *pp, unsigned port,
 
 void port_tx_flush(struct port_tx *tx)
 {
-	uint32_t octets[PORT_TX_BUFFER];
 	uint16_t sent = 0, n = tx->count;
 
 	if (n == 0)
 		return;
-	/* Read now: a sent mbuf is the driver's. */
-	for (uint16_t i = 0; i < n; i++)
-		octets[i] = rte_pktmbuf_pkt_len(tx->pkt[i]);
 	for (int tries = 0; sent < n && tries < TX_TRIES; tries++) {
 		uint16_t k = rte_eth_tx_burst(tx->port->id, tx->queue, tx->pkt + sent, n - sent);
 
@@ -33,10 +29,10 @@ void port_tx_flush(struct port_tx *tx)
 		if (k == 0)
 			rte_pause();
 	}
-	for (uint16_t i = 0; i < sent; i++)
-		tx->octets += octets[i];
 	tx->frames += sent;
-	if (sent < n) {
+	if (unlikely(sent < n)) {
+		for (uint16_t i = sent; i < n; i++)
+			tx->octets -= rte_pktmbuf_pkt_len(tx->pkt[i]);
 		tx->dropped += n - sent;
 		rte_pktmbuf_free_bulk(tx->pkt + sent, n - sent);
 	}

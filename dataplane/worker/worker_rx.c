@@ -5,6 +5,18 @@
 #include <netinet/in.h>
 #include <rte_prefetch.h>
 
+/* Counted on the stack, stored once for a burst. */
+struct tally {
+	uint64_t bypass_frames, bypass_octets;
+};
+
+static inline void bypass(struct worker *w, unsigned port, struct rte_mbuf *m, struct tally *t)
+{
+	t->bypass_frames++;
+	t->bypass_octets += rte_pktmbuf_pkt_len(m);
+	worker_send(w, !port, m);
+}
+
 static inline bool is_first_syn(const struct parse_frame *f)
 {
 	return (f->tcp_flags & (TCP_F_SYN | TCP_F_ACK | TCP_F_RST | TCP_F_FIN)) == TCP_F_SYN;
@@ -22,16 +34,16 @@ static bool is_stray_fragment(const struct worker *w, const struct parse_frame *
 }
 
 static void frame_other(struct worker *w, unsigned port, struct rte_mbuf *m,
-			const struct parse_frame *f)
+			const struct parse_frame *f, struct tally *t)
 {
-	if (f->verdict == PARSE_MALFORMED)
+	if (unlikely(f->verdict == PARSE_MALFORMED))
 		w->shm->counter[STATS_frame_malformed]++;
 	if (unlikely(f->is_fragment) && is_stray_fragment(w, f)) {
 		w->shm->counter[STATS_fragment_dropped]++;
 		rte_pktmbuf_free(m);
 		return;
 	}
-	worker_bypass(w, port, m);
+	bypass(w, port, m, t);
 }
 
 static void frame_tcp(struct worker *w, unsigned port, struct rte_mbuf *m,
@@ -93,7 +105,9 @@ void worker_frames(struct worker *w, unsigned port, struct rte_mbuf **pkt, unsig
 	const struct flow_key *key[PORT_BURST];
 	struct flow_entry *e[PORT_BURST];
 	uint8_t side[PORT_BURST], at[PORT_BURST];
+	struct tally t = {0, 0};
 	unsigned nkeys = 0;
+	bool syns;
 
 	for (unsigned i = 0; i < n && i < 4; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(pkt[i], void *));
@@ -111,12 +125,17 @@ void worker_frames(struct worker *w, unsigned port, struct rte_mbuf **pkt, unsig
 		}
 	}
 	w->table_changed = false;
+	syns = w->rules && w->rules->selects;
 	if (nkeys)
 		flow_table_lookup_bulk(w->flows, key, nkeys, e, side);
 	for (unsigned i = 0; i < n; i++) {
-		if (f[i].verdict == PARSE_TCP)
-			frame_tcp(w, port, pkt[i], &f[i], e[at[i]], side[at[i]]);
+		if (f[i].verdict != PARSE_TCP)
+			frame_other(w, port, pkt[i], &f[i], &t);
+		else if (!e[at[i]] && !w->table_changed && !(syns && is_first_syn(&f[i])))
+			bypass(w, port, pkt[i], &t);
 		else
-			frame_other(w, port, pkt[i], &f[i]);
+			frame_tcp(w, port, pkt[i], &f[i], e[at[i]], side[at[i]]);
 	}
+	w->shm->counter[STATS_bypass_frames] += t.bypass_frames;
+	w->shm->counter[STATS_bypass_octets] += t.bypass_octets;
 }
