@@ -320,7 +320,8 @@ enum ocp_answer {
 /* One piece of output. All of it or none has to be taken: back-pressure is the caller's, before it
  * asks an agent to send. head and tail are valid during the call only (tail is a constant; may be
  * empty). payload: the caller's own octets given to data_have, unmodified, with its cookie; the
- * sink keeps them alive until they have been sent. */
+ * sink keeps them alive until they have been sent. NULL with payload_len > 0 when the caller gave none: its octets lie
+ * in pieces that the sink knows by the cookie. */
 struct ocp_output {
 	const char *head;
 	size_t head_len;

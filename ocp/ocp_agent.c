@@ -149,7 +149,7 @@ int ocp_agent_send_data(struct ocp_agent *a, uint32_t xid, uint32_t am_id, uint6
 		rc = ocp_agent_send(a, &m, p, n, cookie);
 		if (rc)
 			return rc;
-		p = n ? p + n : p;
+		p = p && n ? p + n : p;
 		len -= n;
 		*offset += n;
 	} while (len);
@@ -497,7 +497,7 @@ int ocp_agent_input(struct ocp_agent *a, const void *buf, size_t len, void *cook
 			return -ENOTCONN;
 		n = ocp_decoder_feed(a->decoder, p, len, &ev);
 		a->counters.rx_bytes += n;
-		p = n ? p + n : p;
+		p = p && n ? p + n : p;
 		len -= n;
 		handle(a, &ev);
 	} while (ev.type != OCP_EVENT_NEED_MORE);

@@ -263,7 +263,7 @@ int ocp_processor_data(struct ocp_processor *p, uint32_t xid, const void *data, 
 		return -EPIPE;
 	if (x->paused)
 		return -EAGAIN;
-	if (send && send->modp > 100)
+	if ((send && send->modp > 100) || (!data && len > a->limits.payload))
 		return -EINVAL;
 	if (copied) {
 		if (!ocp_ranges_may_append(&x->kept, x->offset, a->ranges_max))

@@ -192,7 +192,8 @@ int ocp_processor_xaction_start(struct ocp_processor *p, const struct ocp_uri *s
 				uint32_t *xid, uint64_t now_us);
 /*
  * data-have: the next len octets of the original; the agent counts the offset. More than
- * limits.payload is split. send NULL: no attributes. copied: the caller now holds the octets until
+ * limits.payload is split. data NULL with len > 0: the octets lie in several pieces that the sink finds by cookie
+ * alone (struct ocp_output); they are not split, -EINVAL beyond limits.payload. send NULL: no attributes. copied: the caller now holds the octets until
  * wont_forward or the end of the transaction (<86>). -EAGAIN: paused. -EPIPE: data_end was sent,
  * the peer left the loop or ended the original. -ENOSPC: copied would need more than ranges_max
  * ranges: send without. -ENOENT. On error nothing was sent.

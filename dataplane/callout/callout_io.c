@@ -84,34 +84,38 @@ static void io_text(struct co_conn *c, const char *p, size_t len)
 	}
 }
 
+static void io_run(struct co_conn *c, const struct co_run *run)
+{
+	const struct co_desc *d = run->first;
+
+	for (uint32_t i = 0; i < run->n; i++, d = d->next)
+		*seg_at(c, c->seg_tail++) =
+			(struct co_seg){.p = d->data, .len = d->len, .cost = co_desc_cost(d), .m = d->m, .t = run->t};
+	run->t->inflight += run->n;
+	c->out += run->len;
+	c->group->service->row.octets_out += run->len;
+	c->l->counter[STATS_callout_octets_out] += run->len;
+}
+
 int co_io_output(void *ctx, const struct ocp_output *out)
 {
 	struct co_conn *c = ctx;
 
 	if (c->broken || out->head_len + out->tail_len > c->text_size - c->text_used ||
-	    seg_count(c) + 5 > CO_SEGS) {
+	    seg_count(c) + CO_RUN + 4 > CO_SEGS) {
 		c->broken = true; /* it makes us answer and does not read */
 		return -ENOBUFS;
 	}
 	io_text(c, out->head, out->head_len);
-	if (out->payload_len) {
-		struct co_seg *s = seg_at(c, c->seg_tail++);
-
-		*s = *(const struct co_seg *)out->cookie;
-		s->p = out->payload;
-		s->len = out->payload_len;
-		s->t->inflight++;
-		c->out += s->len;
-		c->group->service->row.octets_out += s->len;
-		c->l->counter[STATS_callout_octets_out] += s->len;
-	}
+	if (out->payload_len)
+		io_run(c, out->cookie);
 	io_text(c, out->tail, out->tail_len);
 	return 0;
 }
 
 bool co_io_room(const struct co_conn *c)
 {
-	return !c->broken && c->text_used < CO_TEXT_FILL && seg_count(c) < CO_SEGS - CO_SEGS_SPARE;
+	return !c->broken && c->text_used < CO_TEXT_FILL && seg_count(c) < CO_SEGS - CO_SEGS_SPARE - CO_RUN;
 }
 
 static void io_sent(struct co_conn *c, size_t n)

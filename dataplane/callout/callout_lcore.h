@@ -32,6 +32,7 @@
 #define CO_IOV 1024                /* UIO_MAXIOV */
 #define CO_SEGS 4096               /* power of two; pieces of output of one connection */
 #define CO_SEGS_SPARE 512          /* of these left for what the agent says by itself */
+#define CO_RUN 64                  /* pieces in one data-have at most */
 #define CO_TEXT (512 * 1024)       /* octets of framing of one connection, plus CO_TEXT_TXN per transaction */
 #define CO_TEXT_TXN 64             /* an xaction-end always fits */
 #define CO_TEXT_FILL (128 * 1024)  /* framing of data stops here */
@@ -94,6 +95,14 @@ struct co_seg { /* a piece of output */
 	uint32_t cost;        /* payload: credit it gives back */
 	struct rte_mbuf *m;   /* NULL: framing, in c->text */
 	struct co_txn *t;
+};
+
+/* Consecutive pieces of one original that leave as one data-have: the cookie of its output. */
+struct co_run {
+	struct co_txn *t;
+	struct co_desc *first;
+	uint32_t n;
+	uint64_t len, cost;
 };
 
 struct co_list {
@@ -199,6 +208,8 @@ void co_txn_fail(struct callout_lcore *l, struct co_txn *t, enum callout_cause c
 void co_txn_ended(struct callout_lcore *l, struct co_txn *t, int32_t result);
 /* Framed, or the connection died: cost has left. */
 void co_txn_credit(struct callout_lcore *l, struct co_txn *t, uint64_t cost);
+/* Credit that d takes of its transaction: its octets and what a piece costs whatever its length. */
+uint64_t co_desc_cost(const struct co_desc *d);
 void co_txn_unref(struct callout_lcore *l, struct co_txn *t); /* one piece of output less */
 void co_txn_ready(struct co_txn *t);
 /* Frames what transactions of c have queued, as far as there is room. */
@@ -218,7 +229,7 @@ void co_list_remove(struct co_list *q, struct co_txn *t);
 /* --- callout_io.c: octets of one connection -------------------------------------------------------------------- */
 int co_io_open(struct co_conn *c); /* buffers; 0 or -ENOMEM */
 void co_io_close(struct co_conn *c); /* buffers and what is in them */
-int co_io_output(void *ctx, const struct ocp_output *out); /* ocp_output_fn; cookie: struct co_seg */
+int co_io_output(void *ctx, const struct ocp_output *out); /* ocp_output_fn; cookie: struct co_run */
 bool co_io_room(const struct co_conn *c); /* for the framing of one more message */
 uint32_t co_io_write(struct co_conn *c);  /* pieces sent */
 uint32_t co_io_read(struct co_conn *c);   /* reads done */

@@ -107,7 +107,7 @@ static void desc_free(struct callout_lcore *l, struct co_desc *d)
 	l->desc_free = d;
 }
 
-static uint64_t desc_cost(const struct co_desc *d)
+uint64_t co_desc_cost(const struct co_desc *d)
 {
 	return d->type == CALLOUT_REQ_DATA ? (uint64_t)d->len + CALLOUT_CHUNK_COST : 0;
 }
@@ -227,7 +227,7 @@ static bool txn_purge(struct callout_lcore *l, struct co_txn *t)
 		else if (d->type == CALLOUT_REQ_END)
 			end = true;
 		if (t->conn)
-			t->conn->queued -= desc_cost(d);
+			t->conn->queued -= co_desc_cost(d);
 		desc_free(l, d);
 	}
 	t->tail = NULL;
@@ -404,7 +404,7 @@ void co_txn_opened(struct callout_lcore *l, struct co_txn *t, struct co_conn *c,
 	c->txns++;
 	c->group->service->row.txns_open++;
 	for (d = t->head; d; d = d->next)
-		c->queued += desc_cost(d);
+		c->queued += co_desc_cost(d);
 	co_txn_ready(t);
 }
 
@@ -434,7 +434,7 @@ static void txn_queue(struct callout_lcore *l, struct co_txn *t, const struct ca
 		t->head = d;
 	t->tail = d;
 	if (t->conn)
-		t->conn->queued += desc_cost(d);
+		t->conn->queued += co_desc_cost(d);
 	co_txn_ready(t);
 }
 
@@ -546,11 +546,37 @@ void co_txn_purge_ring(struct callout_lcore *l, unsigned port)
 
 /* --- framing ------------------------------------------------------------------------------------------------ */
 
-static int frame_data(struct callout_lcore *l, struct co_txn *t, struct co_desc *d)
+/* What can go with the first piece into one data-have: each message costs both sides the same however long it is. */
+static void run_gather(const struct co_txn *t, struct co_run *run)
 {
+	const struct co_desc *first = t->head, *d = first;
+
+	*run = (struct co_run){.t = (struct co_txn *)(uintptr_t)t, .first = t->head};
+	do {
+		run->n++;
+		run->len += d->len;
+		run->cost += co_desc_cost(d);
+		d = d->next;
+	} while (d && d->type == CALLOUT_REQ_DATA && d->part == first->part && d->flag == first->flag &&
+		 d->offset == first->offset + run->len && run->n < CO_RUN && run->len + d->len <= CO_QUANTUM);
+}
+
+static void run_drop(struct callout_lcore *l, const struct co_run *run)
+{
+	const struct co_desc *d = run->first;
+
+	for (uint32_t i = 0; i < run->n; i++, d = d->next)
+		rte_pktmbuf_free_seg(d->m);
+	co_txn_credit(l, run->t, run->cost);
+}
+
+/* 0: *n pieces are dealt with. -EINVAL: t is over. -EAGAIN: paused. */
+static int frame_data(struct callout_lcore *l, struct co_txn *t, uint32_t *n)
+{
+	const struct co_desc *d = t->head;
 	struct co_conn *c = t->conn;
-	struct co_seg seg = {.cost = desc_cost(d), .m = d->m, .t = t};
 	struct ocp_send send = OCP_SEND_INIT;
+	struct co_run run;
 	int ret;
 
 	if (d->offset != t->offset) {
@@ -560,23 +586,23 @@ static int frame_data(struct callout_lcore *l, struct co_txn *t, struct co_desc 
 		co_txn_fail(l, t, CALLOUT_CAUSE_PROTOCOL, "Octets of the original were given out of order.", 0);
 		return -EINVAL;
 	}
+	run_gather(t, &run);
+	*n = run.n;
 	send.part = (enum ocp_part)d->part;
 	send.copied = d->flag && (ocp_processor_features(c->agent) & OCP_HAS(OCP_FEATURE_COPIED));
-	ret = ocp_processor_data(c->agent, t->xid, d->data, d->len, &seg, &send, l->now);
+	ret = ocp_processor_data(c->agent, t->xid, NULL, run.len, &run, &send, l->now);
 	if (ret == -ENOSPC && send.copied) {
 		send.copied = false;
-		ret = ocp_processor_data(c->agent, t->xid, d->data, d->len, &seg, &send, l->now);
+		ret = ocp_processor_data(c->agent, t->xid, NULL, run.len, &run, &send, l->now);
 	}
 	if (ret == -EAGAIN) {
 		t->paused = true;
 		return ret;
 	}
-	t->offset += d->len;
-	c->queued -= seg.cost;
-	if (ret) { /* the peer wants no more of it, or is gone and we shall hear of it */
-		rte_pktmbuf_free_seg(d->m);
-		co_txn_credit(l, t, seg.cost);
-	}
+	t->offset += run.len;
+	c->queued -= run.cost;
+	if (ret) /* the peer wants no more of it, or is gone and we shall hear of it */
+		run_drop(l, &run);
 	return 0;
 }
 
@@ -587,6 +613,7 @@ static bool frame_txn(struct callout_lcore *l, struct co_conn *c, struct co_txn 
 
 	while (t->head && c->out - begin < CO_QUANTUM) {
 		struct co_desc *d = t->head;
+		uint32_t n = 1;
 
 		if (!co_io_room(c))
 			return false;
@@ -600,15 +627,18 @@ static bool frame_txn(struct callout_lcore *l, struct co_conn *c, struct co_txn 
 			return true;
 		}
 		if (d->type == CALLOUT_REQ_DATA) {
-			if (frame_data(l, t, d))
+			if (frame_data(l, t, &n))
 				return true;
 		} else {
 			ocp_processor_data_end(c->agent, t->xid, d->flag, l->now);
 		}
-		t->head = d->next;
+		while (n--) {
+			d = t->head;
+			t->head = d->next;
+			desc_free(l, d);
+		}
 		if (!t->head)
 			t->tail = NULL;
-		desc_free(l, d);
 	}
 	return true;
 }
