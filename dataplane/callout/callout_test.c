@@ -394,8 +394,8 @@ static void test_leave(void **state)
 	world_start(&w, 0, 0, MIB, true);
 	all_closed(&w, 10000);
 	assert_true(w.item[0].left);
-	assert_int_equal(w.item[0].rest, CHUNK);
-	assert_int_equal(w.item[0].got, CHUNK);
+	assert_in_range(w.item[0].rest, CHUNK, 65536); /* the first data-have */
+	assert_int_equal(w.item[0].got, w.item[0].rest);
 	assert_int_equal(w.item[0].am_ends, 0);
 	assert_int_equal(w.item[0].failed, 0);
 	world_close(&w);
