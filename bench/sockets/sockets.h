@@ -67,8 +67,8 @@ int sockets_ping(const struct sockets_case *c, struct sockets_result *r);
 double sockets_probe(int cpu_a, int cpu_b);
 
 /*
- * Framing of chunks on their way in, wherever the reads cut them. each() is called for every whole head; it returns 0 to
- * go on. Payload is compared for one chunk of SOCKETS_VERIFY_EVERY.
+ * Framing of chunks on their way in, wherever the reads cut them. each() is called for every whole chunk. Payload is
+ * compared for one chunk of SOCKETS_VERIFY_EVERY.
  */
 struct sockets_parser {
 	uint32_t object, chunk;

@@ -85,7 +85,7 @@ int sockets_parse(struct sockets_parser *p, const uint8_t *b, size_t n,
 			p->left -= (uint32_t)k;
 		} else {
 			k = p->tail < n ? p->tail : n;
-			if (memcmp(SOCKETS_TAIL + SOCKETS_TAIL_LEN - p->tail, b, k))
+			if (memcmp(&SOCKETS_TAIL[SOCKETS_TAIL_LEN - p->tail], b, k))
 				return wrong(p, "tail");
 			p->tail -= (uint32_t)k;
 			if (!p->tail) {
