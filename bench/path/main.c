@@ -20,13 +20,15 @@ static void usage(FILE *f)
 	fputs("Usage: opes-bench-path [options]\n"
 	      "Cycles of the worker loop for each packet, segment and octet: the real worker between two ports of rings,\n"
 	      "stepped in turn with its traffic on one core. Every octet that leaves is verified.\n\n"
-	      "  -m, --mode MODE       bypass, pass-through (default: all)\n"
+	      "  -m, --mode MODE       bypass, pass-through, as-is, echo, second-worker (default: all)\n"
 	      "      --frame N         bypass: octets of a frame with FCS: 64, 128, 512, 1500 (default: all)\n"
 	      "      --rules N         bypass: rules that select other traffic (default: 0 and 10000)\n"
 	      "      --flows N         bypass: 1, 1000, 1000000; pass-through: 1, 64, 8000 (default: all)\n"
 	      "      --syn N           bypass: one of N frames of the clients is a SYN, 0 none (16)\n"
 	      "      --train N         segments of one flow in a row (4)\n"
 	      "      --cksum WHO       software, offload: who checks and fills in checksums (default: both where it counts)\n"
+	      "      --server ADDRESS  as-is, echo: a callout server that runs (opes-callout on another core) instead of one\n"
+	      "                        in turn with the worker: unix:/path or tcp:HOST:PORT\n"
 	      "      --burst N         frames offered to a port before each round, at most 32 are taken (32)\n"
 	      "      --reps N          repetitions, each gives a sample (5)\n"
 	      "      --seconds S       of each repetition (0.5)\n"
@@ -42,7 +44,7 @@ static void usage(FILE *f)
 }
 
 enum { OPT_FRAME = 256, OPT_RULES, OPT_FLOWS, OPT_SYN, OPT_TRAIN, OPT_CKSUM, OPT_BURST, OPT_REPS, OPT_SECONDS,
-       OPT_BUFS, OPT_CORE, OPT_NO_HUGE, OPT_CHECK, OPT_JSON };
+       OPT_BUFS, OPT_SERVER, OPT_CORE, OPT_NO_HUGE, OPT_CHECK, OPT_JSON };
 
 static const struct option longs[] = {
 	{"mode", required_argument, NULL, 'm'},	       {"frame", required_argument, NULL, OPT_FRAME},
@@ -51,6 +53,7 @@ static const struct option longs[] = {
 	{"cksum", required_argument, NULL, OPT_CKSUM}, {"burst", required_argument, NULL, OPT_BURST},
 	{"reps", required_argument, NULL, OPT_REPS},   {"seconds", required_argument, NULL, OPT_SECONDS},
 	{"bufs", required_argument, NULL, OPT_BUFS},   {"core", required_argument, NULL, OPT_CORE},
+	{"server", required_argument, NULL, OPT_SERVER},
 	{"no-huge", no_argument, NULL, OPT_NO_HUGE},   {"check", no_argument, NULL, OPT_CHECK},
 	{"json", required_argument, NULL, OPT_JSON},   {"quick", no_argument, NULL, 'q'},
 	{"help", no_argument, NULL, 'h'},	       {0}};
@@ -83,7 +86,7 @@ static const char *word(const char *text, const char *const *words)
 
 static void option(struct path_options *o, int c, const char *arg)
 {
-	static const char *const modes[] = {"bypass", "pass-through", NULL};
+	static const char *const modes[] = {"bypass", "pass-through", "as-is", "echo", "second-worker", NULL};
 	static const char *const cksums[] = {"software", "offload", NULL};
 
 	switch (c) {
@@ -99,6 +102,7 @@ static void option(struct path_options *o, int c, const char *arg)
 	case OPT_SECONDS: o->seconds = atof(arg); break;
 	case OPT_BUFS: o->bufs = (uint32_t)number(arg, 4095, 1 << 22); break;
 	case OPT_CORE: o->core = (int)number(arg, 0, RTE_MAX_LCORE - 1); break;
+	case OPT_SERVER: o->server = arg; break;
 	case OPT_NO_HUGE: o->huge = false; break;
 	case OPT_JSON: o->json = arg; break;
 	case OPT_CHECK:
@@ -163,6 +167,10 @@ int main(int argc, char **argv)
 	}
 	if (rc == 0)
 		rc = path_pass(&p);
+	if (rc == 0)
+		rc = path_callout(&p);
+	if (rc == 0)
+		rc = path_second(&p);
 	if (rc)
 		fprintf(stderr, "opes-bench-path: %s\n", box.err[0] ? box.err : strerror(-rc));
 	path_box_close(&box);

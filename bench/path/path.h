@@ -45,10 +45,17 @@ struct path_options {
 	unsigned reps;
 	double seconds; /* of each repetition */
 	uint32_t bufs;
+	const char *server; /* address of a callout server; NULL: one of our own in turn with the worker */
 	bool check; /* a moment of everything, for its correctness */
 	bool huge;
 	int core; /* -1: the one we are on */
 };
+
+#define PATH_REQUEST "GET /object HTTP/1.1\r\nHost: bench.example\r\n\r\n"
+#define PATH_ENDLESS (1ull << 46)			   /* octets of an object that does not end */
+#define PATH_SLICE (64ull * PORT_BURST * PATH_SEGMENT) /* octets between two readings */
+/* Selects every flow to port 80, and none of its messages. */
+#define PATH_RULES_NEVER "  - {name: never, match: {protocol: http, path: /never}, action: adapt, service: s}\n"
 
 /* --- path_box.c: worker, ports, stages ------------------------------------------------------------------------- */
 
@@ -78,7 +85,8 @@ struct path_box {
 	_Atomic bool quit;
 	uint64_t now_us;
 	uint64_t now_part;	     /* ticks since now_us */
-	uint64_t busy[PATH_WORKERS]; /* ticks in worker_round, since path_box_start */
+	/* Ticks since path_box_start in rounds that found work, as the dataplane counts its busy time. */
+	uint64_t busy[PATH_WORKERS];
 	uint64_t busy_callout;
 	char err[512];
 };
@@ -127,6 +135,46 @@ const uint8_t *path_flat(const struct rte_mbuf *m, uint8_t *flat, uint32_t *len)
 /* Both are right, or requested of a port that fills them in. */
 bool path_checksum_good(const struct rte_mbuf *m, const uint8_t *frame, uint32_t len, bool offload);
 
+/* --- path_record.c: figures ------------------------------------------------------------------------------------- */
+
+struct path_slices { /* of one repetition; values in the order taken */
+	double *v;
+	unsigned n, cap;
+};
+void path_slices_add(struct path_slices *s, double v);
+/* Sorts. q: 0 .. 1. */
+double path_slices_quantile(struct path_slices *s, double q);
+
+/* Ticks for each unit (packet, segment, octet) of the busiest worker; the callout stage shares the core of worker 0. */
+struct path_meter {
+	struct path_slices worker[PATH_WORKERS], all;
+	uint64_t busy[PATH_WORKERS], callout; /* at the begin of the slice */
+};
+void path_meter_begin(struct path_meter *m, const struct path_box *b);
+/* A slice of `units` units ends. */
+void path_meter_slice(struct path_meter *m, const struct path_box *b, double units);
+/* The repetition ends: its sample. */
+double path_meter_sample(struct path_meter *m, const struct path_box *b);
+void path_meter_free(struct path_meter *m);
+
+struct path_record {
+	char name[128];
+	const char *metric, *unit, *better, *target; /* target NULL: none */
+	const char *pair; /* NULL: not measured beside another */
+	double sample[PATH_SAMPLES];
+	unsigned samples;
+	double p10, p90;      /* of all slices */
+	double callout_share; /* of the busy time */
+	/* Octets that arrived, and what the counters say of them. */
+	uint64_t octets, to_service, from_service, from_original;
+	char params[512]; /* members of a JSON object */
+	char note[256];
+	bool ok;
+};
+/* Prints a row, appends to the file. -errno: the file cannot be written. */
+int path_record_write(const struct path_record *r, const char *json);
+void path_record_title(void);
+
 /* --- path_ends.c: clients and servers of selected flows ---------------------------------------------------------- */
 
 struct path_traffic_config {
@@ -135,6 +183,8 @@ struct path_traffic_config {
 	uint64_t object;     /* octets of an object's body */
 	unsigned train;	     /* segments of one flow in a row */
 	unsigned burst;	     /* segments offered before each round */
+	void (*beside)(void *ctx); /* steps what runs in turn with the box; NULL: nothing */
+	void *ctx;
 };
 
 /* What the played ends need not do: nothing is lost between them and the worker, so neither retransmits. */
@@ -173,30 +223,6 @@ uint32_t path_traffic_step(struct path_traffic *t);
 /* Until everything sent has arrived; what has not is wrong. */
 void path_traffic_settle(struct path_traffic *t);
 
-/* --- path_record.c: figures ------------------------------------------------------------------------------------- */
-
-struct path_slices { /* of one repetition; values in the order taken */
-	double *v;
-	unsigned n, cap;
-};
-void path_slices_add(struct path_slices *s, double v);
-/* Sorts. q: 0 .. 1. */
-double path_slices_quantile(struct path_slices *s, double q);
-
-struct path_record {
-	char name[128];
-	const char *metric, *unit, *better, *target; /* target NULL: none */
-	double sample[PATH_SAMPLES];
-	unsigned samples;
-	double p10, p90; /* of all slices */
-	char params[512]; /* members of a JSON object */
-	char note[256];
-	bool ok;
-};
-/* Prints a row, appends to the file. -errno: the file cannot be written. */
-int path_record_write(const struct path_record *r, const char *json);
-void path_record_title(void);
-
 /* --- modes: 0, or -errno with box->err when a measurement could not be made; wrong results set *bad --------------- */
 
 struct path {
@@ -205,7 +231,18 @@ struct path {
 	bool bad;
 };
 bool path_wants(const struct path *p, const char *mode);
+/* YAML of n rules that ask for other clients and servers than the traffic of path_bypass_run has; malloc'd. */
+char *path_bypass_rules(unsigned n);
+/* A measurement of unselected traffic; as path_flows_run, samples are ticks per frame. */
+int path_bypass_run(struct path *p, const struct path_box_config *cfg, unsigned frame, uint32_t flows, unsigned syn,
+		    struct path_record *r);
+/* A measurement of selected flows from path_box_start to path_box_stop: repetitions in slices of so many octets; the
+ * samples of r, whose name is set, are ticks per unit_octets that arrived. */
+int path_flows_run(struct path *p, const struct path_box_config *bc, const struct path_traffic_config *tc,
+		   uint64_t slice, uint32_t unit_octets, struct path_record *r);
 int path_bypass(struct path *p);
 int path_pass(struct path *p);
+int path_callout(struct path *p);
+int path_second(struct path *p);
 
 #endif

@@ -307,19 +307,23 @@ static void time_pass(struct path_box *b, uint64_t ticks)
 uint32_t path_box_round(struct path_box *b)
 {
 	uint64_t most = 0, start, took;
-	uint32_t work = 0;
+	uint32_t work = 0, did;
 
 	for (unsigned i = 0; i < b->workers; i++) {
 		start = rte_rdtsc();
-		work += worker_round(&b->worker[i], b->now_us);
+		did = worker_round(&b->worker[i], b->now_us);
 		took = rte_rdtsc() - start;
-		b->busy[i] += took;
+		if (did)
+			b->busy[i] += took;
+		work += did;
 		most = RTE_MAX(most, took);
 	}
 	start = rte_rdtsc();
-	work += worker_callout_round(&b->callout, b->now_us);
+	did = worker_callout_round(&b->callout, b->now_us);
 	took = rte_rdtsc() - start;
-	b->busy_callout += took;
+	if (did)
+		b->busy_callout += took;
+	work += did;
 	time_pass(b, most + took);
 	return work;
 }

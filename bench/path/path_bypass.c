@@ -19,7 +19,7 @@
 struct bypass {
 	struct path_box *box;
 	const struct path_options *opt;
-	unsigned frame, workers, syn;
+	unsigned frame, workers, syn, burst;
 	uint32_t flows;
 	uint32_t next[2], seen[2]; /* frames offered to and seen behind each port */
 	uint64_t wrong;
@@ -48,7 +48,7 @@ static uint32_t frame_make(const struct bypass *b, unsigned port, uint32_t n, ui
 
 static int offer(struct bypass *b, unsigned port)
 {
-	for (unsigned i = 0; i < b->opt->burst; i++) {
+	for (unsigned i = 0; i < b->burst; i++) {
 		struct rte_mbuf *m = rte_pktmbuf_alloc(b->box->ports.bufs);
 		struct flow_key k;
 		struct path_ends e;
@@ -141,45 +141,31 @@ static void settle(struct bypass *b)
 		      b->next[0] + b->next[1] - b->seen[0] - b->seen[1]);
 }
 
-static double worst_busy(const struct path_box *box)
-{
-	uint64_t most = 0;
-
-	for (unsigned i = 0; i < box->workers; i++)
-		most = RTE_MAX(most, box->busy[i]);
-	return (double)most;
-}
-
 static int measure(struct bypass *b, struct path_record *r)
 {
-	struct path_slices all = {0}, s = {0};
+	struct path_meter m = {0};
 	unsigned reps = RTE_MIN(b->opt->reps, (unsigned)PATH_SAMPLES);
-	unsigned per_slice = SLICE * 2 * b->opt->burst;
 	int rc = slice(b, b->opt->check ? 4 : 2048);
 
 	for (unsigned rep = 0; rep < reps && rc == 0; rep++) {
 		uint64_t end = rte_rdtsc() + (uint64_t)(b->opt->seconds * (double)rte_get_tsc_hz());
 
-		s.n = 0;
+		path_meter_begin(&m, b->box);
 		do {
-			double before = worst_busy(b->box);
-
 			rc = slice(b, SLICE);
-			path_slices_add(&s, (worst_busy(b->box) - before) / per_slice);
-			path_slices_add(&all, s.v[s.n - 1]);
+			path_meter_slice(&m, b->box, SLICE * 2 * b->burst);
 		} while (rc == 0 && rte_rdtsc() < end);
-		r->sample[r->samples++] = path_slices_quantile(&s, 0.5);
+		r->sample[r->samples++] = path_meter_sample(&m, b->box);
 	}
 	settle(b);
-	r->p10 = path_slices_quantile(&all, 0.1);
-	r->p90 = path_slices_quantile(&all, 0.9);
-	free(s.v);
-	free(all.v);
+	r->p10 = path_slices_quantile(&m.all, 0.1);
+	r->p90 = path_slices_quantile(&m.all, 0.9);
+	path_meter_free(&m);
 	return rc;
 }
 
 /* Rules that ask for other clients and servers than the traffic has, of several shapes. */
-static char *rules_text(unsigned n)
+char *path_bypass_rules(unsigned n)
 {
 	char *text = NULL;
 	size_t len;
@@ -205,57 +191,60 @@ static char *rules_text(unsigned n)
 	return text;
 }
 
-static void describe(const struct bypass *b, const struct path_box_config *cfg, unsigned rules, bool million,
-		     struct path_record *r)
+int path_bypass_run(struct path *p, const struct path_box_config *cfg, unsigned frame, uint32_t flows, unsigned syn,
+		    struct path_record *r)
 {
-	char flows[16];
+	struct bypass b = {.box = p->box, .opt = p->opt, .frame = frame, .flows = flows, .workers = cfg->workers,
+			   .syn = syn, .burst = p->opt->burst * (cfg->rss ? cfg->workers : 1)};
+	int rc = path_box_start(p->box, cfg);
 
-	snprintf(flows, sizeof(flows), b->flows >= 1000000 ? "%uM" : b->flows >= 1000 ? "%uk" : "%u",
-		 b->flows >= 1000000 ? b->flows / 1000000 : b->flows >= 1000 ? b->flows / 1000 : b->flows);
-	snprintf(r->name, sizeof(r->name), "bypass/%uB/rules=%u/flows=%s/syn=%u/table=%s", b->frame, rules, flows,
-		 b->syn, million ? "1M" : "0");
-	snprintf(r->params, sizeof(r->params),
-		 "\"frame\": %u, \"rules\": %u, \"flows\": %u, \"syn_one_in\": %u, \"table_entries\": %u, \"cksum\": "
-		 "\"%s\", \"burst\": %u, \"seconds\": %g",
-		 b->frame, rules, b->flows, b->syn, cfg->table, cfg->offload ? "offload" : "software", b->opt->burst,
-		 b->opt->seconds);
-	r->metric = "cycles_per_packet";
-	r->unit = "cycles/packet";
-	r->better = "lower";
-	if (b->frame == 64 && rules == 10000 && b->flows == 1000000 && million && b->syn > 1)
-		r->target = "bypass-cycles";
+	if (rc)
+		return rc;
+	rc = measure(&b, r);
+	if (rc) {
+		char why[128];
+
+		snprintf(why, sizeof(why), "%.120s", p->box->err);
+		path_box_stop(p->box);
+		snprintf(p->box->err, sizeof(p->box->err), "%s: %s", r->name, why);
+		return rc;
+	}
+	if (path_box_count(p->box, STATS_flow_created) != 0)
+		wrong(&b, "flows were selected", 0);
+	if (path_box_stop(p->box) != 0)
+		wrong(&b, p->box->err, 0);
+	r->ok = b.wrong == 0;
+	p->bad |= !r->ok;
+	if (b.wrong)
+		snprintf(r->note, sizeof(r->note), "%s", b.why);
+	return 0;
 }
 
 static int one(struct path *p, unsigned frame, unsigned rules, uint32_t flows, unsigned syn, bool million)
 {
-	struct bypass b = {.box = p->box, .opt = p->opt, .frame = frame, .flows = flows, .workers = 1, .syn = syn};
-	struct path_box_config cfg = {.workers = 1, .offload = p->opt->cksum && !strcmp(p->opt->cksum, "offload")};
-	struct path_record r = {0};
-	char *text = rules_text(rules);
-	int rc, lost;
+	struct path_box_config cfg = {.workers = 1, .offload = p->opt->cksum && !strcmp(p->opt->cksum, "offload"),
+				      .limits = "  flows: 4096\n"};
+	struct path_record r = {.metric = "cycles_per_packet", .unit = "cycles/packet", .better = "lower"};
+	char *text = path_bypass_rules(rules), count[16];
+	int rc;
 
 	if (!text)
 		return -ENOMEM;
 	cfg.rules = text;
-	cfg.limits = "  flows: 4096\n";
 	cfg.table = million ? p->opt->check ? 10000 : TABLE : 0;
-	rc = path_box_start(p->box, &cfg);
+	snprintf(count, sizeof(count), flows >= 1000000 ? "%uM" : flows >= 1000 ? "%uk" : "%u",
+		 flows >= 1000000 ? flows / 1000000 : flows >= 1000 ? flows / 1000 : flows);
+	snprintf(r.name, sizeof(r.name), "bypass/%uB/rules=%u/flows=%s/syn=%u/table=%s", frame, rules, count, syn,
+		 million ? "1M" : "0");
+	snprintf(r.params, sizeof(r.params),
+		 "\"frame\": %u, \"rules\": %u, \"flows\": %u, \"syn_one_in\": %u, \"table_entries\": %u, \"cksum\": "
+		 "\"%s\", \"burst\": %u, \"seconds\": %g", frame, rules, flows, syn, cfg.table,
+		 cfg.offload ? "offload" : "software", p->opt->burst, p->opt->seconds);
+	if (frame == 64 && rules == 10000 && flows == 1000000 && million && syn > 1)
+		r.target = "bypass-cycles";
+	rc = path_bypass_run(p, &cfg, frame, flows, syn, &r);
 	free(text);
-	if (rc)
-		return rc;
-	describe(&b, &cfg, rules, million, &r);
-	rc = measure(&b, &r);
-	if (rc == 0 && path_box_count(p->box, STATS_flow_created) != 0)
-		wrong(&b, "flows were selected", 0);
-	lost = path_box_stop(p->box);
-	if (rc)
-		return rc;
-	if (lost)
-		wrong(&b, p->box->err, 0);
-	r.ok = b.wrong == 0;
-	p->bad |= !r.ok;
-	snprintf(r.note, sizeof(r.note), "%s", b.why);
-	return path_record_write(&r, p->opt->json);
+	return rc ? rc : path_record_write(&r, p->opt->json);
 }
 
 /* Number i of the values to be measured: those of the list, or the one that was asked for. False: no more. */

@@ -306,7 +306,11 @@ static void acks_flush(struct path_traffic *t)
 static uint32_t exchange(struct path_traffic *t)
 {
 	uint32_t work = path_box_round(t->box);
-	unsigned came = frames_take(t);
+	unsigned came;
+
+	if (t->cfg.beside)
+		t->cfg.beside(t->cfg.ctx);
+	came = frames_take(t);
 
 	if (work == 0 && came == 0)
 		acks_flush(t);

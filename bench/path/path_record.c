@@ -35,6 +35,49 @@ double path_slices_quantile(struct path_slices *s, double q)
 	return s->v[(unsigned)(q * (s->n - 1) + 0.5)];
 }
 
+void path_meter_begin(struct path_meter *m, const struct path_box *b)
+{
+	memcpy(m->busy, b->busy, sizeof(m->busy));
+	m->callout = b->busy_callout;
+}
+
+void path_meter_slice(struct path_meter *m, const struct path_box *b, double units)
+{
+	double most = 0;
+
+	for (unsigned i = 0; i < b->workers; i++) {
+		double took = (double)(b->busy[i] - m->busy[i]);
+
+		if (i == 0)
+			took += (double)(b->busy_callout - m->callout);
+		path_slices_add(&m->worker[i], took / units);
+		most = RTE_MAX(most, took / units);
+	}
+	path_slices_add(&m->all, most);
+	path_meter_begin(m, b);
+}
+
+double path_meter_sample(struct path_meter *m, const struct path_box *b)
+{
+	double most = 0;
+
+	for (unsigned i = 0; i < b->workers; i++) {
+		double median = path_slices_quantile(&m->worker[i], 0.5);
+
+		most = RTE_MAX(most, median);
+		m->worker[i].n = 0;
+	}
+	return most;
+}
+
+void path_meter_free(struct path_meter *m)
+{
+	for (unsigned i = 0; i < PATH_WORKERS; i++)
+		free(m->worker[i].v);
+	free(m->all.v);
+	memset(m, 0, sizeof(*m));
+}
+
 void path_record_title(void)
 {
 	printf("%-52s %-18s %10s %10s %10s %10s  %s\n", "measurement", "unit", "median", "least", "p10", "p90",
@@ -59,6 +102,8 @@ static int line_write(const struct path_record *r, FILE *f)
 	for (unsigned i = 0; i < r->samples; i++)
 		fprintf(f, "%s%.6g", i ? ", " : "", r->sample[i]);
 	fprintf(f, "], \"slices_p10\": %.6g, \"slices_p90\": %.6g, \"params\": {%s}, ", r->p10, r->p90, r->params);
+	if (r->pair)
+		fprintf(f, "\"pair\": \"%s\", ", r->pair);
 	if (r->target)
 		fprintf(f, "\"target\": \"%s\", ", r->target);
 	return fprintf(f, "\"ok\": %s, \"note\": \"%s\"}\n", r->ok ? "true" : "false", r->note);
@@ -72,7 +117,7 @@ int path_record_write(const struct path_record *r, const char *json)
 
 	spread(r, &median, &least);
 	printf("%-52s %-18s %10.4g %10.4g %10.4g %10.4g  %s%s%s\n", r->name, r->unit, median, least, r->p10, r->p90,
-	       r->ok ? "" : "WRONG: ", r->note, r->target ? r->target : "");
+	       r->ok ? "" : "WRONG: ", r->note, r->target && !r->note[0] ? r->target : "");
 	fflush(stdout);
 	if (!json)
 		return 0;
