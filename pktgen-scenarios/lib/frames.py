@@ -144,7 +144,7 @@ def fragments(count: int) -> Iterator[bytes]:
         src, n, step = source(i // 8, "10.64.0.0"), i // 8, i % 8
         seg = tcp(src, SERVER, 33000, WEB, (SYN, ACK, ACK | PSH)[n % 3], seq=n, data=r.randbytes(64))
         if step == 7:
-            head = struct.pack("!BBHI", 6, 0, (0, 16 << 3, 8 << 3 | 1)[n % 3], n)
+            head = struct.pack("!BBHI", 6, 0, (1, 16 << 3, 8 << 3 | 1)[n % 3], n)
             yield ether(ip6(head + seg[:32], "2001:db8::1", SERVER6, 44), 0x86DD)
             continue
         data, proto = (seg, 6) if n % 2 else (udp(src, SERVER, 33000, 53, r.randbytes(80)), 17)
