@@ -13,17 +13,19 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "dts"))
 from opes_api.lab import Lab, LabError, Node, Process, run, wait_for  # noqa: E402,F401
 
-DUT_CORE = 0
-
 
 class Box(Lab):
     """A context manager: inside, the appliance runs and its rules are in force."""
 
-    def __init__(self, dut: dict[str, Any], build: str | None = None) -> None:
+    def __init__(self, dut: dict[str, Any], build: str | None = None, generator: int = 1) -> None:
+        """dut: of an expectation. generator: the processor of testpmd, where no worker can be besides: it would be
+        off its processor for milliseconds, and its rings full."""
         super().__init__(build=build, tag=f"p{os.getpid() % 100000}", driver="memif")
         self.ns, self.testbed = {}, None
         self.cli = self.dut = self.srv = Node(self, "dut", [])
         self.wanted = dut
+        free = sorted(os.sched_getaffinity(0) - {generator})
+        self.workers = free[:len(dut.get("lcores", {}).get("workers", [0]))]
         self.callout: Process | None = None
 
     def devices(self, driver: str) -> tuple[str, str]:
@@ -37,10 +39,12 @@ class Box(Lab):
         services = json.loads(json.dumps(self.wanted.get("services", [])))
         for s in services:
             s["address"] = f"unix:{self.dir}/callout.sock"
+        if not self.workers:
+            raise LabError("two processors are needed, one for the appliance and one for testpmd")
         if services:
             self.callout = self.start_callout(*(f"as-is:urn:opes:service:{s['name']}" for s in services),
                                               listen=f"unix:{self.dir}/callout.sock")
-        lcores = {"workers": [DUT_CORE], "callout": DUT_CORE, **self.wanted.get("lcores", {})}
+        lcores = {**self.wanted.get("lcores", {}), "workers": self.workers, "callout": self.workers[0]}
         self.start(rules=json.dumps(self.wanted.get("rules", [])), services=json.dumps(services),
                    limits=json.dumps(self.wanted["limits"]) if "limits" in self.wanted else "",
                    lcores=json.dumps(lcores), memory="512MiB")
@@ -51,6 +55,13 @@ class Box(Lab):
         """What ended that should live."""
         return [f"{p.name} ended with {p.popen.returncode}:\n{p.output()[-2000:]}"
                 for p in (self.dataplane, self.control, self.callout) if p and not p.alive()]
+
+    def rest(self) -> None:
+        """Wait until no frame comes in any more."""
+        last = -1
+        while (n := self.counters()["rx_frames"]) != last:
+            last = n
+            time.sleep(0.2)
 
     def gain(self, before: dict[str, int]) -> dict[str, int]:
         time.sleep(0.2)  # counters are written at the worker's leisure

@@ -84,6 +84,7 @@ class Run:
         b, refused = pmd.stats(), pmd.refused() - refused0
         dropped = self.box.counters()["tx_dropped"] - drop0
         pmd.command("stop")
+        self.box.rest()
         s = (b[-1]["ns"] - a[-1]["ns"]) / 1e9
         sent, got = b[INSIDE]["tx"] - a[INSIDE]["tx"], b[OUTSIDE]["rx"] - a[OUTSIDE]["rx"]
         return {"offered_pps": (sent + refused) / s, "forwarded_pps": got / s, "lost": refused + dropped,
@@ -172,6 +173,9 @@ def flood(stream: frames.Stream, more: int = 10) -> Callable[[Run], None]:
 
 
 def rss_skew(r: Run) -> None:
+    r.figures["workers"] = len(r.box.workers)
+    if len(r.box.workers) < 2:
+        r.say("one worker: no processor is left for a second; many flows against one, but no spreading")
     count = 50000 if r.quick else 1000000
     r.exact(frames.ack, count, "even", loss="even_loss_ratio")
     r.exact(frames.skewed, count, "skewed", loss="skewed_loss_ratio")
