@@ -19,7 +19,7 @@ void micro_text_add(struct micro_text *t, const char *format, ...)
 
 	for (;;) {
 		va_start(ap, format);
-		n = vsnprintf(t->s + t->len, t->size - t->len, format, ap);
+		n = vsnprintf(t->s ? t->s + t->len : NULL, t->size - t->len, format, ap);
 		va_end(ap);
 		if (n >= 0 && (size_t)n < t->size - t->len)
 			break;
