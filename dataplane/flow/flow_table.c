@@ -5,34 +5,41 @@
 #include <string.h>
 #include <rte_branch_prediction.h>
 #include <rte_prefetch.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
-#define SLOT_EMPTY UINT32_MAX
+#define NO_ENTRY UINT32_MAX
+#define BUCKET_SLOTS 7
+#define BUCKET_LOAD 4 /* entries to a bucket when the table is full, on average: one in twenty overflows */
 
-struct flow_slot {
-	uint32_t hash;
-	uint32_t index; /* of the entry, SLOT_EMPTY */
-};
+/* One cache line: nearly every lookup, above all of a flow that is not here, ends in the line it begins with, and
+ * without a branch for each slot. */
+struct flow_bucket {
+	uint32_t hash[BUCKET_SLOTS]; /* 0: free */
+	uint32_t passed;	     /* entries that found no room here and lie in a bucket after this one */
+	uint32_t index[BUCKET_SLOTS];
+	uint32_t unused;
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct flow_bucket) == 64, "a bucket is a cache line");
 
 struct flow_table {
 	uint32_t capacity;
-	uint32_t mask; /* index slots - 1 */
+	uint32_t mask; /* buckets - 1 */
 	uint32_t count;
 	uint32_t free_head;
 	uint32_t worker;
 	uint64_t ids;
 	uint64_t seed;
 	struct flow_entry *entry;
-	struct flow_slot *slot;
+	struct flow_bucket *bucket;
 } __attribute__((aligned(64)));
 
-_Static_assert(sizeof(struct flow_slot) == 8, "eight slots to a cache line");
-
-/* Three quarters full would still do; half keeps probes within one cache line nearly always. */
-static uint32_t slots_for(uint32_t capacity)
+static uint32_t buckets_for(uint32_t capacity)
 {
-	uint32_t n = 8;
+	uint32_t n = 1;
 
-	while (n < 2 * (uint64_t)capacity)
+	while ((uint64_t)n * BUCKET_LOAD < capacity)
 		n *= 2;
 	return n;
 }
@@ -45,29 +52,27 @@ static size_t round64(size_t n)
 size_t flow_table_size(uint32_t capacity)
 {
 	return round64(sizeof(struct flow_table)) +
-	       round64((size_t)slots_for(capacity) * sizeof(struct flow_slot)) +
+	       (size_t)buckets_for(capacity) * sizeof(struct flow_bucket) +
 	       round64((size_t)capacity * sizeof(struct flow_entry));
 }
 
 struct flow_table *flow_table_init(void *mem, uint32_t capacity, unsigned worker, uint64_t seed)
 {
 	struct flow_table *t = mem;
-	uint32_t slots = slots_for(capacity);
+	uint32_t buckets = buckets_for(capacity);
 	uint8_t *p = mem;
 
 	memset(mem, 0, flow_table_size(capacity));
 	t->capacity = capacity;
-	t->mask = slots - 1;
+	t->mask = buckets - 1;
 	t->seed = seed;
 	t->worker = worker;
 	p += round64(sizeof(*t));
-	t->slot = (struct flow_slot *)p;
-	p += round64((size_t)slots * sizeof(struct flow_slot));
+	t->bucket = (struct flow_bucket *)p;
+	p += (size_t)buckets * sizeof(struct flow_bucket);
 	t->entry = (struct flow_entry *)p;
-	for (uint32_t i = 0; i < slots; i++)
-		t->slot[i].index = SLOT_EMPTY;
 	for (uint32_t i = 0; i < capacity; i++)
-		t->entry[i].next_free = i + 1 < capacity ? i + 1 : SLOT_EMPTY;
+		t->entry[i].next_free = i + 1 < capacity ? i + 1 : NO_ENTRY;
 	t->free_head = 0;
 	return t;
 }
@@ -104,7 +109,7 @@ static inline uint32_t hash_key(const struct flow_key *key, uint64_t seed)
 	uint64_t b = hash_end(key->dst, key->dport, seed);
 	uint64_t rest = (uint64_t)key->vlan[0] << 32 | (uint64_t)key->vlan[1] << 16 | key->proto;
 
-	return (uint32_t)mix((a + b) ^ seed, rest ^ (seed + KEY_LAST));
+	return (uint32_t)mix((a + b) ^ seed, rest ^ (seed + KEY_LAST)) | 1u << 31; /* 0 is no hash */
 }
 
 uint32_t flow_key_hash(const struct flow_key *key, uint64_t seed)
@@ -124,26 +129,45 @@ static inline bool key_reverse_same(const struct flow_key *a, const struct flow_
 	       memcmp(a->src, b->dst, 16) == 0 && memcmp(a->dst, b->src, 16) == 0;
 }
 
-static struct flow_entry *find(const struct flow_table *t, const struct flow_key *key,
-			       uint32_t hash, unsigned *side)
+/* Bit i: slot i of b has this hash. */
+static inline uint32_t bucket_match(const struct flow_bucket *b, uint32_t hash)
 {
-	for (uint32_t i = hash & t->mask;; i = (i + 1) & t->mask) {
-		const struct flow_slot *s = &t->slot[i];
-		struct flow_entry *e;
+#ifdef __SSE2__
+	__m128i want = _mm_set1_epi32((int)hash);
+	__m128i low = _mm_load_si128((const __m128i *)b->hash);
+	__m128i high = _mm_load_si128((const __m128i *)(b->hash + 4)); /* the last is b->passed */
+	__m128i both = _mm_packs_epi32(_mm_cmpeq_epi32(low, want), _mm_cmpeq_epi32(high, want));
 
-		if (s->index == SLOT_EMPTY)
+	return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(both, both)) & ((1u << BUCKET_SLOTS) - 1);
+#else
+	uint32_t found = 0;
+
+	for (uint32_t i = 0; i < BUCKET_SLOTS; i++)
+		found |= (uint32_t)(b->hash[i] == hash) << i;
+	return found;
+#endif
+}
+
+static inline struct flow_entry *find(const struct flow_table *t, const struct flow_key *key,
+				      uint32_t hash, unsigned *side)
+{
+	for (uint32_t at = hash & t->mask;; at = (at + 1) & t->mask) {
+		const struct flow_bucket *b = &t->bucket[at];
+
+		for (uint32_t found = bucket_match(b, hash); unlikely(found); found &= found - 1) {
+			struct flow_entry *e = &t->entry[b->index[__builtin_ctz(found)]];
+
+			if (key_same(key, &e->key)) {
+				*side = 0;
+				return e;
+			}
+			if (key_reverse_same(key, &e->key)) {
+				*side = 1;
+				return e;
+			}
+		}
+		if (likely(b->passed == 0))
 			return NULL;
-		if (s->hash != hash)
-			continue;
-		e = &t->entry[s->index];
-		if (key_same(key, &e->key)) {
-			*side = 0;
-			return e;
-		}
-		if (key_reverse_same(key, &e->key)) {
-			*side = 1;
-			return e;
-		}
 	}
 }
 
@@ -165,13 +189,14 @@ unsigned flow_table_lookup_bulk(const struct flow_table *t, const struct flow_ke
 	}
 	for (unsigned i = 0; i < n; i++) {
 		hash[i] = hash_key(key[i], t->seed);
-		rte_prefetch0(&t->slot[hash[i] & t->mask]);
+		rte_prefetch0(&t->bucket[hash[i] & t->mask]);
 	}
 	for (unsigned i = 0; i < n; i++) {
-		const struct flow_slot *s = &t->slot[hash[i] & t->mask];
+		const struct flow_bucket *b = &t->bucket[hash[i] & t->mask];
+		uint32_t match = bucket_match(b, hash[i]);
 
-		if (s->index != SLOT_EMPTY && s->hash == hash[i])
-			rte_prefetch0(&t->entry[s->index]);
+		if (match)
+			rte_prefetch0(&t->entry[b->index[__builtin_ctz(match)]]);
 	}
 	for (unsigned i = 0; i < n; i++) {
 		unsigned sd = 0;
@@ -196,7 +221,7 @@ void flow_table_renew(struct flow_table *t, struct flow_entry *e, const struct f
 
 int flow_table_insert(struct flow_table *t, const struct flow_key *key, struct flow_entry **out)
 {
-	uint32_t hash = hash_key(key, t->seed), i, n;
+	uint32_t hash = hash_key(key, t->seed), at = hash & t->mask, n, room;
 	struct flow_entry *e;
 	unsigned side;
 
@@ -205,7 +230,7 @@ int flow_table_insert(struct flow_table *t, const struct flow_key *key, struct f
 		*out = e;
 		return -EEXIST;
 	}
-	if (t->free_head == SLOT_EMPTY)
+	if (t->free_head == NO_ENTRY)
 		return -ENOSPC;
 	n = t->free_head;
 	e = &t->entry[n];
@@ -215,31 +240,35 @@ int flow_table_insert(struct flow_table *t, const struct flow_key *key, struct f
 	e->hash = hash;
 	e->used = true;
 	e->id = next_id(t);
-	for (i = hash & t->mask; t->slot[i].index != SLOT_EMPTY; i = (i + 1) & t->mask)
-		;
-	t->slot[i] = (struct flow_slot){.hash = hash, .index = n};
+	while ((room = bucket_match(&t->bucket[at], 0)) == 0) {
+		t->bucket[at].passed++;
+		at = (at + 1) & t->mask;
+	}
+	t->bucket[at].hash[__builtin_ctz(room)] = hash;
+	t->bucket[at].index[__builtin_ctz(room)] = n;
 	t->count++;
 	*out = e;
 	return 0;
 }
 
+/* The slot of entry n in b, BUCKET_SLOTS: it is not here. */
+static uint32_t slot_of(const struct flow_bucket *b, uint32_t hash, uint32_t n)
+{
+	for (uint32_t found = bucket_match(b, hash); found; found &= found - 1)
+		if (b->index[__builtin_ctz(found)] == n)
+			return (uint32_t)__builtin_ctz(found);
+	return BUCKET_SLOTS;
+}
+
 void flow_table_delete(struct flow_table *t, struct flow_entry *e)
 {
-	uint32_t n = e - t->entry, i, gap;
+	uint32_t n = (uint32_t)(e - t->entry), at = e->hash & t->mask, i;
 
-	for (i = e->hash & t->mask; t->slot[i].index != n; i = (i + 1) & t->mask)
-		;
-	/* Close the gap: move back every later slot of this run that would not be found behind it. */
-	gap = i;
-	for (i = (gap + 1) & t->mask; t->slot[i].index != SLOT_EMPTY; i = (i + 1) & t->mask) {
-		uint32_t home = t->slot[i].hash & t->mask;
-
-		if (((i - home) & t->mask) >= ((i - gap) & t->mask)) {
-			t->slot[gap] = t->slot[i];
-			gap = i;
-		}
+	while ((i = slot_of(&t->bucket[at], e->hash, n)) == BUCKET_SLOTS) {
+		t->bucket[at].passed--;
+		at = (at + 1) & t->mask;
 	}
-	t->slot[gap].index = SLOT_EMPTY;
+	t->bucket[at].hash[i] = 0;
 	e->used = false;
 	e->session = NULL;
 	e->next_free = t->free_head;

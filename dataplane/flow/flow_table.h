@@ -5,9 +5,9 @@
  * side the frame came. Bypassed traffic has no entry.
  *
  * Memory comes from the caller in one block (hugepage memory in the dataplane) and
- * never grows: capacity entries, and an index of at least twice as many
- * slots (open addressing, linear probing, hash kept beside the entry number). The
- * hash is keyed with a seed so that an outsider cannot aim at one slot.
+ * never grows: capacity entries, and an index of cache lines with seven slots each, four of them in use on
+ * average when the table is full (hash kept beside the entry number; what finds no room goes into a line after).
+ * The hash is keyed with a seed so that an outsider cannot aim at one line.
  *
  * Owner thread: the worker. No locks; other threads see flows only through the
  * answers the worker writes (stats/shm.h, struct shm_query).
@@ -15,8 +15,8 @@
  * INV-FLOW-1  count == number of entries in use == number of full index slots <= capacity.
  * INV-FLOW-2  an entry does not move while it is in use: pointers to it stay good until
  *             flow_table_delete.
- * INV-FLOW-3  no tombstones: deleting closes the gap, so that a lookup's length depends on what is
- *             in the table, not on what has been.
+ * INV-FLOW-3  no tombstones: a line counts the entries that passed it by and are in the table, so that a
+ *             lookup's length depends on what is in the table, not on what has been.
  */
 #ifndef FLOW_TABLE_H
 #define FLOW_TABLE_H

@@ -112,7 +112,7 @@ static void test_bulk(void **state)
 	free(t);
 }
 
-/* Deleting must never hide another entry of the same run (INV-FLOW-3). */
+/* Deleting must never hide another entry that found its line full (INV-FLOW-3). */
 static void test_random_against_model(void **state)
 {
 	enum { KEYS = 600, CAP = 256 };

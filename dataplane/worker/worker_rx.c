@@ -73,6 +73,12 @@ static void frame_tcp(struct worker *w, unsigned port, struct rte_mbuf *m,
 		worker_bypass(w, port, m);
 }
 
+/* By the upper bits of the hash: the lower ones choose the place in the owner's table. The uppermost is always set. */
+static inline unsigned worker_of(const struct worker *w, const struct flow_key *key)
+{
+	return (unsigned)((uint64_t)(flow_key_hash(key, w->seed) << 1) * w->workers >> 32);
+}
+
 /* Frames that belong to other workers leave the burst; the number that stays is returned. */
 static unsigned spread_out(struct worker *w, unsigned port, struct rte_mbuf **pkt,
 			   struct parse_frame *f, unsigned n)
@@ -84,7 +90,7 @@ static unsigned spread_out(struct worker *w, unsigned port, struct rte_mbuf **pk
 
 		/* First fragments go where their flow is, so that they are noticed. */
 		if (f[i].is_ip && f[i].proto == IPPROTO_TCP && f[i].key.sport != 0)
-			owner = flow_key_hash(&f[i].key, w->seed) % w->workers;
+			owner = worker_of(w, &f[i].key);
 		if (owner == 0) {
 			if (kept != i) {
 				pkt[kept] = pkt[i];
