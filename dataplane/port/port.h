@@ -17,8 +17,8 @@
 #include <rte_mbuf.h>
 #include "port/port_device.h"
 
-#define PORT_BURST 32
-#define PORT_TX_BUFFER 64
+#define PORT_BURST 64
+#define PORT_TX_BUFFER 128
 
 /* What the hardware (or driver) does by itself. Where a flag is false, software has to. */
 struct port_caps {
