@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The appliance with two memif ports on this host: dataplane, control and a callout server, from an expectation's dut."""
+"""The appliance with two memif ports on this host: dataplane, control and a callout server, set by an expectation."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import random
 import struct
 from collections.abc import Callable, Iterator
-from ipaddress import ip_address
 from itertools import islice
+from socket import AF_INET6, inet_aton, inet_ntoa, inet_pton
 
 MAC_SEND, MAC_RECV = bytes.fromhex("020000000a01"), bytes.fromhex("020000000b01")
 CLIENT, SERVER, SERVER6 = "198.18.0.1", "198.19.0.80", "2001:db8::80"
@@ -21,6 +21,10 @@ IMIX = (64, 594, 64, 64, 594, 64, 1518, 64, 594, 64, 594, 64)
 MIN_FRAME = 60
 
 Stream = Callable[[int], Iterator[bytes]]
+
+
+def packed(address: str) -> bytes:
+    return inet_pton(AF_INET6, address) if ":" in address else inet_aton(address)
 
 
 def checksum(data: bytes) -> int:
@@ -46,17 +50,17 @@ def ip4(payload: bytes, src: str, dst: str, proto: int, ident: int = 0, frag: in
     ihl = wrong.get("ihl", 5 + len(options) // 4)
     head = struct.pack("!BBHHHBBH4s4s", wrong.get("version", 4) << 4 | ihl, 0,
                        wrong.get("length", 20 + len(options) + len(payload)), ident & 0xFFFF, frag, 64, proto, 0,
-                       ip_address(src).packed, ip_address(dst).packed) + options
+                       packed(src), packed(dst)) + options
     return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + payload
 
 
 def ip6(payload: bytes, src: str, dst: str, header: int, length: int | None = None) -> bytes:
     return struct.pack("!IHBB16s16s", 6 << 28, len(payload) if length is None else length, header, 64,
-                       ip_address(src).packed, ip_address(dst).packed) + payload
+                       packed(src), packed(dst)) + payload
 
 
 def pseudo(src: str, dst: str, proto: int, n: int) -> bytes:
-    a, b = ip_address(src).packed, ip_address(dst).packed
+    a, b = packed(src), packed(dst)
     return a + b + (struct.pack("!BBH", 0, proto, n) if len(a) == 4 else struct.pack("!IHBB", n, 0, 0, proto))
 
 
@@ -76,7 +80,7 @@ def udp(src: str, dst: str, sport: int, dport: int, data: bytes) -> bytes:
 
 def source(i: int, first: str = "10.0.0.0") -> str:
     """The i-th address of the flood."""
-    return str(ip_address(first) + i)
+    return inet_ntoa(struct.pack("!I", struct.unpack("!I", inet_aton(first))[0] + i))
 
 
 def tcp_frame(src: str, sport: int, flags: int, **more) -> bytes:
@@ -137,6 +141,10 @@ def tagged(count: int) -> Iterator[bytes]:
     return (udp_frame(128, i, kinds[i % 3]) for i in range(count))
 
 
+# First octet, octet after the last, more fragments: three that fit, a tiny one, two that overlap, one past the end.
+PIECES = ((0, 48, 1), (48, 72, 1), (72, 88, 0), (0, 8, 1), (24, 56, 1), (40, 64, 0), (65528, 65536, 0))
+
+
 def fragments(count: int) -> Iterator[bytes]:
     """First, middle, last, tiny and overlapping fragments of TCP and UDP; IPv6 fragments every eighth frame."""
     r = random.Random(77)
@@ -148,7 +156,7 @@ def fragments(count: int) -> Iterator[bytes]:
             yield ether(ip6(head + seg[:32], "2001:db8::1", SERVER6, 44), 0x86DD)
             continue
         data, proto = (seg, 6) if n % 2 else (udp(src, SERVER, 33000, 53, r.randbytes(80)), 17)
-        low, high, more = ((0, 48, 1), (48, 72, 1), (72, 88, 0), (0, 8, 1), (24, 56, 1), (40, 64, 0), (65528, 65536, 0))[step]
+        low, high, more = PIECES[step]
         payload = data[low:high] if low < len(data) else b"\xff" * 8
         yield ether(ip4(payload, src, SERVER, proto, n, more << 13 | low // 8))
 

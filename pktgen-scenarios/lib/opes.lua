@@ -6,7 +6,7 @@
 --   opes.run("name", function(s) ... s:figure("loss_ratio", x) end)
 --
 -- Port 0 (knob SEND) is cabled to the appliance's inside port, port 1 (knob RECV) to its outside port. Knobs are
--- environment variables OPES_<NAME>. The result is printed and written as one line of JSON, in the form of records
+-- environment variables OPES_<NAME>. The result is printed and written as lines of JSON, in the form of records
 -- that bench/README.md describes, to OPES_RESULTS (default: <scenario>.result.json in the current directory).
 local json = require("json")
 
@@ -254,10 +254,23 @@ end
 
 local function write_result(s, wrong)
 	local path = os.getenv("OPES_RESULTS") or (s.name .. ".result.json")
-	local file = assert(io.open(path, "a"))
-	file:write(json.encode({ bench = "pktgen", name = s.name, ok = #wrong == 0, note = table.concat(wrong, "; "),
-		figures = s.figures, knobs = s.knobs, trials = s.trials,
-		pktgen = pktgen.info and pktgen.info.Pktgen_Version or "" }), "\n")
+	local file, names = assert(io.open(path, "a")), {}
+	local function record(metric, unit, better, value, trials)
+		file:write(json.encode({ bench = "pktgen", name = s.name .. "/pktgen", metric = metric, unit = unit,
+			better = better, samples = { value }, params = s.knobs, ok = #wrong == 0, note = table.concat(wrong, "; "),
+			trials = trials, version = pktgen.info and pktgen.info.Pktgen_Version or "" }), "\n")
+	end
+	record("passed", "", "higher", #wrong == 0 and 1 or 0, s.trials)
+	for name in pairs(s.figures) do
+		names[#names + 1] = name
+	end
+	table.sort(names)
+	for _, name in ipairs(names) do
+		local word = ("_" .. name .. "_"):match("_(ratio)_") or ("_" .. name .. "_"):match("_(us)_")
+			or ("_" .. name .. "_"):match("_(pps)_") or ""
+		record(name, word == "pps" and "frames/s" or word, (word == "" or word == "pps") and "higher" or "lower",
+			s.figures[name])
+	end
 	file:close()
 end
 

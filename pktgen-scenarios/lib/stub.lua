@@ -5,7 +5,7 @@
 --
 --   STUB_DUT=MODEL STUB_PCAP=PORT:FILE lua5.4 lib/stub.lua scripts/NAME.lua
 --
--- Functions and arguments are those of Pktgen-DPDK 26.02.4. ping6 and bonding exist in some builds only and are left out.
+-- Functions and arguments are those of Pktgen-DPDK 26.02.4. ping6 and bonding, which some builds lack, are left out.
 local MODELS = {
 	pass = {},                          -- everything crosses
 	limited = { pps = 10e6, bps = 40e9 }, -- as a slower box: everything up to a rate
@@ -212,8 +212,9 @@ function does.set(list, what, value)
 end
 function does.seqTable(i, list, t)
 	assert(i >= 0 and i < 16, "a sequence has at most 16 frames")
-	local fields = { eth_dst_addr = "m", eth_src_addr = "m", ip_dst_addr = "I", ip_src_addr = "N", sport = "i", dport = "i",
-		ethType = "y", ipProto = "p", vlanid = "i", pktSize = "i", cos = "i", tos = "i", tcp_flags = "f", gtpu_teid = "i" }
+	local fields = { eth_dst_addr = "m", eth_src_addr = "m", ip_dst_addr = "I", ip_src_addr = "N",
+		sport = "i", dport = "i", ethType = "y", ipProto = "p", vlanid = "i", pktSize = "i", cos = "i", tos = "i",
+		tcp_flags = "f", gtpu_teid = "i" }
 	for key, kind in pairs(fields) do
 		local wrong = kinds[kind](t[key])
 		assert(not wrong, wrong and ("seqTable: %s must be %s"):format(key, wrong))
@@ -274,7 +275,9 @@ function does.latsampler(list, state)
 	end)
 end
 function does.isSending(list) return collect(list, function(port) return port.sending and "y" or "n" end) end
-function does.linkState(list) return collect(list, function() return now < 1 and "<--Down-->" or "<UP-100000-FD>" end) end
+function does.linkState(list)
+	return collect(list, function() return now < 1 and "<--Down-->" or "<UP-100000-FD>" end)
+end
 function does.portCount() return 2 end
 does.totalPorts = does.portCount
 function does.portStats(list)
