@@ -82,6 +82,12 @@ void worker_flow_syn(struct worker *w, unsigned port, struct rte_mbuf *m,
 		worker_bypass(w, port, m);
 		return;
 	}
+	/* What the server would not take must not take an entry here either. */
+	if (unlikely(!parse_ip_checksum_good(f, m) || !parse_tcp_checksum_good(f, m))) {
+		w->shm->counter[STATS_bad_checksum]++;
+		rte_pktmbuf_free(m);
+		return;
+	}
 	rc = flow_table_insert(w->flows, &f->key, &e);
 	/* An entry without a session waits for the end of the burst to be dropped: it serves again. */
 	if (rc == -EEXIST) {

@@ -252,6 +252,24 @@ static void test_first_fragment_of_flow_dropped(void **state)
 	drop_sent();
 }
 
+/* Not even a half-open flow comes of it. */
+static void test_wrong_checksum_makes_no_flow(void **state)
+{
+	struct seg syn = segment(false, 4000, 80, RTE_TCP_SYN_FLAG);
+	struct rte_mbuf *m[2];
+
+	syn.tcp.cksum ^= 1;
+	m[0] = raw(&syn, sizeof(syn));
+	syn.tcp.cksum ^= 1;
+	syn.ip.hdr_checksum ^= 1;
+	m[1] = raw(&syn, sizeof(syn));
+	burst(0, m, 2);
+	assert_int_equal(count(STATS_bad_checksum), 2);
+	assert_int_equal(count(STATS_flow_created), 0);
+	assert_int_equal(flow_table_count(w.flows), 0);
+	assert_int_equal(w.tx[1].count, 0);
+}
+
 static void test_table_full(void **state)
 {
 	struct rte_mbuf *m[FLOWS + 1];
@@ -333,6 +351,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_selected_becomes_flow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_first_fragment_of_flow_dropped, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_wrong_checksum_makes_no_flow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_table_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_handshake_timeout_frees, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_spreading, setup, teardown),
