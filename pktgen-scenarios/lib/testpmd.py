@@ -74,6 +74,10 @@ class Testpmd:
         try:
             self._answer(30)
             self._wait_links()
+            # A memif client offers its peer buffers at its first receive: before that, all the peer sends is lost.
+            for text in ("set fwd rxonly", f"set portlist {'0,1' if loop else '1,2'}", "start", "stop",
+                         f"set portlist {'0,1' if loop else '0,1,2,3'}", f"set fwd {mode}"):
+                self.command(text)
         except BaseException:
             self.close()
             raise
