@@ -24,9 +24,20 @@ class Box(Lab):
         self.ns, self.testbed = {}, None
         self.cli = self.dut = self.srv = Node(self, "dut", [])
         self.wanted = dut
-        free = sorted(os.sched_getaffinity(0) - {generator})
-        self.workers = free[:len(dut.get("lcores", {}).get("workers", [0]))]
         self.callout: Process | None = None
+        self.workers = self.processors(dut, generator)
+
+    @staticmethod
+    def processors(dut: dict[str, Any], generator: int) -> list[int]:
+        """Of the workers."""
+        free = sorted(os.sched_getaffinity(0) - {generator})
+        return free[:len(dut.get("lcores", {}).get("workers", [0]))]
+
+    def counters(self) -> dict[str, int]:
+        try:
+            return super().counters()
+        except TypeError as e:
+            raise LabError("the appliance does not answer: " + ("; ".join(self.alive()) or "all programs live")) from e
 
     def devices(self, driver: str) -> tuple[str, str]:
         return tuple(f"net_memif{i},role=server,id=0,socket={self.dir}/{name}.sock,socket-abstract=no"

@@ -27,7 +27,6 @@ RETRY = ("set burst tx delay 5 retry 1000000",)
 
 
 MEMORY_MIB = 256
-DRAIN_SECONDS = 0.3
 
 
 def memory() -> tuple[str, ...]:
@@ -156,10 +155,7 @@ class Testpmd:
     def close(self) -> None:
         if self.popen.poll() is None:
             try:
-                # The memif driver unmaps a peer's rings when that goes, also under the feet of a thread that reads
-                # them: the appliance must have taken what is in them.
                 self.command("stop", 5)
-                time.sleep(DRAIN_SECONDS)
                 assert self.popen.stdin
                 self.popen.stdin.write(b"quit\n")
                 self.popen.stdin.flush()
