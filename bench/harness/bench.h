@@ -18,7 +18,8 @@
  *	}
  *
  * Time is measured by the time stamp counter around the timed part, so that
- * pausing costs some twenty cycles; its frequency is measured at start. Every
+ * pausing costs some twenty cycles; its frequency is measured at start. Time the
+ * kernel gave to other threads is taken off in proportion, and said. Every
  * benchmark reports nanoseconds and cycles per item and items or octets per
  * second.
  *
