@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* opes-http-check: writes seeded objects, and fetches them in a closed loop, comparing every octet. */
+/* opes-http-check: writes seeded objects, and fetches them in a closed loop, comparing every octet.
+ */
 #include "load.h"
 #include "pattern.h"
 
@@ -17,7 +18,8 @@ static const char usage_text[] =
 	"usage: opes-http-check --make FILE --size N [--seed N]\n"
 	"       opes-http-check --connect ADDRESS:PORT --path PATH --size N [--seed N] [options]\n"
 	"\n"
-	"Writes an object, or fetches it in a closed loop and compares every octet of every response.\n"
+	"Writes an object, or fetches it in a closed loop and compares every octet of every "
+	"response.\n"
 	"\n"
 	"  --make FILE         write the object of --size and --seed, and end\n"
 	"  --connect A:P       IPv4 address and port of the server, or of what stands before it\n"
@@ -45,7 +47,8 @@ static int number(const char *name, const char *text, double max, double *out)
 
 	*out = strtod(text, &end);
 	if (end == text || *end || !(*out >= 0 && *out <= max)) {
-		fprintf(stderr, "opes-http-check: --%s %s: a number from 0 to %.0f is needed\n", name, text, max);
+		fprintf(stderr, "opes-http-check: --%s %s: a number from 0 to %.0f is needed\n",
+			name, text, max);
 		return -EINVAL;
 	}
 	return 0;
@@ -70,18 +73,26 @@ static int address(struct args *a)
 		a->o.host = a->host;
 	return 0;
 bad:
-	fprintf(stderr, "opes-http-check: --connect %s: an IPv4 address and a port are needed, as in 10.0.0.1:80\n",
+	fprintf(stderr,
+		"opes-http-check: --connect %s: an IPv4 address and a port are needed, as in "
+		"10.0.0.1:80\n",
 		a->connect);
 	return -EINVAL;
 }
 
 static const struct option options[] = {
-	{"make", required_argument, NULL, 'm'},	    {"connect", required_argument, NULL, 'c'},
-	{"path", required_argument, NULL, 'p'},	    {"host", required_argument, NULL, 'H'},
-	{"size", required_argument, NULL, 's'},	    {"seed", required_argument, NULL, 'S'},
-	{"connections", required_argument, NULL, 'n'}, {"seconds", required_argument, NULL, 't'},
-	{"requests", required_argument, NULL, 'r'}, {"close", no_argument, NULL, 'C'},
-	{"json", no_argument, NULL, 'j'},	    {"help", no_argument, NULL, 'h'},
+	{"make", required_argument, NULL, 'm'},
+	{"connect", required_argument, NULL, 'c'},
+	{"path", required_argument, NULL, 'p'},
+	{"host", required_argument, NULL, 'H'},
+	{"size", required_argument, NULL, 's'},
+	{"seed", required_argument, NULL, 'S'},
+	{"connections", required_argument, NULL, 'n'},
+	{"seconds", required_argument, NULL, 't'},
+	{"requests", required_argument, NULL, 'r'},
+	{"close", no_argument, NULL, 'C'},
+	{"json", no_argument, NULL, 'j'},
+	{"help", no_argument, NULL, 'h'},
 	{0},
 };
 
@@ -92,13 +103,26 @@ static int option(struct args *a, int c)
 	int rc = 0;
 
 	switch (c) {
-	case 'm': a->make = optarg; break;
-	case 'c': a->connect = optarg; break;
-	case 'p': a->o.path = optarg; break;
-	case 'H': a->o.host = optarg; break;
-	case 'C': a->o.close = true; break;
-	case 'j': a->json = true; break;
-	case 'h': return 1;
+	case 'm':
+		a->make = optarg;
+		break;
+	case 'c':
+		a->connect = optarg;
+		break;
+	case 'p':
+		a->o.path = optarg;
+		break;
+	case 'H':
+		a->o.host = optarg;
+		break;
+	case 'C':
+		a->o.close = true;
+		break;
+	case 'j':
+		a->json = true;
+		break;
+	case 'h':
+		return 1;
 	case 's':
 		rc = number("size", optarg, (double)SIZE_MAX_OCTETS, &v);
 		a->o.size = (uint64_t)v;
@@ -111,12 +135,15 @@ static int option(struct args *a, int c)
 		rc = number("connections", optarg, LOAD_CONNECTIONS_MAX, &v);
 		a->o.connections = (unsigned)v;
 		break;
-	case 't': rc = number("seconds", optarg, 86400, &a->o.seconds); break;
+	case 't':
+		rc = number("seconds", optarg, 86400, &a->o.seconds);
+		break;
 	case 'r':
 		rc = number("requests", optarg, 1e15, &v);
 		a->o.requests = (uint64_t)v;
 		break;
-	default: return -EINVAL;
+	default:
+		return -EINVAL;
 	}
 	return rc;
 }
@@ -135,7 +162,8 @@ static int parse(struct args *a, int argc, char **argv)
 		return -EINVAL;
 	}
 	if (!a->make == !a->connect) {
-		fprintf(stderr, "opes-http-check: either --make FILE or --connect ADDRESS:PORT is needed\n");
+		fprintf(stderr, "opes-http-check: either --make FILE or --connect ADDRESS:PORT is "
+				"needed\n");
 		return -EINVAL;
 	}
 	if (!a->o.connections) {
@@ -154,20 +182,22 @@ static void print_json(const struct load_result *r)
 		error[i] = strchr("\"\\", r->error[i]) || r->error[i] < ' ' ? '\'' : r->error[i];
 	error[i] = '\0';
 	printf("{\"transactions\": %" PRIu64 ", \"octets\": %" PRIu64 ", \"connections\": %" PRIu64
-	       ", \"failures\": %" PRIu64 ", \"seconds\": %.6f, \"min_ns\": %" PRIu64 ", \"p50_ns\": %" PRIu64
-	       ", \"p90_ns\": %" PRIu64 ", \"p99_ns\": %" PRIu64 ", \"p999_ns\": %" PRIu64 ", \"max_ns\": %" PRIu64
-	       ", \"error\": \"%s\"}\n",
+	       ", \"failures\": %" PRIu64 ", \"seconds\": %.6f, \"min_ns\": %" PRIu64
+	       ", \"p50_ns\": %" PRIu64 ", \"p90_ns\": %" PRIu64 ", \"p99_ns\": %" PRIu64
+	       ", \"p999_ns\": %" PRIu64 ", \"max_ns\": %" PRIu64 ", \"error\": \"%s\"}\n",
 	       r->transactions, r->octets, r->connections, r->failures, r->seconds, r->ns_min,
-	       load_quantile(r, 0.5), load_quantile(r, 0.9), load_quantile(r, 0.99), load_quantile(r, 0.999),
-	       r->ns_max, error);
+	       load_quantile(r, 0.5), load_quantile(r, 0.9), load_quantile(r, 0.99),
+	       load_quantile(r, 0.999), r->ns_max, error);
 }
 
 static void print_text(const struct load_result *r)
 {
 	double s = r->seconds > 0 ? r->seconds : 1;
 
-	printf("transactions  %12" PRIu64 "  %12.0f /s\n", r->transactions, (double)r->transactions / s);
-	printf("octets        %12" PRIu64 "  %12.1f MB/s\n", r->octets, (double)r->octets / s / 1e6);
+	printf("transactions  %12" PRIu64 "  %12.0f /s\n", r->transactions,
+	       (double)r->transactions / s);
+	printf("octets        %12" PRIu64 "  %12.1f MB/s\n", r->octets,
+	       (double)r->octets / s / 1e6);
 	printf("connections   %12" PRIu64 "\n", r->connections);
 	printf("latency us    %12.1f p50  %.1f p90  %.1f p99  %.1f p99.9  %.1f max\n",
 	       (double)load_quantile(r, 0.5) / 1e3, (double)load_quantile(r, 0.9) / 1e3,
@@ -184,7 +214,8 @@ static int fetch(struct args *a)
 	int rc;
 
 	if (!body) {
-		fprintf(stderr, "opes-http-check: no memory for an object of %" PRIu64 " octets\n", a->o.size);
+		fprintf(stderr, "opes-http-check: no memory for an object of %" PRIu64 " octets\n",
+			a->o.size);
 		return -ENOMEM;
 	}
 	pattern_fill(a->seed, 0, body, a->o.size);

@@ -75,8 +75,11 @@ uint64_t load_quantile(const struct load_result *r, double q)
 		unsigned shift = c < 64 ? 0 : c / 32 - 1;
 
 		sum += r->latency[c];
-		if (sum > want)
-			return (uint64_t)(c - shift * 32 + 1) << shift;
+		if (sum > want) {
+			uint64_t above = (uint64_t)(c - shift * 32 + 1) << shift;
+
+			return above < r->ns_max ? above : r->ns_max;
+		}
 	}
 	return r->ns_max;
 }
@@ -181,7 +184,8 @@ static void transaction_done(struct load *l, struct conn *c)
 	r->seconds = (double)(now - l->begin) / NS;
 }
 
-/* After a response: the next request, or the end of the connection. With close the server's end is waited for. */
+/* After a response: the next request, or the end of the connection. With close the server's end is
+ * waited for. */
 static void conn_next(struct load *l, struct conn *c)
 {
 	struct epoll_event e = {.events = EPOLLIN | EPOLLOUT, .data.ptr = c};
@@ -245,7 +249,8 @@ static void loop(struct load *l)
 		int n = epoll_wait(l->epoll, event, EVENTS, LOAD_STALL_SECONDS * 1000);
 
 		if (n == 0) {
-			failed(l, "nothing came for %d s, %u connections open", LOAD_STALL_SECONDS, l->open);
+			failed(l, "nothing came for %d s, %u connections open", LOAD_STALL_SECONDS,
+			       l->open);
 			break;
 		}
 		for (int i = 0; i < n; i++) {
@@ -263,8 +268,8 @@ static void loop(struct load *l)
 
 static int prepare(struct load *l)
 {
-	int n = snprintf(l->request, sizeof(l->request), "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", l->o->path,
-			 l->o->host, l->o->close ? "Connection: close\r\n" : "");
+	int n = snprintf(l->request, sizeof(l->request), "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n",
+			 l->o->path, l->o->host, l->o->close ? "Connection: close\r\n" : "");
 
 	if (n < 0 || (size_t)n >= sizeof(l->request))
 		return -ENAMETOOLONG;

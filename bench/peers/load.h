@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A closed loop of HTTP/1.1 GETs over kernel sockets: every connection has one request under way and sends the next
- * when the response has come whole and right. One thread, epoll.
+ * A closed loop of HTTP/1.1 GETs over kernel sockets: every connection has one request under way
+ * and sends the next when the response has come whole and right. One thread, epoll.
  */
 #ifndef PEERS_LOAD_H
 #define PEERS_LOAD_H
@@ -32,13 +32,14 @@ struct load_result {
 	uint64_t transactions, octets; /* whole and right; octets of bodies */
 	uint64_t connections;	       /* opened */
 	uint64_t failures;	       /* a single one ends the run */
-	double seconds;		       /* from the first connect to the end of the last transaction */
+	double seconds; /* from the first connect to the end of the last transaction */
 	uint64_t ns_min, ns_max;
 	uint64_t latency[LOAD_CLASSES];
 	char error[320]; /* what failed first */
 };
 
-/* 0 when every transaction was right; -EBADMSG with result->error; other -errno: the loop itself could not run. */
+/* 0 when every transaction was right; -EBADMSG with result->error; other -errno: the loop itself
+ * could not run. */
 int load_run(const struct load_options *o, struct load_result *result);
 
 /* Nanoseconds below which the share q (0 to 1) of the transactions ended; 0 without any. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The octets of a seeded object: octet i depends on seed and i alone, so that a piece that is wrong, lost, repeated
- * or swapped shows at its offset.
+ * The octets of a seeded object: octet i depends on seed and i alone, so that a piece that is
+ * wrong, lost, repeated or swapped shows at its offset.
  */
 #ifndef PEERS_PATTERN_H
 #define PEERS_PATTERN_H

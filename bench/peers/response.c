@@ -33,7 +33,8 @@ __attribute__((format(printf, 2, 3))) static int bad(struct response *r, const c
 static int body_whole(struct response *r)
 {
 	if (r->at != r->want_len)
-		return bad(r, "a body of %" PRIu64 " octets, %" PRIu64 " expected", r->at, r->want_len);
+		return bad(r, "a body of %" PRIu64 " octets, %" PRIu64 " expected", r->at,
+			   r->want_len);
 	r->state = RESPONSE_DONE;
 	return 0;
 }
@@ -43,12 +44,13 @@ static int body(struct response *r, const uint8_t *data, size_t len)
 	size_t i = 0;
 
 	if (len > r->want_len - r->at)
-		return bad(r, "the body is longer than the %" PRIu64 " octets expected", r->want_len);
+		return bad(r, "the body is longer than the %" PRIu64 " octets expected",
+			   r->want_len);
 	if (memcmp(data, r->want + r->at, len)) {
 		while (data[i] == r->want[r->at + i])
 			i++;
-		return bad(r, "octet %" PRIu64 " of the body is %02x, %02x expected", r->at + i, data[i],
-			   r->want[r->at + i]);
+		return bad(r, "octet %" PRIu64 " of the body is %02x, %02x expected", r->at + i,
+			   data[i], r->want[r->at + i]);
 	}
 	r->at += len;
 	return 0;
@@ -64,7 +66,8 @@ static int head_done(struct response *r)
 		r->left = UINT64_MAX;
 		r->close = true;
 	} else if (r->left != r->want_len) {
-		return bad(r, "Content-Length %" PRIu64 ", %" PRIu64 " expected", r->left, r->want_len);
+		return bad(r, "Content-Length %" PRIu64 ", %" PRIu64 " expected", r->left,
+			   r->want_len);
 	}
 	r->state = RESPONSE_BODY;
 	return r->left ? 0 : body_whole(r);
@@ -167,8 +170,8 @@ ssize_t response_feed(struct response *r, const uint8_t *data, size_t len)
 
 	r->head |= len > 0;
 	while (at < len && r->state != RESPONSE_DONE) {
-		ssize_t n = r->state == RESPONSE_BODY ? body_feed(r, data + at, len - at) :
-							line_feed(r, data + at, len - at);
+		ssize_t n = r->state == RESPONSE_BODY ? body_feed(r, data + at, len - at)
+						      : line_feed(r, data + at, len - at);
 
 		if (n < 0)
 			return n;
@@ -183,5 +186,6 @@ int response_end(struct response *r)
 		return body_whole(r);
 	if (r->state == RESPONSE_DONE)
 		return 0;
-	return bad(r, "the connection ended %s", r->head ? "within the response" : "before the response");
+	return bad(r, "the connection ended %s",
+		   r->head ? "within the response" : "before the response");
 }

@@ -40,8 +40,11 @@ static void right_ones(void **state)
 	for (size_t piece = 1; piece < 200; piece++) {
 		assert_int_equal(feed(HEAD "Content-Length: 5\r\n\r\nhello", "hello", piece, 0), 0);
 		assert_int_equal(feed(HEAD "content-length:0\r\n\r\n", "", piece, 0), 0);
-		assert_int_equal(feed(HEAD "Transfer-Encoding: chunked\r\n\r\n2;a=b\r\nhe\r\n3\r\nllo\r\n0\r\nT: x\r\n\r\n",
-				      "hello", piece, 0), 0);
+		assert_int_equal(feed(HEAD
+				      "Transfer-Encoding: "
+				      "chunked\r\n\r\n2;a=b\r\nhe\r\n3\r\nllo\r\n0\r\nT: x\r\n\r\n",
+				      "hello", piece, 0),
+				 0);
 		assert_int_equal(feed(HEAD "\r\nhello", "hello", piece, 1), 0);
 	}
 }
@@ -73,7 +76,9 @@ static void cut_ones(void **state)
 	assert_int_equal(feed(HEAD "Content-Length: 5\r\n\r\nhell", "hello", 9, 0), 1);
 	assert_int_equal(feed(HEAD "Content-Length: 5\r\n\r\nhell", "hello", 9, 1), -EBADMSG);
 	assert_int_equal(feed(HEAD "\r\nhell", "hello", 9, 1), -EBADMSG);
-	assert_int_equal(feed(HEAD "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "hello", 9, 1), -EBADMSG);
+	assert_int_equal(
+		feed(HEAD "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "hello", 9, 1),
+		-EBADMSG);
 }
 
 static void pattern_of_offset(void **state)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Groups of peers that take turns in slices on the same object, and the records of that."""
+"""Groups of peers that take turns in slices on the same object, and the records of that.
+
+A box is started when the first group needs it and stays, resting, until the run ends.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import json
 import statistics
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
@@ -29,7 +32,6 @@ class Group:
     quick: tuple[tuple[str, str], ...]  # (size, mode)
     full: tuple[tuple[str, str], ...]
     more: tuple[str, ...] = ()          # peers of the full run alone
-    targets: dict[tuple[str, str], str] = field(default_factory=dict)  # (peer, mode): row of the table of targets
 
 
 def all_of(*modes: str, sizes: tuple[str, ...] = tuple(SIZES)) -> tuple[tuple[str, str], ...]:
@@ -38,16 +40,18 @@ def all_of(*modes: str, sizes: tuple[str, ...] = tuple(SIZES)) -> tuple[tuple[st
 
 GROUPS = (
     Group("icap", ("squid-respmod", "opes-as-is", "opes-echo"), all_of("keep"),
-          all_of("keep") + all_of("new", sizes=("1KiB", "64KiB")), more=("squid-preview",),
-          targets={("opes-as-is", "keep"): "as-is-icap", ("opes-echo", "keep"): "echo-icap"}),
-    Group("icap-both", ("squid-both", "opes-as-is-both", "opes-echo-both"), (), all_of("keep")),
-    Group("connections", ("haproxy-http-new", "haproxy-http", "opes-forward"), (("1KiB", "new"),),
-          all_of("new", sizes=("1KiB", "64KiB")), targets={("opes-forward", "new"): "connections-haproxy"}),
-    Group("proxies", ("nginx", "haproxy-http", "haproxy-tcp", "squid", "opes-forward"),
-          (("1KiB", "keep"), ("64KiB", "keep")), all_of("keep") + (("1KiB", "new"),)),
-    Group("port", ("direct", "bridge", "testpmd-io", "opes-bypass"), (("1KiB", "keep"), ("1MiB", "keep")),
+          all_of("keep") + all_of("new", sizes=("1KiB", "64KiB")), more=("squid-preview", "opes-bypass")),
+    Group("connections", ("haproxy-http-new", "haproxy-http", "opes-forward", "opes-bypass"), (("1KiB", "new"),),
+          all_of("new", sizes=("1KiB", "64KiB"))),
+    Group("port", ("direct", "bridge", "testpmd-io", "opes-bypass"), (("1KiB", "keep"), ("64KiB", "keep")),
           all_of("keep") + (("1KiB", "new"),), more=("router", "testpmd-mac")),
+    Group("proxies", ("nginx", "haproxy-http", "opes-forward"), (("1KiB", "keep"),),
+          all_of("keep") + (("1KiB", "new"),), more=("haproxy-tcp", "squid")),
+    Group("icap-both", ("squid-both", "opes-as-is-both", "opes-echo-both"), (), all_of("keep")),
 )
+# Rows of the table of targets, by group/size/mode/peer.
+TARGETS = {f"icap/{size}/keep/opes-{way}": f"squid-{way.replace('-', '')}-{size.removesuffix('iB').lower()}"
+           for size in SIZES for way in ("as-is", "echo")} | {"connections/1KiB/new/opes-forward": "haproxy-conn"}
 
 
 def say(text: str) -> None:
@@ -74,6 +78,7 @@ def slice_of(peer: Peer, box: Box, check: str, size: str, mode: str, seconds: fl
         r["cost"] = box.of_slice({k: v - cost[k] for k, v in box.cost().items()}) | {"core": core}
         r["wrong"] = r["error"] if r["failures"] or not r["transactions"] else box.check(
             peer, proof, r["transactions"], r["octets"])
+        r["counters"] = dict(box.gain)
     finally:
         box.pause()
     return r
@@ -90,49 +95,75 @@ def metrics(box: Box, r: dict[str, Any]) -> dict[str, tuple[float, str, str]]:
     return out
 
 
-class GroupRun:
-    """One group: its boxes up, slices in turn, records out."""
+class Boxes:
+    """The boxes of a run, each started once."""
 
-    def __init__(self, group: Group, names: list[str], make_box: Callable[[type[Box]], Box], check: str,
-                 params: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> None:
-        self.group, self.names, self.make_box, self.check = group, names, make_box, check
-        self.params, self.emit = params, emit
-        self.boxes: dict[type[Box], Box] = {}
-        self.failed = False
+    def __init__(self, make: Callable[[type[Box]], Box]) -> None:
+        self.make = make
+        self.up: dict[type[Box], Box] = {}
+        self.down: dict[type[Box], Exception] = {}
 
-    def __enter__(self) -> "GroupRun":
-        for name in list(self.names):
-            kind = PEERS[name].box
-            if kind in self.boxes:
-                continue
-            say(f"  starting {kind.name}")
-            try:
-                kind.versions()
-                box = self.boxes[kind] = self.make_box(kind)
-                box.start()
-                box.pause()
-            except (Missing, LabError) as e:
-                self.absent(kind, e)
+    def __enter__(self) -> "Boxes":
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for box in self.boxes.values():
+        for box in self.up.values():
             box.stop()
 
-    def absent(self, kind: type[Box], why: Exception) -> None:
-        """A box that does not work takes its peers out of the group; one of ours that does not is a failure."""
-        lost = [n for n in self.names if PEERS[n].box is kind]
-        self.names = [n for n in self.names if n not in lost]
+    def get(self, kind: type[Box]) -> Box | Exception:
+        """The box, or why there is none."""
+        if kind in self.up or kind in self.down:
+            return self.up.get(kind) or self.down[kind]
+        say(f"  starting {kind.name}")
+        try:
+            kind.versions()
+            box = self.up[kind] = self.make(kind)
+            box.start()
+            box.pause()
+            return box
+        except (Missing, LabError, OSError) as e:
+            self.down[kind] = e
+            if kind in self.up:
+                self.up.pop(kind).stop()
+            return e
+
+
+class GroupRun:
+    """One group: slices in turn, records out."""
+
+    def __init__(self, group: Group, names: list[str], boxes: Boxes, check: str, params: dict[str, Any],
+                 emit: Callable[[dict[str, Any]], None]) -> None:
+        self.group, self.check, self.params, self.emit = group, check, params, emit
+        self.failed = False
+        self.boxes: dict[str, Box] = {}
+        for name in names:
+            box = boxes.get(PEERS[name].box)
+            if isinstance(box, Box):
+                self.boxes[name] = box
+            else:
+                self.absent(name, box)
+        self.names = list(self.boxes)
+
+    def absent(self, name: str, why: Exception) -> None:
+        """A program that is not installed is no fault, one that does not work is."""
+        say(f"  {name} is left out: {why}")
         missing = isinstance(why, Missing)
-        for n in lost:
-            say(f"  {n} is left out: {why}")
-            self.emit({"bench": "peers", "name": f"{self.group.name}/{n}", "metric": "left_out", "unit": "", "better": "lower",
-                       "samples": [], "params": self.params, "ok": missing, "note": str(why)[:600]})
         self.failed |= not missing
-        if kind in self.boxes:
-            self.boxes.pop(kind).stop()
+        self.emit({"bench": "peers", "name": f"{self.group.name}/{name}", "metric": "left_out", "unit": "", "better": "none",
+                   "samples": [], "params": self.params, "ok": missing, "note": str(why)[:600]})
+
+    def no_time(self, size: str, mode: str) -> None:
+        """The time this run was given does not reach for a case."""
+        say(f"  {self.group.name} {size} {mode}: left out, no time left")
+        self.emit({"bench": "peers", "name": f"{self.group.name}/{size}/{mode}", "metric": "left_out", "unit": "", "better": "none",
+                   "samples": [], "params": self.params, "ok": True, "note": "left out: no time left (OPES_BENCH_SECONDS)"})
+
+    def usual(self, size: str, pairs: int, seconds: float) -> float:
+        """About how long measure() takes."""
+        return (pairs + 0.5) * len(self.names) * (max(seconds, 1.5 if SIZES[size] > 1 << 24 else 0) + 0.4)
 
     def measure(self, size: str, mode: str, pairs: int, seconds: float) -> None:
+        """One case: a short warm-up and pairs slices of each peer, in turn."""
         rows: dict[str, list[dict[str, Any]]] = {n: [] for n in self.names}
         if not rows:
             return
@@ -141,7 +172,7 @@ class GroupRun:
                 if any(r["wrong"] for r in rows[name]):
                     continue
                 peer = PEERS[name]
-                r = slice_of(peer, self.boxes[peer.box], self.check, size, mode, seconds if n >= 0 else 0.2)
+                r = slice_of(peer, self.boxes[name], self.check, size, mode, seconds if n >= 0 else 0.2)
                 if n >= 0 or r["wrong"]:
                     rows[name].append(r)
                 if r["wrong"]:
@@ -151,7 +182,7 @@ class GroupRun:
             self.record(name, size, mode, rows[name], seconds)
 
     def record(self, name: str, size: str, mode: str, rows: list[dict[str, Any]], seconds: float) -> None:
-        box, group = self.boxes[PEERS[name].box], self.group
+        box, group = self.boxes[name], self.group
         wrong = next((r["wrong"] for r in rows if r["wrong"]), "")
         self.failed |= bool(wrong)
         each = [metrics(box, r) for r in rows]
@@ -165,8 +196,9 @@ class GroupRun:
             if metric == "transactions_per_cpu_second":
                 rec["cpu_seconds"] = [{k: round(v, 4) for k, v in r["cost"].items()} for r in rows]
                 rec["transactions"] = [r["transactions"] for r in rows]
-                if (name, mode) in group.targets:
-                    rec["target"] = group.targets[(name, mode)]
+                rec["counters"] = [r.get("counters", {}) for r in rows]
+                if rec["name"] in TARGETS:
+                    rec["target"] = TARGETS[rec["name"]]
             self.emit(rec)
 
 
@@ -190,10 +222,14 @@ def table(records: list[dict[str, Any]]) -> str:
         ratio = statistics.median(a / b for a, b in zip(m[key]["samples"], base[key]["samples"]) if b) if base[key]["samples"] else 0
         out.append(f"  {peer:<26}{med['transactions_per_second']:>16,.1f}{spread(t):>7.1f}%{med['octets_per_second']:>9.1f}"
                    f"{med['p50']:>9.0f}{med['p99']:>10.0f}"
-                   + (f"{med['transactions_per_cpu_second']:>13,.0f}{spread(cpu['samples']):>7.1f}%" if cpu else " " * 21)
+                   + (f"{figure(med['transactions_per_cpu_second']):>13}{spread(cpu['samples']):>7.1f}%" if cpu else " " * 21)
                    + f"{ratio:>9.2f}x" + ("" if key != "transactions_per_second" else " /s")
                    + ("" if m["transactions_per_second"]["ok"] else "  WRONG"))
     return "\n".join(out)
+
+
+def figure(v: float) -> str:
+    return f"{v:,.0f}" if v >= 100 else f"{v:.3g}"
 
 
 def spread(v: list[float]) -> float:
