@@ -53,7 +53,8 @@ struct chunk *chunk_new(struct chunk_pool *p, struct rte_mbuf *m, const uint8_t 
 	c->next = NULL;
 	c->m = m;
 	c->data = data;
-	c->len = len;
+	c->len = (uint16_t)len;
+	c->sum = 0;
 	c->rsvd = 0;
 	return c;
 }
@@ -62,8 +63,11 @@ struct chunk *chunk_ref(struct chunk_pool *p, const struct chunk *c, uint32_t of
 {
 	struct chunk *n = chunk_new(p, c->m, c->data + off, len);
 
-	if (n)
-		rte_mbuf_refcnt_update(c->m, 1);
+	if (!n)
+		return NULL;
+	rte_mbuf_refcnt_update(c->m, 1);
+	if (len == c->len)
+		n->sum = c->sum;
 	return n;
 }
 
@@ -87,6 +91,20 @@ void chunkq_append(struct chunkq *dst, struct chunkq *src)
 	chunkq_init(src);
 }
 
+void chunkq_join(struct chunk_pool *p, struct chunkq *dst, struct chunkq *src)
+{
+	struct chunk *last = dst->tail, *first = src->head;
+
+	if (last && first && last->m == first->m && last->data + last->len == first->data) {
+		chunkq_pop(src);
+		last->len += first->len;
+		last->sum = 0;
+		dst->bytes += first->len;
+		chunk_free(p, first);
+	}
+	chunkq_append(dst, src);
+}
+
 int chunkq_move(struct chunk_pool *p, struct chunkq *dst, struct chunkq *src, uint64_t n)
 {
 	struct chunk *c, *part;
@@ -107,7 +125,8 @@ int chunkq_move(struct chunk_pool *p, struct chunkq *dst, struct chunkq *src, ui
 		return -ENOMEM;
 	chunkq_push(dst, part);
 	c->data += n;
-	c->len -= (uint32_t)n;
+	c->len -= (uint16_t)n;
+	c->sum = 0;
 	src->bytes -= n;
 	return 0;
 }
@@ -149,7 +168,8 @@ void chunkq_drop(struct chunk_pool *p, struct chunkq *q, uint64_t n)
 	}
 	if (n && (c = q->head)) {
 		c->data += n;
-		c->len -= (uint32_t)n;
+		c->len -= (uint16_t)n;
+		c->sum = 0;
 		q->bytes -= n;
 	}
 }
@@ -214,7 +234,8 @@ int chunkq_put(struct chunk_pool *p, struct chunkq *q, const void *bytes, uint32
 		n -= take;
 	}
 	if (grow) {
-		q->tail->len += grow;
+		q->tail->len += (uint16_t)grow;
+		q->tail->sum = 0;
 		q->bytes += grow;
 	}
 	chunkq_append(q, &got);

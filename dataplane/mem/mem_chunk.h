@@ -14,6 +14,10 @@
  * INV-CHUNK-1  len > 0 for every chunk in a queue.
  * INV-CHUNK-2  q.bytes == sum of len, q.count == number of chunks.
  * INV-CHUNK-3  a chunk is in at most one queue.
+ * INV-CHUNK-4  chunk.sum is 0 or the ones' complement sum (RFC 1071, of 16-bit words as they lie in memory from data
+ *              on, folded; that of all zeros is written 0xffff) of exactly [data, data + len): whatever moves data or
+ *              len sets it to 0. It was found when the segment was verified on receipt, so that bytes sent on under
+ *              it cannot have changed on their way through unnoticed.
  */
 #ifndef MEM_CHUNK_H
 #define MEM_CHUNK_H
@@ -29,8 +33,9 @@ struct chunk {
 	struct chunk *next;
 	struct rte_mbuf *m;  /* one reference owned by this descriptor */
 	const uint8_t *data; /* inside m's data buffer */
-	uint32_t len;	     /* bytes */
-	uint32_t rsvd;
+	uint16_t len;	     /* bytes; an mbuf segment holds no more than 65535 */
+	uint16_t sum;	     /* ones' complement sum of just these bytes, 0: not known (INV-CHUNK-4) */
+	uint32_t rsvd;	     /* its owner's */
 };
 
 struct chunkq {
@@ -102,6 +107,9 @@ static inline struct chunk *chunkq_pop(struct chunkq *q)
 }
 /* All of src to the end of dst; src is empty afterwards. */
 void chunkq_append(struct chunkq *dst, struct chunkq *src);
+/* The same, and where the first of src goes on where the last of dst ends (they were cut apart), the two become one
+ * again: the last of dst grows, its address stays. */
+void chunkq_join(struct chunk_pool *p, struct chunkq *dst, struct chunkq *src);
 /* Moves exactly n bytes (n <= src->bytes) from the front of src to the end of dst, cutting a
  * chunk if need be. 0 or -ENOMEM (cut impossible: whole chunks before the cut have moved, src and
  * dst are consistent, the caller may retry). */

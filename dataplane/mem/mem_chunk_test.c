@@ -223,6 +223,92 @@ static void test_exhausted(void **state)
 	assert_true(mem_testing_clean(&pool));
 }
 
+/* What was cut apart becomes one again, by its place alone. */
+static void test_join(void **state)
+{
+	struct chunkq a, b;
+	struct chunk *first;
+
+	chunkq_init(&a);
+	chunkq_init(&b);
+	add(&b, "abcdef");
+	add(&b, "ghi");
+	assert_int_equal(chunkq_move(&pool, &a, &b, 2), 0);
+	first = a.head;
+	assert_int_equal(rte_mbuf_refcnt_read(first->m), 2);
+	chunkq_join(&pool, &a, &b);
+	assert_true(chunkq_empty(&b));
+	assert_ptr_equal(a.head, first);
+	assert_int_equal(a.count, 2);
+	assert_int_equal(rte_mbuf_refcnt_read(first->m), 1);
+	queue_is(&a, "abcdefghi");
+	/* another buffer, an empty queue on either side */
+	add(&b, "j");
+	chunkq_join(&pool, &a, &b);
+	assert_int_equal(a.count, 3);
+	chunkq_join(&pool, &a, &b);
+	chunkq_join(&pool, &b, &a);
+	queue_is(&b, "abcdefghij");
+	/* the same buffer, but not what follows */
+	assert_int_equal(chunkq_ref(&pool, &a, &b, 0, 2), 0);
+	assert_int_equal(chunkq_ref(&pool, &a, &b, 3, 2), 0);
+	assert_int_equal(a.count, 2);
+	chunkq_purge(&pool, &b);
+	assert_int_equal(chunkq_move(&pool, &b, &a, 2), 0);
+	chunkq_join(&pool, &b, &a);
+	assert_int_equal(b.count, 2);
+	queue_is(&b, "abde");
+	chunkq_purge(&pool, &b);
+	assert_true(mem_testing_clean(&pool));
+}
+
+/* INV-CHUNK-4. */
+static void test_sum_is_of_the_whole(void **state)
+{
+	struct chunkq a, b;
+
+	for (unsigned way = 0; way < 5; way++) {
+		chunkq_init(&a);
+		chunkq_init(&b);
+		assert_int_equal(chunkq_put(&pool, &a, "abcdef", 6), 0);
+		assert_int_equal(a.head->sum, 0);
+		a.head->sum = 77;
+		switch (way) {
+		case 0: /* a reference on all of it has the same */
+			assert_int_equal(chunkq_ref(&pool, &b, &a, 0, 6), 0);
+			assert_int_equal(b.head->sum, 77);
+			assert_int_equal(a.head->sum, 77);
+			break;
+		case 1:
+			assert_int_equal(chunkq_ref(&pool, &b, &a, 0, 5), 0);
+			assert_int_equal(chunkq_ref(&pool, &b, &a, 1, 5), 0);
+			assert_int_equal(b.head->sum, 0);
+			assert_int_equal(b.tail->sum, 0);
+			break;
+		case 2:
+			assert_int_equal(chunkq_move(&pool, &b, &a, 4), 0);
+			assert_int_equal(b.head->sum, 0);
+			assert_int_equal(a.head->sum, 0);
+			a.head->sum = b.head->sum = 5;
+			chunkq_join(&pool, &b, &a);
+			assert_int_equal(b.head->sum, 0);
+			break;
+		case 3:
+			chunkq_drop(&pool, &a, 1);
+			assert_int_equal(a.head->sum, 0);
+			break;
+		case 4:
+			assert_int_equal(chunkq_put(&pool, &a, "g", 1), 0);
+			assert_int_equal(a.count, 1);
+			assert_int_equal(a.head->sum, 0);
+			break;
+		}
+		chunkq_purge(&pool, &a);
+		chunkq_purge(&pool, &b);
+		assert_true(mem_testing_clean(&pool));
+	}
+}
+
 static int setup(void **state)
 {
 	mem_testing_pool(&pool, 63, 255);
@@ -242,6 +328,7 @@ int main(void)
 		cmocka_unit_test(test_move),	     cmocka_unit_test(test_ref_shares),
 		cmocka_unit_test(test_drop),	     cmocka_unit_test(test_put_shares_buffers),
 		cmocka_unit_test(test_copy_offsets), cmocka_unit_test(test_exhausted),
+		cmocka_unit_test(test_join),	     cmocka_unit_test(test_sum_is_of_the_whole),
 	};
 
 	return cmocka_run_group_tests_name("mem_chunk", tests, setup, teardown);

@@ -118,12 +118,17 @@ static inline void parse_key_reverse(struct flow_key *out, const struct flow_key
  * off, in however many segments of whatever length. False when the packet is shorter.
  * rte_raw_cksum_mbuf of DPDK 22.11 loses carries behind a segment of odd length: use this. */
 bool parse_sum_mbuf(const struct rte_mbuf *m, uint32_t off, uint32_t len, uint16_t *sum);
+/* The same of len octets that lie together. A sum of 0 comes of zeros only. */
+uint16_t parse_sum(const void *octets, uint32_t len);
 /* IPv4 header checksum of a parsed frame; true for IPv6. Uses what the port found out
  * (RTE_MBUF_F_RX_IP_CKSUM_*) and calculates where it did not. */
 bool parse_ip_checksum_good(const struct parse_frame *p, const struct rte_mbuf *m);
 /* TCP checksum over the pseudo header and the segment, in however many mbufs; padding is left out.
  * Only for PARSE_TCP. Uses RTE_MBUF_F_RX_L4_CKSUM_* where the port set it. */
 bool parse_tcp_checksum_good(const struct parse_frame *p, const struct rte_mbuf *m);
+/* The same, and when it is good, what the payload alone adds up to, in the form of struct chunk (0: not known, because
+ * the packet has more than one mbuf, no payload, or a port that vouches for it without a checksum in it). */
+bool parse_tcp_checksum_sum(const struct parse_frame *p, const struct rte_mbuf *m, uint16_t *payload_sum);
 /* Calculates both without looking at the offload flags and writes them into the packet (first
  * segment, writable): after headers were changed in place. Only for PARSE_TCP. */
 void parse_checksum_set(const struct parse_frame *p, struct rte_mbuf *m);

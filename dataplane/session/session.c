@@ -378,17 +378,18 @@ enum session_verdict session_segment(struct session_ctx *c, struct session *s, u
 	struct tcp_segment seg;
 	struct chunkq q;
 	uint8_t *hdr = rte_pktmbuf_mtod_offset(m, uint8_t *, f->l4_off);
+	uint16_t sum;
 
 	c->current = s;
 	if (s->state == SESSION_DEAD)
 		return SESSION_DROP;
-	if (!parse_ip_checksum_good(f, m) || !parse_tcp_checksum_good(f, m)) {
+	if (!parse_ip_checksum_good(f, m) || !parse_tcp_checksum_sum(f, m, &sum)) {
 		session_count(c, STATS_bad_checksum);
 		return SESSION_DROP;
 	}
 	if (tcp_segment_parse(&seg, hdr, f->l4_len, f->l4_len + f->payload_len) != 0)
 		return SESSION_DROP;
-	session_l2_learn(s, side, m, f);
+	session_head_learn(s, side, m, f);
 	s->last_us = c->now_us;
 	if (s->state == SESSION_HANDSHAKE) {
 		enum session_verdict v = handshake_segment(c, s, side, m, f, &seg);
@@ -399,6 +400,8 @@ enum session_verdict session_segment(struct session_ctx *c, struct session *s, u
 	chunkq_init(&q);
 	if (payload_chunks(c, m, f, &q) != 0)
 		return SESSION_CONSUMED;
+	if (sum)
+		q.head->sum = sum;
 	half_events(c, s, side, tcp_half_input(&c->env, &s->half[side], &seg, &q));
 	return SESSION_CONSUMED;
 }

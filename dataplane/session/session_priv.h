@@ -65,16 +65,23 @@ struct session_pipe {
 	uint32_t heads_noted;   /* of adapt->heads_out: exchanges pushed */
 };
 
-struct session_l2 {
-	uint8_t hdr[SESSION_L2_MAX]; /* as sent towards this side */
-	uint8_t len;
+/* What every frame towards a side begins with: Ethernet and tags, IP, TCP without options. What changes from segment
+ * to segment is 0 in it, and the sums are those of the rest. */
+#define SESSION_HEAD_MAX (SESSION_L2_MAX + 40 + 20)
+struct session_head {
+	uint8_t octets[SESSION_HEAD_MAX];
+	uint8_t len;     /* of octets; 0: no frame has shown yet what it must look like */
+	uint8_t l2_len;
 	uint8_t tos, ttl;
+	uint16_t ip_sum;     /* IPv4 header */
+	uint16_t pseudo_sum; /* pseudo header without the length */
+	uint16_t tcp_sum;    /* that and the TCP header */
 };
 
 struct session {
 	struct tcp_half half[2];
 	struct session_pipe pipe[2];
-	struct session_l2 l2[2];
+	struct session_head head[2];
 	struct session_flow_info info;
 	struct session_ctx *ctx;
 	struct session *next; /* free list */
@@ -125,7 +132,8 @@ static inline void session_count(struct session_ctx *c, enum stats_counter n)
 
 /* session_tx.c */
 int session_emit(void *ctx, struct tcp_half *h, const struct tcp_out *o);
-void session_l2_learn(struct session *s, unsigned side, const struct rte_mbuf *m, const struct parse_frame *f);
+/* What one side sends, the other must receive: its frames are the pattern of ours. */
+void session_head_learn(struct session *s, unsigned side, const struct rte_mbuf *m, const struct parse_frame *f);
 
 /* session.c */
 void session_abort(struct session_ctx *c, struct session *s);

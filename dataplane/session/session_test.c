@@ -58,6 +58,7 @@ static int begin(void **state)
 	world.rules = 0;
 	world.split = 0;
 	world.loss = 0;
+	world.hold = 0;
 	world_open();
 	return 0;
 }
@@ -694,6 +695,7 @@ static void random_lives(unsigned n)
 		begin(NULL);
 		world.seed = seed;
 		world.loss = world_random(3) ? 0 : 20;
+		world.hold = world_random(2) ? 0 : world_random(40);
 		for (unsigned i = 0; i < 60 && world.s; i++) {
 			play(world_random(4), world_random(3) ? SERVICE_MANUAL : SERVICE_AS_IS);
 			whim();
@@ -808,6 +810,68 @@ static void test_loss(void **state)
 	assert_true(world.end[1].len >= 60000);
 }
 
+/* INV-TX-1. */
+static void test_packet_goes_on(void **state)
+{
+	struct rte_mbuf *m, *again;
+
+	memset(big, 'p', 3000);
+	world.hold = 60;
+	client(GET("/pass"));
+	server("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
+	(void)world_held(0);
+	world_send(1, big, 1460);
+	world_settle();
+	m = world_held(0);
+	assert_non_null(m);
+	assert_ptr_equal(m->pool, world.nic.bufs); /* the very packet that was received */
+	assert_int_equal(m->nb_segs, 1);
+	assert_int_equal(rte_mbuf_refcnt_read(m), 1); /* what was acknowledged is let go of, not the frame */
+
+	/* Lost on its way and still with the port when it is sent again: another frame is made. */
+	world_got(0);
+	world.loss = 0;
+	world.no_tx = true;
+	world_send(1, big, 1460);
+	world_settle();
+	m = world_held(0);
+	assert_ptr_equal(m->pool, world.nic.bufs);
+	assert_int_equal(rte_mbuf_refcnt_read(m), 2);
+	for (unsigned i = 0; i < 100 && !(again = world_held(0)); i++)
+		world_pass(10000);
+	assert_non_null(again);
+	assert_ptr_not_equal(again, m);
+	assert_ptr_equal(again->pool, world.bufs);
+	/* No longer with a port: the packet itself, once more. */
+	world.hold = 0;
+	world_pass(10000000);
+	world.hold = 2;
+	for (again = NULL; !again;) {
+		assert_non_null(world.s);
+		world_pass(10000);
+		again = world_held(0);
+	}
+	assert_ptr_equal(again, m);
+	assert_int_equal(rte_mbuf_refcnt_read(m), 2);
+	world.no_tx = false;
+	world_pass(60000000);
+	assert_int_equal(strlen(world_got(0)), 1460);
+
+	/* A packet in two pieces of one message's octets is one again. */
+	world.hold = 8;
+	done(state);
+	begin(state);
+	world.hold = 8;
+	client(GET("/pass"));
+	(void)world_held(0);
+	memcpy(big, OK(1000, ""), strlen(OK(1000, "")));
+	world_send(1, big, (uint32_t)strlen(OK(1000, "")) + 1000);
+	world_settle();
+	m = world_held(0);
+	assert_ptr_equal(m->pool, world.nic.bufs);
+	assert_int_equal(strlen(world_got(0)), strlen(OK(1000, "")) + 1000);
+}
+
 /* --- opaque streams ------------------------------------------------------------------------------------------------- */
 
 static void test_stream(void **state)
@@ -887,7 +951,8 @@ int main(void)
 		CASE(test_request_in_pieces), CASE(test_service_answers_in_order), CASE(test_expect),
 		CASE(test_one_final_message), CASE(test_rules_change), CASE(test_newer_rules_judge_the_next),
 		CASE(test_observer), CASE(test_whole_script), CASE(test_cut_at_every_moment), CASE(test_no_memory),
-		CASE(test_starved_output_goes_on), CASE(test_loss), CASE(test_random_lives), cmocka_unit_test(test_service_fails),
+		CASE(test_starved_output_goes_on), CASE(test_loss), CASE(test_packet_goes_on),
+		CASE(test_random_lives), cmocka_unit_test(test_service_fails),
 	};
 	const struct CMUnitTest stream[] = {CASE(test_stream), CASE(test_random_lives)};
 	static char args[][20] = {"t", "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "-m", "192", "-l", "0",

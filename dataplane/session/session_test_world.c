@@ -25,6 +25,15 @@ static unsigned starved_chunks;
 static struct rte_mbuf *starved_bufs[65536];
 static unsigned starved_bufs_n;
 
+#define HOLD_MAX 64
+static struct held_frame {
+	struct rte_mbuf *m;
+	uint8_t octets[2048];
+	uint32_t len;
+} held[HOLD_MAX]; /* the oldest first */
+static unsigned held_n;
+static struct rte_mbuf *held_newest[2];
+
 uint32_t world_random(uint32_t below)
 {
 	world.seed = world.seed * 1664525u + 1013904223u;
@@ -317,6 +326,50 @@ static void end_receive(struct world_end *e, struct rte_mbuf *m, const struct pa
 	e->fin |= tcp_half_rx_finished(&e->half);
 }
 
+/* The oldest has been sent: it must be as it was handed over (INV-TX-1). */
+static void held_release(void)
+{
+	const struct held_frame *h = &held[0];
+	uint8_t flat[2048];
+
+	assert_int_equal(h->m->pkt_len, h->len);
+	assert_memory_equal(rte_pktmbuf_read(h->m, 0, h->len, flat), h->octets, h->len);
+	for (unsigned i = 0; i < 2; i++)
+		if (held_newest[i] == h->m)
+			held_newest[i] = NULL;
+	rte_pktmbuf_free(h->m);
+	memmove(&held[0], &held[1], --held_n * sizeof(held[0]));
+}
+
+static void held_put(unsigned port, struct rte_mbuf *m, const struct parse_frame *f)
+{
+	struct held_frame *h;
+	const void *p;
+
+	while (held_n && held_n >= RTE_MIN(world.hold, (unsigned)HOLD_MAX))
+		held_release();
+	if (!world.hold || m->pkt_len > sizeof(h->octets)) {
+		rte_pktmbuf_free(m);
+		return;
+	}
+	h = &held[held_n++];
+	h->m = m;
+	h->len = m->pkt_len;
+	p = rte_pktmbuf_read(m, 0, h->len, h->octets);
+	if (p != h->octets)
+		memcpy(h->octets, p, h->len);
+	if (f->payload_len)
+		held_newest[port] = m;
+}
+
+struct rte_mbuf *world_held(unsigned side)
+{
+	struct rte_mbuf *m = held_newest[side];
+
+	held_newest[side] = NULL;
+	return m;
+}
+
 static void on_tx(void *cb, unsigned port, struct rte_mbuf *m)
 {
 	struct parse_frame f;
@@ -325,7 +378,7 @@ static void on_tx(void *cb, unsigned port, struct rte_mbuf *m)
 	assert_int_equal(parse_mbuf(&f, m), PARSE_TCP);
 	if (!world.no_tx && !(world.loss && world_random(1000) < world.loss))
 		end_receive(&world.end[port], m, &f);
-	rte_pktmbuf_free(m);
+	held_put(port, m, &f);
 }
 
 static void on_wake(void *cb, struct session *s)
@@ -565,6 +618,8 @@ void world_close(void)
 	assert_int_equal(c->adapt.preserved_chunks, 0);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(list_length(c, i), at_start[i]);
+	while (held_n)
+		held_release();
 	if (c->pool.gen)
 		rte_pktmbuf_free_seg(c->pool.gen);
 	if (world.nic.gen)

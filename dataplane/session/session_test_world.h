@@ -60,6 +60,7 @@ struct world {
 	unsigned frames[2];
 	unsigned split;          /* received frames are chains, cut after so many octets of payload */
 	bool woken, no_tx, no_room;
+	unsigned hold;           /* so many frames stay with the ports; nobody may write to one meanwhile */
 	unsigned loss;           /* of 1000 frames */
 	uint32_t seed;
 	enum world_service service;
@@ -92,6 +93,9 @@ void world_rst(unsigned side);
 const char *world_got(unsigned side);
 uint32_t world_random(uint32_t below);
 uint64_t world_count(enum stats_counter c);
+
+/* The session's frame with the newest octets towards a side, NULL: none since the last call. Only with world.hold. */
+struct rte_mbuf *world_held(unsigned side);
 
 /* The service, played. t: number of the transaction. */
 void world_am_start(unsigned t, uint32_t id, int64_t sizep, bool answers);

@@ -1,6 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* From a tcp_out to a frame: headers of our own, payload by reference where the port can send chains and
- * calculate checksums, copied behind the headers where it cannot. */
+/*
+ * From a tcp_out to a frame. Headers are ours; the payload is
+ *
+ *   where it is, when the segment is a received packet's whole payload and nobody else refers to that packet: our
+ *     headers take the place of those it came with, and the packet itself goes on;
+ *   chained behind the headers where the port can send chains;
+ *   copied behind them where it cannot.
+ *
+ * INV-TX-1  a packet is written to only while its one reference is that of the chunk that is sent. The frame takes a
+ *           second one, so that a packet that is still with a port is never written to: sent again meanwhile, it
+ *           goes out in one of the other ways. Octets under any chunk stay as they are.
+ */
 #include "session_priv.h"
 
 #include <errno.h>
@@ -12,77 +22,87 @@
 #include <rte_tcp.h>
 
 #define IP_DF 0x4000
+#define CHAIN_MIN 257 /* octets: less is copied sooner than chained */
 #define CHAIN_MAX 6 /* mbufs of payload behind the headers */
 #define SACK_OPTION(n) (4u + 8u * (n)) /* two NOPs, kind, length, blocks */
 
-void session_l2_learn(struct session *s, unsigned side, const struct rte_mbuf *m, const struct parse_frame *f)
-{
-	/* What one side sends, the other must receive: its frames are the pattern of ours. */
-	struct session_l2 *l = &s->l2[!side];
+_Static_assert(offsetof(struct session_head, octets) == 0, "copied from a cache line's beginning");
 
+static inline uint16_t fold(uint64_t sum)
+{
+	sum = (sum >> 32) + (uint32_t)sum;
+	sum = (sum >> 32) + (uint32_t)sum;
+	sum = (sum >> 16) + (sum & 0xffff);
+	sum = (sum >> 16) + (sum & 0xffff);
+	return (uint16_t)((sum >> 16) + (sum & 0xffff));
+}
+
+static void put_ip6(const struct session *s, unsigned side, const struct session_head *t, struct rte_ipv6_hdr *ip)
+{
+	const struct policy_tuple *u = &s->info.tuple;
+
+	ip->vtc_flow = rte_cpu_to_be_32(6u << 28 | (uint32_t)t->tos << 20);
+	ip->proto = IPPROTO_TCP;
+	ip->hop_limits = t->ttl;
+	memcpy(ip->src_addr, side == 0 ? u->server : u->client, 16);
+	memcpy(ip->dst_addr, side == 0 ? u->client : u->server, 16);
+}
+
+static void put_ip4(const struct session *s, unsigned side, const struct session_head *t, struct rte_ipv4_hdr *ip)
+{
+	const struct policy_tuple *u = &s->info.tuple;
+
+	ip->version_ihl = 0x45;
+	ip->type_of_service = t->tos;
+	ip->fragment_offset = rte_cpu_to_be_16(IP_DF);
+	ip->time_to_live = t->ttl;
+	ip->next_proto_id = IPPROTO_TCP;
+	memcpy(&ip->src_addr, (side == 0 ? u->server : u->client) + 12, 4);
+	memcpy(&ip->dst_addr, (side == 0 ? u->client : u->server) + 12, 4);
+}
+
+/* t for what goes to side, behind the Ethernet header it has got. */
+static void head_make(const struct session *s, unsigned side, struct session_head *t)
+{
+	const struct policy_tuple *u = &s->info.tuple;
+	uint32_t ip_len = s->info.is_v6 ? 40 : 20, addresses = s->info.is_v6 ? 8 : 12;
+	uint8_t *ip = t->octets + t->l2_len;
+	struct rte_tcp_hdr *h = (struct rte_tcp_hdr *)(ip + ip_len);
+
+	memset(ip, 0, ip_len + sizeof(*h));
+	if (s->info.is_v6)
+		put_ip6(s, side, t, (struct rte_ipv6_hdr *)ip);
+	else
+		put_ip4(s, side, t, (struct rte_ipv4_hdr *)ip);
+	h->src_port = rte_cpu_to_be_16(side == 0 ? u->server_port : u->client_port);
+	h->dst_port = rte_cpu_to_be_16(side == 0 ? u->client_port : u->server_port);
+	t->len = (uint8_t)(t->l2_len + ip_len + sizeof(*h));
+	t->ip_sum = parse_sum(ip, ip_len);
+	t->pseudo_sum = fold((uint64_t)parse_sum(ip + addresses, ip_len - addresses) + rte_cpu_to_be_16(IPPROTO_TCP));
+	t->tcp_sum = fold((uint64_t)t->pseudo_sum + parse_sum(h, sizeof(*h)));
+}
+
+void session_head_learn(struct session *s, unsigned side, const struct rte_mbuf *m, const struct parse_frame *f)
+{
+	struct session_head *t = &s->head[!side];
+	const uint8_t *l2 = rte_pktmbuf_mtod(m, const uint8_t *);
+	uint8_t tos = f->tos & 0xfc; /* the ECN bits are not ours to repeat: halves do not negotiate ECN */
+	uint8_t ttl = f->ttl > 1 ? f->ttl : 64;
+
+	if (likely(t->len && t->l2_len == f->l2_len && t->tos == tos && t->ttl == ttl &&
+		   memcmp(t->octets, l2, f->l2_len) == 0))
+		return;
 	if (f->l2_len > SESSION_L2_MAX)
 		return;
-	l->tos = f->tos & 0xfc; /* the ECN bits are not ours to repeat: halves do not negotiate ECN */
-	l->ttl = f->ttl > 1 ? f->ttl : 64;
-	if (l->len != f->l2_len || memcmp(l->hdr, rte_pktmbuf_mtod(m, const void *), f->l2_len) != 0) {
-		memcpy(l->hdr, rte_pktmbuf_mtod(m, const void *), f->l2_len);
-		l->len = f->l2_len;
-	}
+	memcpy(t->octets, l2, f->l2_len);
+	t->l2_len = f->l2_len;
+	t->tos = tos;
+	t->ttl = ttl;
+	head_make(s, !side, t);
 }
 
-static uint8_t *put_ip(struct session *s, unsigned side, uint8_t *p, uint32_t tcp_len, bool offload)
+static void put_sack(uint8_t *opt, const struct tcp_out *o, uint8_t nsack)
 {
-	const struct policy_tuple *t = &s->info.tuple;
-	const uint8_t *src = side == 0 ? t->server : t->client;
-	const uint8_t *dst = side == 0 ? t->client : t->server;
-	const struct session_l2 *l = &s->l2[side];
-
-	if (s->info.is_v6) {
-		struct rte_ipv6_hdr *ip = (struct rte_ipv6_hdr *)p;
-
-		ip->vtc_flow = rte_cpu_to_be_32(6u << 28 | (uint32_t)l->tos << 20);
-		ip->payload_len = rte_cpu_to_be_16((uint16_t)tcp_len);
-		ip->proto = IPPROTO_TCP;
-		ip->hop_limits = l->ttl;
-		memcpy(ip->src_addr, src, 16);
-		memcpy(ip->dst_addr, dst, 16);
-		return p + sizeof(*ip);
-	}
-	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)p;
-
-	memset(ip, 0, sizeof(*ip));
-	ip->version_ihl = 0x45;
-	ip->type_of_service = l->tos;
-	ip->total_length = rte_cpu_to_be_16((uint16_t)(sizeof(*ip) + tcp_len));
-	ip->packet_id = rte_cpu_to_be_16(s->ip_id++);
-	ip->fragment_offset = rte_cpu_to_be_16(IP_DF);
-	ip->time_to_live = l->ttl;
-	ip->next_proto_id = IPPROTO_TCP;
-	memcpy(&ip->src_addr, src + 12, 4);
-	memcpy(&ip->dst_addr, dst + 12, 4);
-	if (!offload)
-		ip->hdr_checksum = rte_ipv4_cksum(ip);
-	return p + sizeof(*ip);
-}
-
-static void put_tcp(struct session *s, unsigned side, uint8_t *p, const struct tcp_out *o, uint8_t nsack)
-{
-	const struct policy_tuple *t = &s->info.tuple;
-	struct rte_tcp_hdr *h = (struct rte_tcp_hdr *)p;
-	uint32_t len = sizeof(*h) + (nsack ? SACK_OPTION(nsack) : 0);
-	uint8_t *opt = p + sizeof(*h);
-
-	h->src_port = rte_cpu_to_be_16(side == 0 ? t->server_port : t->client_port);
-	h->dst_port = rte_cpu_to_be_16(side == 0 ? t->client_port : t->server_port);
-	h->sent_seq = rte_cpu_to_be_32(o->seq);
-	h->recv_ack = rte_cpu_to_be_32(o->flags & TCP_F_ACK ? o->ack : 0);
-	h->data_off = (uint8_t)(len / 4 << 4);
-	h->tcp_flags = o->flags;
-	h->rx_win = rte_cpu_to_be_16(o->window);
-	h->cksum = 0;
-	h->tcp_urp = 0;
-	if (!nsack)
-		return;
 	*opt++ = 1;
 	*opt++ = 1;
 	*opt++ = 5;
@@ -141,28 +161,119 @@ static int attach_payload(struct session_ctx *c, struct rte_mbuf *m, const struc
 	return 0;
 }
 
-static void set_checksum(struct session *s, struct rte_mbuf *m, uint8_t *ip, uint8_t *tcp, uint32_t tcp_len,
-			 unsigned l2_len, bool offload)
+/* The segment is one chunk, whole, and what it adds up to is known. 0: not so. */
+static inline uint16_t known_sum(const struct tcp_out *o)
 {
-	struct rte_tcp_hdr *h = (struct rte_tcp_hdr *)tcp;
+	return o->payload_len && o->skip == 0 && o->c->len == o->payload_len ? o->c->sum : 0;
+}
 
-	(void)tcp_len;
-	if (offload) {
-		m->l2_len = l2_len;
-		m->l3_len = (uint64_t)(tcp - ip);
-		m->l4_len = (uint64_t)(h->data_off >> 4) * 4;
-		m->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM;
-		if (s->info.is_v6) {
-			m->ol_flags |= RTE_MBUF_F_TX_IPV6;
-			h->cksum = rte_ipv6_phdr_cksum((struct rte_ipv6_hdr *)ip, m->ol_flags);
-		} else {
-			m->ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM;
-			h->cksum = rte_ipv4_phdr_cksum((struct rte_ipv4_hdr *)ip, m->ol_flags);
-		}
+/* INV-TX-1. Octets of the packet before the chunk's are nobody's: every chunk has its own reference. */
+static inline bool may_go_on(const struct tcp_out *o, uint32_t head)
+{
+	const struct chunk *k = o->c;
+
+	return o->payload_len && o->skip == 0 && k->len >= o->payload_len && rte_mbuf_refcnt_read(k->m) == 1 &&
+	       RTE_MBUF_DIRECT(k->m) && k->data - (const uint8_t *)k->m->buf_addr >= (ptrdiff_t)head;
+}
+
+static struct rte_mbuf *frame_in_place(const struct tcp_out *o, uint32_t head)
+{
+	struct rte_mbuf *m = o->c->m;
+
+	rte_mbuf_refcnt_set(m, 2);
+	m->data_off = (uint16_t)(o->c->data - head - (const uint8_t *)m->buf_addr);
+	m->data_len = (uint16_t)(head + o->payload_len);
+	m->pkt_len = head + o->payload_len;
+	m->ol_flags = 0;
+	return m;
+}
+
+static struct rte_mbuf *frame_new(struct session_ctx *c, const struct session_port_caps *caps,
+				  const struct tcp_out *o, uint32_t head)
+{
+	bool chain = caps->multi_seg && o->payload_len >= CHAIN_MIN && (caps->tx_cksum || known_sum(o));
+	struct rte_mbuf *m;
+
+	/* A jumbo segment in crumbs may be more than one buffer holds. */
+	if (chain && !few_pieces(o) &&
+	    head + o->payload_len + RTE_PKTMBUF_HEADROOM <= (uint32_t)rte_pktmbuf_data_room_size(c->cfg.bufs))
+		chain = false;
+	m = rte_pktmbuf_alloc(c->cfg.bufs);
+	if (!m)
+		return NULL;
+	if (!chain && head + o->payload_len > rte_pktmbuf_tailroom(m)) {
+		rte_pktmbuf_free(m);
+		return NULL;
+	}
+	m->data_len = (uint16_t)(head + (chain ? 0 : o->payload_len));
+	m->pkt_len = m->data_len;
+	if (!chain) {
+		copy_payload(rte_pktmbuf_mtod_offset(m, uint8_t *, head), o);
+	} else if (attach_payload(c, m, o) != 0) {
+		rte_pktmbuf_free(m);
+		return NULL;
+	}
+	return m;
+}
+
+/* For ports that calculate checksums; in the frame stands what they begin with. */
+static void checksums_by_port(struct rte_mbuf *m, bool is_v6, const struct session_head *t, struct rte_tcp_hdr *h,
+			      uint32_t tcp_hdr, rte_be16_t tcp_len)
+{
+	m->tx_offload = rte_mbuf_tx_offload(t->l2_len, is_v6 ? 40 : 20, tcp_hdr, 0, 0, 0, 0);
+	m->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM |
+		       (is_v6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM);
+	h->cksum = fold((uint64_t)t->pseudo_sum + tcp_len);
+}
+
+/* payload_sum 0: not known. */
+static void checksums_set(struct rte_mbuf *m, bool is_v6, const struct session_head *t, struct rte_tcp_hdr *h,
+			  rte_be16_t tcp_len, uint16_t payload_sum)
+{
+	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(rte_pktmbuf_mtod(m, uint8_t *) + t->l2_len);
+	uint32_t word;
+
+	if (!is_v6)
+		ip->hdr_checksum = (uint16_t)~fold((uint64_t)t->ip_sum + ip->total_length + ip->packet_id);
+	if (!payload_sum) /* options are summed with it */
+		(void)parse_sum_mbuf(m, t->len, m->pkt_len - t->len, &payload_sum);
+	memcpy(&word, &h->data_off, sizeof(word));
+	h->cksum = (uint16_t)~fold((uint64_t)t->tcp_sum + tcp_len + h->sent_seq + h->recv_ack + word + payload_sum);
+}
+
+static inline void copy_head(uint8_t *to, const struct session_head *t)
+{
+	if (unlikely(t->len < 32 || t->len > 64)) {
+		memcpy(to, t->octets, t->len);
 		return;
 	}
-	h->cksum = s->info.is_v6 ? rte_ipv6_udptcp_cksum((struct rte_ipv6_hdr *)ip, tcp)
-				 : rte_ipv4_udptcp_cksum((struct rte_ipv4_hdr *)ip, tcp);
+	memcpy(to, t->octets, 32); /* the two overlap */
+	memcpy(to + t->len - 32, t->octets + t->len - 32, 32);
+}
+
+/* Headers without checksums; returns the last. */
+static struct rte_tcp_hdr *put_head(struct session *s, const struct session_head *t, uint8_t *p, uint32_t tcp_hdr,
+				    const struct tcp_out *o)
+{
+	uint32_t tcp_len = tcp_hdr + o->payload_len;
+	struct rte_tcp_hdr *h = (struct rte_tcp_hdr *)(p + t->len - sizeof(*h));
+
+	copy_head(p, t);
+	p += t->l2_len;
+	if (s->info.is_v6) {
+		((struct rte_ipv6_hdr *)p)->payload_len = rte_cpu_to_be_16((uint16_t)tcp_len);
+	} else {
+		struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)p;
+
+		ip->total_length = rte_cpu_to_be_16((uint16_t)(sizeof(*ip) + tcp_len));
+		ip->packet_id = rte_cpu_to_be_16(s->ip_id++);
+	}
+	h->sent_seq = rte_cpu_to_be_32(o->seq);
+	h->recv_ack = rte_cpu_to_be_32(o->flags & TCP_F_ACK ? o->ack : 0);
+	h->data_off = (uint8_t)(tcp_hdr / 4 << 4);
+	h->tcp_flags = o->flags;
+	h->rx_win = rte_cpu_to_be_16(o->window);
+	return h;
 }
 
 int session_emit(void *ctx, struct tcp_half *h, const struct tcp_out *o)
@@ -172,41 +283,32 @@ int session_emit(void *ctx, struct tcp_half *h, const struct tcp_out *o)
 	unsigned side = h == &s->half[0] ? 0 : 1;
 	unsigned port = side == 0 ? s->info.client_port : !s->info.client_port;
 	const struct session_port_caps *caps = &c->cfg.caps[port];
-	const struct session_l2 *l = &s->l2[side];
-	uint32_t ip_len = s->info.is_v6 ? 40 : 20;
-	bool offload = caps->tx_cksum, chain = offload && caps->multi_seg && o->payload_len > 256;
+	const struct session_head *t = &s->head[side];
 	uint8_t nsack = o->nsack;
-	uint32_t tcp_hdr, head;
+	uint32_t tcp_hdr = 20, head = t->len;
+	struct rte_tcp_hdr *tcp;
 	struct rte_mbuf *m;
-	uint8_t *p, *ip, *tcp;
+	rte_be16_t tcp_len;
 
-	while (nsack && ip_len + 20 + SACK_OPTION(nsack) + o->payload_len > caps->mtu)
-		nsack--;
-	tcp_hdr = 20 + (nsack ? SACK_OPTION(nsack) : 0);
-	head = l->len + ip_len + tcp_hdr;
-	/* A jumbo segment in crumbs may be more than one buffer holds. */
-	if (chain && !few_pieces(o) &&
-	    head + o->payload_len + RTE_PKTMBUF_HEADROOM <= (uint32_t)rte_pktmbuf_data_room_size(c->cfg.bufs))
-		chain = false;
-	m = rte_pktmbuf_alloc(c->cfg.bufs);
-	if (!m || (!chain && head + o->payload_len > rte_pktmbuf_tailroom(m))) {
-		rte_pktmbuf_free(m);
+	if (unlikely(nsack)) {
+		while (nsack && t->len - t->l2_len + SACK_OPTION(nsack) + o->payload_len > caps->mtu)
+			nsack--;
+		tcp_hdr += nsack ? SACK_OPTION(nsack) : 0;
+		head += tcp_hdr - 20;
+	}
+	m = may_go_on(o, head) ? frame_in_place(o, head) : frame_new(c, caps, o, head);
+	if (!m) {
 		session_count(c, STATS_no_mbuf);
 		return -ENOBUFS;
 	}
-	p = (uint8_t *)rte_pktmbuf_append(m, (uint16_t)(head + (chain ? 0 : o->payload_len)));
-	memcpy(p, l->hdr, l->len);
-	ip = p + l->len;
-	tcp = put_ip(s, side, ip, tcp_hdr + o->payload_len, offload);
-	put_tcp(s, side, tcp, o, nsack);
-	if (!chain) {
-		copy_payload(tcp + tcp_hdr, o);
-	} else if (attach_payload(c, m, o) != 0) {
-		rte_pktmbuf_free(m);
-		session_count(c, STATS_no_mbuf);
-		return -ENOBUFS;
-	}
-	set_checksum(s, m, ip, tcp, tcp_hdr + o->payload_len, l->len, offload);
+	tcp = put_head(s, t, rte_pktmbuf_mtod(m, uint8_t *), tcp_hdr, o);
+	if (unlikely(nsack))
+		put_sack((uint8_t *)(tcp + 1), o, nsack);
+	tcp_len = rte_cpu_to_be_16((uint16_t)(tcp_hdr + o->payload_len));
+	if (caps->tx_cksum)
+		checksums_by_port(m, s->info.is_v6, t, tcp, tcp_hdr, tcp_len);
+	else
+		checksums_set(m, s->info.is_v6, t, tcp, tcp_len, nsack ? 0 : known_sum(o));
 	c->cfg.tx(c->cfg.cb, port, m);
 	return 0;
 }

@@ -106,7 +106,7 @@ void tcp_half_send(struct tcp_env *env, struct tcp_half *h, struct chunkq *q)
 		chunkq_purge(env->pool, q);
 		return;
 	}
-	chunkq_append(&h->sndq, q);
+	chunkq_join(env->pool, &h->sndq, q);
 }
 
 uint64_t tcp_half_send_pending(const struct tcp_half *h)

@@ -891,6 +891,80 @@ static void test_scarce(void **state)
 	rig_close();
 }
 
+static void put_chunk(struct chunkq *q, uint32_t len)
+{
+	static uint8_t bytes[2000];
+
+	chunkq_push(q, mem_testing_chunk(&pool, bytes, len));
+}
+
+/* What came as a segment goes on as one; small ones are put together, large ones cut. */
+static void test_segment_bounds(void **state)
+{
+	static const struct {
+		uint32_t chunk[6], out[6];
+	} cases[] = {
+		{{700, 1000, 1000}, {700, 1000, 1000}},
+		{{1000, 600, 600, 300}, {1000, 600, 900}},
+		{{300, 1000, 1000}, {300, 1000, 1000}}, /* the small one first */
+		{{300, 300, 300, 300}, {1000, 200}},	 /* none of them worth a segment */
+		{{1500, 1500}, {1000, 1000, 1000}},	 /* longer than a segment */
+		{{1500, 800, 100}, {1000, 500, 900}},
+		{{511, 511, 512, 512}, {1000, 534, 512}},
+		{{1000}, {1000}},
+		{{1}, {1}},
+	};
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct chunkq q;
+		unsigned n = 0;
+
+		rig_open(true, 60000);
+		chunkq_init(&q);
+		for (unsigned k = 0; k < 6 && cases[i].chunk[k]; k++)
+			put_chunk(&q, cases[i].chunk[k]);
+		tcp_half_send(&r.env, &r.h, &q);
+		output();
+		for (; n < 6 && cases[i].out[n]; n++)
+			assert_int_equal(r.out[n].o.payload_len, cases[i].out[n]);
+		assert_int_equal(r.n, n);
+		rig_close();
+	}
+}
+
+/* A chunk that was cut on its way is sent whole. */
+static void test_send_joins(void **state)
+{
+	struct chunkq q, rest;
+
+	rig_open(true, 60000);
+	chunkq_init(&q);
+	chunkq_init(&rest);
+	put_chunk(&rest, 900);
+	assert_int_equal(chunkq_move(&pool, &q, &rest, 100), 0);
+	tcp_half_send(&r.env, &r.h, &q);
+	tcp_half_send(&r.env, &r.h, &rest);
+	assert_int_equal(output(), 1);
+	assert_int_equal(r.out[0].o.payload_len, 900);
+	assert_int_equal(r.out[0].o.c->len, 900);
+	/* and where the first part is on its way already */
+	chunkq_init(&q);
+	put_chunk(&rest, 900);
+	assert_int_equal(chunkq_move(&pool, &q, &rest, 100), 0);
+	tcp_half_send(&r.env, &r.h, &q);
+	assert_int_equal(output(), 1);
+	tcp_half_send(&r.env, &r.h, &rest);
+	assert_int_equal(output(), 1);
+	assert_int_equal(r.out[0].o.seq, ISS + 1000);
+	assert_int_equal(r.out[0].o.skip, 100);
+	assert_int_equal(r.out[0].o.payload_len, 800);
+	in_ack(1000);
+	assert_int_equal(tcp_half_send_pending(&r.h), 800);
+	in_ack(1800);
+	assert_int_equal(tcp_half_send_pending(&r.h), 0);
+	rig_close();
+}
+
 static int setup(void **state)
 {
 	mem_testing_pool(&pool, 8191, 16383);
@@ -936,6 +1010,8 @@ int main(void)
 		cmocka_unit_test(test_port_refuses),
 		cmocka_unit_test(test_send_room),
 		cmocka_unit_test(test_scarce),
+		cmocka_unit_test(test_segment_bounds),
+		cmocka_unit_test(test_send_joins),
 	};
 
 	return cmocka_run_group_tests_name("tcp_half", tests, setup, teardown);

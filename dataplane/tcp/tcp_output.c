@@ -210,11 +210,30 @@ static int segment_new(struct tcp_env *env, struct tcp_half *h, uint32_t len, bo
 	return 0;
 }
 
+/* Bytes of the next segment, if all of max may go: chunks that came as a segment of some size go on as one, since a
+ * packet that is cut apart cannot go on as it is. Small ones are put together, and what is longer than a segment is
+ * cut anyway. Never more segments than were received. */
+static uint32_t segment_bytes(struct tcp_half *h, uint32_t max)
+{
+	const struct chunk *c;
+	uint32_t n;
+
+	cursor_settle(h, &h->nxt);
+	c = h->nxt.c;
+	n = c->len - h->nxt.skip;
+	while (n < max && (c = c->next)) {
+		if (n + c->len > max && c->len >= TCP_COPY_MAX && c->len <= h->mss)
+			return n;
+		n += c->len;
+	}
+	return min_u32(n, max);
+}
+
 /* How much of the unsent bytes may go out as one segment; 0: none now. */
 static uint32_t segment_size(struct tcp_half *h, uint32_t unsent, uint32_t pipe)
 {
 	int32_t room = (int32_t)(h->snd_una + h->snd_wnd - h->snd_nxt);
-	uint32_t len = min_u32(unsent, h->mss);
+	uint32_t len = segment_bytes(h, min_u32(unsent, h->mss));
 
 	if (pipe && pipe + len > h->cwnd) {
 		h->flags |= HALF_CWND_LIMITED;
