@@ -7,7 +7,7 @@ value(S)        the samples of the one record S selects; of several the one with
 ratio(A, B)     sample by sample when both records name the same pair, otherwise of medians (and the verdict says "not paired")
 flat(S)         largest over smallest median of all records S selects (at least two): 1 means independent of what varies
 least(Q, ...)   the quantity with the smallest median; most(Q, ...) with the largest; all must have been measured
-first(Q, ...)   the first quantity that was measured
+first(Q, ...)   the first quantity that was measured; the verdict says why earlier ones were not taken
 
 What is missing, ambiguous or wrong (``ok`` false) makes a target "not measured", never met.
 """
@@ -30,6 +30,10 @@ DISTANCE = 1.6  # two round trips of a cache line between cores that differ by m
 
 class NotMeasured(Exception):
     """Why a quantity cannot be computed."""
+
+
+class Wrong(NotMeasured):
+    """There is a record, and it says that something was wrong."""
 
 
 class BadExpression(ValueError):
@@ -106,7 +110,7 @@ class Evaluator:
             raise NotMeasured(f"no record {selector}")
         for r in rows:
             if not r.ok:
-                raise NotMeasured(f"{r.key} is wrong: {r.note or 'no reason given'}")
+                raise Wrong(f"{r.key} is wrong: {r.note or 'no reason given'}")
             if not r.samples:
                 raise NotMeasured(f"{r.key} has no samples: {r.note}")
         return rows
@@ -163,9 +167,13 @@ class Evaluator:
         reasons = []
         for node in nodes:
             try:
-                return self.walk(node)
+                q = self.walk(node)
+            except Wrong:
+                raise
             except NotMeasured as e:
                 reasons.append(str(e))
+            else:
+                return replace(q, remarks=q.remarks + [f"taken because there is {r}" for r in reasons])
         raise NotMeasured("; ".join(reasons))
 
     def walk(self, node: ast.AST) -> Any:
