@@ -19,6 +19,7 @@ RUNS = ROOT / "build" / "bench-runs"
 SETUP = """set -euo pipefail
 . "$1/packaging/prepare.sh"
 need_root
+HUGEPAGES_WANTED=768 HUGEPAGES_FREE_NEEDED=640     # a million flows, or the dataplane beside a load generator
 install_packages $PACKAGES_BUILD $PACKAGES_LAB ${PACKAGES_BENCH:-}
 setup_hugepages
 build "$2"

@@ -134,12 +134,13 @@ class Evaluator:
             if not all(y.samples):
                 raise NotMeasured(f"{y.key} has a sample of 0")
             near = alike(x, y)
-            if not any(near):
-                raise NotMeasured(f"no two samples of the pair {x.pair} were taken with the cores equally far apart")
-            both = [[s for s, keep in zip(r.samples, near) if keep] for r in (x, y)]
-            q = Quantity(stats.ratios(*both), sum(near), [x, y])
-            if q.n < len(near):
-                q.remarks.append(f"{len(near) - q.n} of {len(near)} samples left out: the cores' distance changed between the two")
+            moved = len(near) - sum(near)
+            enough = 2 * sum(near) >= len(near)
+            both = [[s for s, keep in zip(r.samples, near) if keep or not enough] for r in (x, y)]
+            q = Quantity(stats.ratios(*both), len(both[0]), [x, y])
+            if moved:
+                q.remarks.append(f"the cores' distance changed in {moved} of {len(near)} pairs"
+                                 + (", left out" if enough else ", too many to leave out"))
             return q
         if not all(y.samples):
             raise NotMeasured(f"{y.key} has a sample of 0")
