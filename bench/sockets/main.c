@@ -26,7 +26,7 @@ struct main_case {
 
 struct main_options {
 	bool mode[MODES], unix_socket, tcp, poll, spin, spoil;
-	uint32_t object[8], objects, chunk;
+	uint32_t object[8], objects, chunk, piece;
 	int cpu[2];
 	unsigned samples;
 	double seconds;
@@ -54,6 +54,7 @@ static void usage(void)
 	       "  --socket unix|tcp|both  Unix stream socket, or TCP over the loopback device (unix)\n"
 	       "  --object SIZE[,SIZE]  octets of an object, K and M are understood (64K,1M)\n"
 	       "  --chunk SIZE          payload octets of a chunk (1460)\n"
+	       "  --piece SIZE          payload octets that lie together, as in packets (all of a chunk)\n"
 	       "  --wait poll|spin|both sleep on the sockets, or ask them without pause (poll)\n"
 	       "  --cpus A,B            processors of the sending and of the answering process (1,0)\n"
 	       "  --samples N           measurements of each case (5)\n"
@@ -139,7 +140,7 @@ static int read_cpus(struct main_options *o, const char *text)
 	return 0;
 }
 
-enum { OPT_MODE = 256, OPT_SOCKET, OPT_OBJECT, OPT_CHUNK, OPT_WAIT, OPT_CPUS, OPT_SAMPLES, OPT_SECONDS, OPT_QUICK,
+enum { OPT_MODE = 256, OPT_SOCKET, OPT_OBJECT, OPT_CHUNK, OPT_PIECE, OPT_WAIT, OPT_CPUS, OPT_SAMPLES, OPT_SECONDS, OPT_QUICK,
        OPT_JSON, OPT_SPOIL };
 
 static int read_option(struct main_options *o, int opt, const char *arg)
@@ -156,6 +157,10 @@ static int read_option(struct main_options *o, int opt, const char *arg)
 	case OPT_CHUNK:
 		return read_size(arg, &end, &o->chunk) || *end || o->chunk > 65536
 			       ? complain("a chunk of 1 to 65536 octets expected, not", arg)
+			       : 0;
+	case OPT_PIECE:
+		return read_size(arg, &end, &o->piece) || *end || o->piece < 128
+			       ? complain("a piece of 128 octets or more expected, not", arg)
 			       : 0;
 	case OPT_WAIT:
 		return read_either(arg, "poll", "spin", &o->poll, &o->spin);
@@ -192,6 +197,7 @@ static int read_options(struct main_options *o, int argc, char **argv)
 		{"socket", required_argument, NULL, OPT_SOCKET},
 		{"object", required_argument, NULL, OPT_OBJECT},
 		{"chunk", required_argument, NULL, OPT_CHUNK},
+		{"piece", required_argument, NULL, OPT_PIECE},
 		{"wait", required_argument, NULL, OPT_WAIT},
 		{"cpus", required_argument, NULL, OPT_CPUS},
 		{"samples", required_argument, NULL, OPT_SAMPLES},
@@ -231,7 +237,7 @@ static void add_case(struct main_options *o, enum main_mode mode, bool tcp, bool
 	m->mode = mode;
 	m->c = (struct sockets_case){.tcp = tcp, .echo = mode == MODE_ECHO, .spin = spin, .spoil = o->spoil,
 				     .cpu = {o->cpu[0], same ? o->cpu[0] : o->cpu[1]}, .object = object,
-				     .chunk = o->chunk, .seconds = o->seconds};
+				     .chunk = o->chunk, .piece = o->piece, .seconds = o->seconds};
 	size_text(size, sizeof(size), object);
 	if (mode == MODE_PROBE)
 		snprintf(m->name, sizeof(m->name), "sockets/probe");
@@ -308,9 +314,9 @@ static void record(FILE *f, const struct main_case *m, const char *metric, const
 	fprintf(f, "], \"probe_ns\": [");
 	for (unsigned i = 0; i < m->taken; i++)
 		fprintf(f, "%s[%.0f, %.0f]", i ? ", " : "", m->r[i].probe_ns[0], m->r[i].probe_ns[1]);
-	fprintf(f, "], \"params\": {\"socket\": \"%s\", \"mode\": \"%s\", \"object\": %u, \"chunk\": %u, \"cpus\": [%d, %d], "
+	fprintf(f, "], \"params\": {\"socket\": \"%s\", \"mode\": \"%s\", \"object\": %u, \"chunk\": %u, \"piece\": %u, \"cpus\": [%d, %d], "
 		   "\"wait\": \"%s\", \"seconds\": %g}, \"ok\": %s, \"note\": \"%s\"}\n",
-		m->c.tcp ? "tcp" : "unix", mode_name[m->mode], m->c.object, m->c.chunk, m->c.cpu[0], m->c.cpu[1],
+		m->c.tcp ? "tcp" : "unix", mode_name[m->mode], m->c.object, m->c.chunk, m->c.piece, m->c.cpu[0], m->c.cpu[1],
 		m->c.spin ? "spin" : "poll", m->c.seconds, rc ? "false" : "true", rc ? strerror(-rc) : m->note);
 }
 

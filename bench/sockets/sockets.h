@@ -33,6 +33,7 @@ struct sockets_case {
 	int cpu[2];        /* of A and of B */
 	uint32_t object;   /* octets of one object */
 	uint32_t chunk;    /* payload octets of one chunk; the last of an object may be shorter */
+	uint32_t piece;    /* octets of payload that lie together, as in packets; 0: all of a chunk */
 	double seconds;
 };
 

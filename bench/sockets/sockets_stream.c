@@ -92,6 +92,16 @@ struct client {
 	uint8_t in[SOCKETS_GATHER];
 };
 
+static void gather_payload(struct client *a, uint32_t len)
+{
+	const uint8_t *p = sockets_payload(a->number, a->c->object, a->offset);
+	uint32_t piece = a->c->piece ? a->c->piece : len;
+
+	for (; len > piece; len -= piece, p += piece)
+		a->iov[a->iovs++] = (struct iovec){(void *)(uintptr_t)p, piece};
+	a->iov[a->iovs++] = (struct iovec){(void *)(uintptr_t)p, len};
+}
+
 /* The tail of a chunk and the head of the next are one piece, as they are in the processor's ring of text. */
 static void client_gather(struct client *a)
 {
@@ -99,17 +109,18 @@ static void client_gather(struct client *a)
 	size_t total = 0;
 
 	a->iovs = a->at = 0;
-	while (total < SOCKETS_GATHER && a->iovs + 3 <= STREAM_IOV && !(a->last && !a->offset)) {
+	while (total < SOCKETS_GATHER && !(a->last && !a->offset)) {
 		uint32_t rest = a->c->object - a->offset;
 		uint32_t len = rest < a->c->chunk ? rest : a->c->chunk;
 
+		if (a->iovs + 3 + (a->c->piece ? len / a->c->piece : 0) > STREAM_IOV)
+			break;
 		if (!a->iovs)
 			a->iov[a->iovs++] = (struct iovec){t, 0};
 		sockets_head(t, a->number, a->offset, len);
 		t += SOCKETS_HEAD_LEN;
 		a->iov[a->iovs - 1].iov_len += SOCKETS_HEAD_LEN;
-		a->iov[a->iovs++] = (struct iovec){
-			(void *)(uintptr_t)sockets_payload(a->number, a->c->object, a->offset), len};
+		gather_payload(a, len);
 		memcpy(t, SOCKETS_TAIL, SOCKETS_TAIL_LEN);
 		a->iov[a->iovs++] = (struct iovec){t, SOCKETS_TAIL_LEN};
 		t += SOCKETS_TAIL_LEN;

@@ -24,10 +24,10 @@ def program(build: Path, name: str) -> str:
     return str(path)
 
 
-def memif(number: int, role: str, path: Path, ident: int | None = None) -> str:
-    """A DPDK device: one end of a cable that is a Unix socket at path."""
+def memif(number: int, role: str, path: Path, ident: int | None = None, ring: int = 10) -> str:
+    """A DPDK device: one end of a cable that is a Unix socket at path. ring: log2 of the slots of each ring."""
     ident = number if ident is None else ident
-    return f"net_memif{number},role={role},id={ident},socket={path},socket-abstract=no"
+    return f"net_memif{number},role={role},id={ident},socket={path},socket-abstract=no,rsize={ring}"
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Appliance:
 
     def __init__(self, folder: Path, build: Path, cpu: int, *, rules: str = "[]", services: tuple[str, ...] = (),
                  callout_cpu: int | None = None, server_cpu: int | None = None, backoff: bool = True,
-                 limits: str = "{}", memory: str = "512MiB", mtu: int = 1500, server_args: tuple[str, ...] = ()) -> None:
+                 limits: str = "{}", memory: str = "512MiB", mtu: int = 1500, ring: int = 10, server_args: tuple[str, ...] = ()) -> None:
         """server_cpu: where opes-callout runs. services: arguments for --service of opes-callout."""
         self.folder, self.build, self.cpu = folder, build, cpu
         self.inside, self.outside = folder / "in.sock", folder / "out.sock"
@@ -59,7 +59,7 @@ class Appliance:
         self.control: Process | None = None
         self.server_cpu, self.server_args = server_cpu, server_args
         self.settings = dict(
-            rules=rules, limits=limits, memory=memory, mtu=mtu,
+            rules=rules, limits=limits, memory=memory, mtu=mtu, ring=ring,
             lcores=f"{{workers: [{cpu}], callout: {cpu if callout_cpu is None else callout_cpu}, "
                    f"idle-backoff: {str(backoff).lower()}}}")
         self.hz = 0
@@ -85,8 +85,8 @@ class Appliance:
             f"dpdk: {{file-prefix: {self.folder.name}, memory: {s['memory']}}}\n"
             f"control-socket: {self.control_socket}\n"
             f"ports:\n"
-            f"  inside: {{device: \"{memif(0, 'server', self.inside)}\", mtu: {s['mtu']}}}\n"
-            f"  outside: {{device: \"{memif(1, 'server', self.outside)}\", mtu: {s['mtu']}}}\n"
+            f"  inside: {{device: \"{memif(0, 'server', self.inside, ring=s['ring'])}\", mtu: {s['mtu']}}}\n"
+            f"  outside: {{device: \"{memif(1, 'server', self.outside, ring=s['ring'])}\", mtu: {s['mtu']}}}\n"
             f"lcores: {s['lcores']}\n"
             f"limits: {s['limits']}\n"
             f"services: [{listed}]\n"
