@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ocp/ocp_message.h"
+#include "ocp/ocp_plain.h"
 
 enum state {
 	ST_START,  /* first octet of a message */
@@ -65,6 +66,7 @@ struct note {
 
 struct ocp_decoder {
 	struct ocp_limits lim;
+	bool plain;	 /* the limits allow the short way */
 	uint64_t stream; /* octets consumed by earlier feeds */
 	enum state state, next;
 	enum ocp_bad bad;
@@ -112,6 +114,7 @@ struct ocp_decoder *ocp_decoder_create(const struct ocp_limits *limits)
 	d->lim = limits ? *limits : OCP_LIMITS_DEFAULT;
 	if (d->lim.nesting > OCP_NESTING_MAX)
 		d->lim.nesting = OCP_NESTING_MAX;
+	d->plain = ocp_plain_allowed(&d->lim);
 	return d;
 }
 
@@ -635,6 +638,32 @@ static size_t need_more(struct ocp_decoder *d, size_t len, struct ocp_event *ev)
 	return len;
 }
 
+/* A whole head of the frequent kind, or the whole tail of a payload: false: octet by octet. */
+static bool feed_plain(struct ocp_decoder *d, const uint8_t *buf, size_t len, struct ocp_event *ev,
+		       size_t *used)
+{
+	if (d->state == ST_TAIL_CR) {
+		if (len < OCP_TAIL_LEN || memcmp(buf, OCP_TAIL, OCP_TAIL_LEN) != 0)
+			return false;
+		d->state = ST_START;
+		ev->type = OCP_EVENT_END;
+		*used = OCP_TAIL_LEN;
+	} else {
+		*used = ocp_plain_decode((const char *)buf, len, &d->lim, &d->msg);
+		if (!*used)
+			return false;
+		d->store_len = 0;
+		d->payload_left = d->msg.payload_size;
+		if (!d->msg.payload)
+			d->state = ST_ENDED;
+		else
+			d->state = d->payload_left ? ST_PAYLOAD : ST_TAIL_CR;
+		ev->type = OCP_EVENT_MESSAGE;
+	}
+	d->stream += *used;
+	return true;
+}
+
 /* States with their own way of being entered: true when *ev is filled. */
 static bool feed_special(struct ocp_decoder *d, const uint8_t *buf, size_t len,
 			 struct ocp_event *ev, size_t *used)
@@ -687,6 +716,9 @@ size_t ocp_decoder_feed(struct ocp_decoder *d, const void *input, size_t len, st
 
 	*ev = (struct ocp_event){.type = OCP_EVENT_NEED_MORE, .msg = &d->msg};
 	if (feed_special(d, buf, len, ev, &used))
+		return used;
+	if ((d->state == ST_START ? d->plain : d->state == ST_TAIL_CR) &&
+	    feed_plain(d, buf, len, ev, &used))
 		return used;
 	d->buf = buf;
 	d->seg = d->skip_at = 0;

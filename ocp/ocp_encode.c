@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include "ocp/ocp_message.h"
+#include "ocp/ocp_plain.h"
 
 struct out {
 	char *p;
@@ -171,6 +172,11 @@ int ocp_encode(const struct ocp_msg *m, uint64_t payload_size, char *head, size_
 	uint32_t left = m->has;
 	int rc;
 
+	if (cap >= OCP_PLAIN_MAX) {
+		*head_len = ocp_plain_encode(m, payload_size, head);
+		if (*head_len)
+			return 0;
+	}
 	if (!def || payload_size > OCP_ID_MAX || (payload_size && !data))
 		return -EINVAL;
 	if (data)
