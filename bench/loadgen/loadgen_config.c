@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -484,21 +485,30 @@ static void arg(struct args *a, const char *fmt, ...)
 	a->left -= (size_t)n + 1;
 }
 
+/* The first one this process may run on. */
+static uint32_t first_processor(void)
+{
+	cpu_set_t set;
+	uint32_t i = 0;
+
+	if (sched_getaffinity(0, sizeof(set), &set) != 0)
+		return 0;
+	while (i < CPU_SETSIZE - 1 && !CPU_ISSET(i, &set))
+		i++;
+	return i;
+}
+
 int lg_config_eal(const struct lg_config *cfg, char **argv, char *buf, size_t buf_len)
 {
 	struct args a = {argv, buf, buf_len, 0};
 	bool pci = false;
 
 	arg(&a, "opes-loadgen");
-	arg(&a, "--in-memory");
+	arg(&a, "%s", cfg->no_huge ? "--no-shconf" : "--in-memory");
+	arg(&a, "--no-telemetry");
 	arg(&a, "--log-level=lib.eal:warning");
-	if (cfg->lcore != UINT32_MAX) {
-		arg(&a, "-l");
-		arg(&a, "%u", cfg->lcore);
-	} else {
-		arg(&a, "--lcores");
-		arg(&a, "0@(0-127)");
-	}
+	arg(&a, "-l");
+	arg(&a, "%u", cfg->lcore != UINT32_MAX ? cfg->lcore : first_processor());
 	if (cfg->no_huge)
 		arg(&a, "--no-huge");
 	else if (strstr(cfg->device[0], "zero-copy=yes") || strstr(cfg->device[1], "zero-copy=yes"))

@@ -145,15 +145,36 @@ bool lg_net_up(const struct lg_net net[2])
 	return true;
 }
 
+static void frames_free(struct lg_net *n)
+{
+	struct rte_mbuf *m;
+
+	for (; n->count; n->count--)
+		rte_pktmbuf_free(n->queue[n->head++ % LG_TXQ]);
+	rte_pktmbuf_free(n->late);
+	n->late = NULL;
+	while (n->rx_ring && rte_ring_sc_dequeue(n->rx_ring, (void **)&m) == 0)
+		rte_pktmbuf_free(m);
+}
+
 void lg_net_close(struct lg_net net[2])
 {
+	struct rte_mempool *pool = net[0].pool;
+
 	for (int i = 0; i < 2; i++) {
-		if (!net[i].eth)
-			continue;
-		rte_eth_dev_stop(net[i].port);
-		rte_eth_dev_close(net[i].port);
+		frames_free(&net[i]);
+		if (net[i].eth) {
+			rte_eth_dev_stop(net[i].port);
+			rte_eth_dev_close(net[i].port);
+		}
 		net[i].eth = false;
 	}
+	for (int i = 0; i < 2; i++) {
+		rte_ring_free(net[i].rx_ring);
+		net[i].rx_ring = net[i].tx_ring = NULL;
+		net[i].pool = NULL;
+	}
+	rte_mempool_free(pool);
 }
 
 unsigned lg_net_receive(struct lg_net *n, struct rte_mbuf **pkt)

@@ -33,6 +33,7 @@ int lg_run_init(struct lg_run *r, const struct lg_config *cfg, char *err, size_t
 	int rc;
 
 	memset(r, 0, sizeof(*r));
+	stopped = 0;
 	r->cfg = cfg;
 	r->hz = rte_get_tsc_hz();
 	lg_pattern_init(cfg->seed);
@@ -433,6 +434,9 @@ bool lg_result_ok(const struct lg_config *cfg, const struct lg_result *res, char
 	why[0] = '\0';
 	if (failed)
 		snprintf(why, len, "%llu failures", (unsigned long long)failed);
+	else if (res->all[0].resets_in || res->all[1].resets_in)
+		snprintf(why, len, "%llu resets",
+			 (unsigned long long)(res->all[0].resets_in + res->all[1].resets_in));
 	else if (res->unfinished)
 		snprintf(why, len, "%u connections without an end", res->unfinished);
 	else if (done == 0)
