@@ -2,40 +2,78 @@
 /* What a rule makes of a message: forward, block, observe, adapt. */
 #include "session_priv.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <arpa/inet.h>
 
-static uint32_t put_address(char *out, uint32_t cap, const uint8_t *a, uint16_t port)
+/* Written for every message: by hand, printf would take longer than all the rest of a small one's way. What does not
+ * fit is cut off; the longest there can be fits . */
+struct text {
+	char *out;
+	uint32_t cap, n;
+};
+
+static void put_octets(struct text *t, const char *s, size_t n)
+{
+	n = RTE_MIN(n, (size_t)(t->cap - t->n));
+	memcpy(t->out + t->n, s, n);
+	t->n += (uint32_t)n;
+}
+#define PUT(t, literal) put_octets(t, literal, sizeof(literal) - 1)
+
+static void put_number(struct text *t, uint64_t v)
+{
+	char digits[20];
+	size_t at = sizeof(digits);
+
+	do {
+		digits[--at] = (char)('0' + v % 10);
+		v /= 10;
+	} while (v);
+	put_octets(t, digits + at, sizeof(digits) - at);
+}
+
+static void put_address(struct text *t, const uint8_t *a, uint16_t port)
 {
 	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-	char text[INET6_ADDRSTRLEN];
-	int n;
+	char v6[INET6_ADDRSTRLEN];
 
 	if (memcmp(a, mapped, 12) == 0) {
-		inet_ntop(AF_INET, a + 12, text, sizeof(text));
-		n = snprintf(out, cap, "%s:%u", text, port);
+		for (int i = 12; i < 16; i++) {
+			put_number(t, a[i]);
+			put_octets(t, i < 15 ? "." : ":", 1);
+		}
 	} else {
-		inet_ntop(AF_INET6, a, text, sizeof(text));
-		n = snprintf(out, cap, "[%s]:%u", text, port);
+		inet_ntop(AF_INET6, a, v6, sizeof(v6));
+		PUT(t, "[");
+		put_octets(t, v6, strlen(v6));
+		PUT(t, "]:");
 	}
-	return (uint32_t)n;
+	put_number(t, port);
 }
 
 /* ocp-wire.md section 5. */
 static uint32_t write_meta(const struct session *s, unsigned d, const char *proto, const char *kind,
 			   const char *rule, bool observe, char *out, uint32_t cap)
 {
-	const struct policy_tuple *t = &s->info.tuple;
-	uint32_t n = (uint32_t)snprintf(out, cap, "Protocol: %s\r\nKind: %s\r\nSource: ", proto, kind);
+	const struct policy_tuple *u = &s->info.tuple;
+	struct text t = {out, cap, 0};
 
-	n += put_address(out + n, cap - n, d == 0 ? t->client : t->server, d == 0 ? t->client_port : t->server_port);
-	n += (uint32_t)snprintf(out + n, cap - n, "\r\nDestination: ");
-	n += put_address(out + n, cap - n, d == 0 ? t->server : t->client, d == 0 ? t->server_port : t->client_port);
-	n += (uint32_t)snprintf(out + n, cap - n, "\r\nFlow: %" PRIu64 "\r\nRule: %s\r\n%s", s->info.id, rule,
-				observe ? "Action: observe\r\n" : "");
-	return n;
+	PUT(&t, "Protocol: ");
+	put_octets(&t, proto, strlen(proto));
+	PUT(&t, "\r\nKind: ");
+	put_octets(&t, kind, strlen(kind));
+	PUT(&t, "\r\nSource: ");
+	put_address(&t, d == 0 ? u->client : u->server, d == 0 ? u->client_port : u->server_port);
+	PUT(&t, "\r\nDestination: ");
+	put_address(&t, d == 0 ? u->server : u->client, d == 0 ? u->server_port : u->client_port);
+	PUT(&t, "\r\nFlow: ");
+	put_number(&t, s->info.id);
+	PUT(&t, "\r\nRule: ");
+	put_octets(&t, rule, strlen(rule));
+	PUT(&t, "\r\n");
+	if (observe)
+		PUT(&t, "Action: observe\r\n");
+	return t.n;
 }
 
 static bool head_field(const void *ctx, uint32_t i, const char **name, uint32_t *name_len, const char **value,
