@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +47,8 @@ class Appliance:
 
     def __init__(self, folder: Path, build: Path, cpu: int, *, rules: str = "[]", services: tuple[str, ...] = (),
                  callout_cpu: int | None = None, server_cpu: int | None = None, backoff: bool = True,
-                 limits: str = "{}", memory: str = "512MiB", mtu: int = 1500, ring: int = 10, server_args: tuple[str, ...] = ()) -> None:
+                 limits: str = "{}", memory: str = "512MiB", mtu: int = 1500, ring: int = 10,
+                 server_args: tuple[str, ...] = ()) -> None:
         """server_cpu: where opes-callout runs. services: arguments for --service of opes-callout."""
         self.folder, self.build, self.cpu = folder, build, cpu
         self.inside, self.outside = folder / "in.sock", folder / "out.sock"
@@ -101,7 +101,8 @@ class Appliance:
             self.server = Process("callout", argv + list(self.server_args), self.folder,
                                   None if self.server_cpu is None else {self.server_cpu})
             self.server.wait_line("opes-callout: ready")
-        self.dataplane = Process("dataplane", [program(self.build, "opes-dataplane"), "-c", str(self.config)], self.folder)
+        self.dataplane = Process("dataplane", [program(self.build, "opes-dataplane"), "-c", str(self.config)],
+                                 self.folder)
         self.dataplane.wait_line("opes-dataplane: ready")
         self.control = Process("control", [program(self.build, "opes-control"), "-c", str(self.config), "--foreground"],
                                self.folder)
@@ -173,7 +174,3 @@ def rule(name: str, action: str) -> str:
     if action == "forward":
         return f"[{{name: {name}, match: {{{match}, path: {{exact: /there-is-no-such-path}}}}, action: block}}]"
     return f"[{{name: {name}, match: {{{match}, kind: response}}, action: adapt, service: {action}}}]"
-
-
-def online() -> int:
-    return len(os.sched_getaffinity(0))
