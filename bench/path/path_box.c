@@ -339,7 +339,8 @@ uint64_t path_box_count(const struct path_box *b, enum stats_counter c)
 
 unsigned path_box_queue(const struct path_box *b, const struct flow_key *key)
 {
-	return b->rss ? flow_key_hash(key, SEED) % b->workers : 0;
+	/* Bits that the index of the flow table does not use, as a port's own hash has nothing to do with it. */
+	return b->rss ? (unsigned)((uint64_t)(flow_key_hash(key, SEED) << 1) * b->workers >> 32) : 0;
 }
 
 bool path_box_offer(struct path_box *b, unsigned port, unsigned queue, struct rte_mbuf *m)

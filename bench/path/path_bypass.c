@@ -223,7 +223,7 @@ int path_bypass_run(struct path *p, const struct path_box_config *cfg, unsigned 
 static int one(struct path *p, unsigned frame, unsigned rules, uint32_t flows, unsigned syn, bool million)
 {
 	struct path_box_config cfg = {.workers = 1, .offload = p->opt->cksum && !strcmp(p->opt->cksum, "offload"),
-				      .limits = "  flows: 4096\n"};
+				      .limits = "  flows: 1024\n"};
 	struct path_record r = {.metric = "cycles_per_packet", .unit = "cycles/packet", .better = "lower"};
 	char *text = path_bypass_rules(rules), count[16];
 	int rc;

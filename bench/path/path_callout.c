@@ -113,7 +113,7 @@ static int one(struct path *p, struct server *s, const struct work *w, bool offl
 					 .burst = p->opt->burst,
 					 .beside = server_step,
 					 .ctx = s};
-	struct path_box_config bc = {.workers = 1, .offload = offload, .limits = "  flows: 4096\n"};
+	struct path_box_config bc = {.workers = 1, .offload = offload, .limits = "  flows: 1024\n"};
 	struct path_record r = {.metric = "cycles_per_octet", .unit = "cycles/octet", .better = "lower"};
 	char services[512], rules[256];
 	int rc;

@@ -134,6 +134,20 @@ static void client_ask(struct path_traffic *t, uint32_t i)
 
 /* --- what arrives ------------------------------------------------------------------------------------------------ */
 
+/* What side hears may name no octet that the other has not sent, and acknowledge none that side has not sent. */
+static void numbers_check(struct path_traffic *t, uint32_t i, const struct path_head *h, unsigned side)
+{
+	const struct path_flow *f = &t->flow[i];
+	uint64_t sent[2] = {f->asked, f->sent};
+	uint32_t seq = rte_be_to_cpu_32(h->tcp.sent_seq) - (f->isn[!side] + (h->tcp.tcp_flags & RTE_TCP_SYN_FLAG ? 0 : 1));
+	uint32_t ack = rte_be_to_cpu_32(h->tcp.recv_ack) - (f->isn[side] + 1);
+
+	if ((int32_t)(seq - (uint32_t)sent[!side]) > 0)
+		wrong(t, i, "a sequence number beyond what was sent");
+	if ((int32_t)(ack - (uint32_t)sent[side]) > 0)
+		wrong(t, i, "an acknowledgement of what was not sent");
+}
+
 static void client_data(struct path_traffic *t, uint32_t i, const uint8_t *p, uint32_t n, uint32_t seq)
 {
 	struct path_flow *f = &t->flow[i];
@@ -168,6 +182,7 @@ static void client_take(struct path_traffic *t, uint32_t i, const struct path_he
 {
 	struct path_flow *f = &t->flow[i];
 
+	numbers_check(t, i, h, 0);
 	if (h->tcp.tcp_flags & RTE_TCP_SYN_FLAG) {
 		if (f->up)
 			return;
@@ -192,11 +207,10 @@ static void server_take(struct path_traffic *t, uint32_t i, const struct path_he
 		syn_send(t, i, 1);
 		return;
 	}
+	numbers_check(t, i, h, 1);
 	acked = rte_be_to_cpu_32(h->tcp.recv_ack) - (f->isn[1] + 1 + (uint32_t)f->acked);
 	if (acked <= f->sent - f->acked)
 		f->acked += acked;
-	else if ((int32_t)acked > 0)
-		wrong(t, i, "the server is told of octets it has not sent");
 	f->window = (uint64_t)rte_be_to_cpu_16(h->tcp.rx_win) << f->scale;
 	if (!n)
 		return;

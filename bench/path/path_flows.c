@@ -103,8 +103,13 @@ int path_flows_run(struct path *p, const struct path_box_config *bc, const struc
 		r->ok = false;
 		snprintf(r->note, sizeof(r->note), "%.200s", p->box->err);
 	}
-	if (rc)
+	if (rc == -EIO) { /* the traffic did not get through: a result */
+		r->ok = false;
+		snprintf(r->note, sizeof(r->note), "%.250s", why);
+		rc = 0;
+	} else if (rc) {
 		snprintf(p->box->err, sizeof(p->box->err), "%.127s: %.380s", r->name, why);
+	}
 	p->bad |= !r->ok;
 	return rc;
 }

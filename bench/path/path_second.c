@@ -25,7 +25,7 @@ static int run(struct path *p, bool bypass, const struct spread *s, const char *
 				     .rss = s && s->rss,
 				     .own_tx = s && s->own_tx,
 				     .offload = true,
-				     .limits = "  flows: 4096\n",
+				     .limits = "  flows: 1024\n",
 				     .rules = rules};
 	struct path_traffic_config tc = {.flows = 64,
 					 .request = PATH_REQUEST,
@@ -59,9 +59,11 @@ static int one(struct path *all, bool bypass, const struct spread *s)
 			rc = run(&p, bypass, s, rules, &with);
 		if (rc)
 			break;
-		r.sample[r.samples++] = alone.sample[0] / with.sample[0];
-		sum[0] += alone.sample[0];
-		sum[1] += with.sample[0];
+		if (alone.samples && with.samples) {
+			r.sample[r.samples++] = alone.sample[0] / with.sample[0];
+			sum[0] += alone.sample[0];
+			sum[1] += with.sample[0];
+		}
 		if (r.ok && (!alone.ok || !with.ok)) {
 			r.ok = false;
 			snprintf(r.note, sizeof(r.note), "%.250s", alone.ok ? with.note : alone.note);
@@ -71,8 +73,8 @@ static int one(struct path *all, bool bypass, const struct spread *s)
 	if (rc)
 		return rc;
 	all->bad |= !r.ok;
-	r.p10 = sum[0] / r.samples;
-	r.p90 = sum[1] / r.samples;
+	r.p10 = sum[0] / RTE_MAX(r.samples, 1u);
+	r.p90 = sum[1] / RTE_MAX(r.samples, 1u);
 	snprintf(r.params, sizeof(r.params), "\"cycles_one\": %.1f, \"cycles_busier_of_two\": %.1f, \"burst\": %u", r.p10,
 		 r.p90, o.burst);
 	if (r.ok)
