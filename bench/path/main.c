@@ -27,6 +27,7 @@ static void usage(FILE *f)
 	      "      --syn N           bypass: one of N frames of the clients is a SYN, 0 none (16)\n"
 	      "      --train N         segments of one flow in a row (4)\n"
 	      "      --cksum WHO       software, offload: who checks and fills in checksums (default: both where it counts)\n"
+	      "      --object N        as-is, echo: only responses of N octets: 1024, 65536, 1048576 (default: all, and streams)\n"
 	      "      --server ADDRESS  as-is, echo: a callout server that runs (opes-callout on another core) instead of one\n"
 	      "                        in turn with the worker: unix:/path or tcp:HOST:PORT\n"
 	      "      --burst N         frames offered to a port before each round, at most 32 are taken (32)\n"
@@ -44,7 +45,7 @@ static void usage(FILE *f)
 }
 
 enum { OPT_FRAME = 256, OPT_RULES, OPT_FLOWS, OPT_SYN, OPT_TRAIN, OPT_CKSUM, OPT_BURST, OPT_REPS, OPT_SECONDS,
-       OPT_BUFS, OPT_SERVER, OPT_CORE, OPT_NO_HUGE, OPT_CHECK, OPT_JSON };
+       OPT_BUFS, OPT_SERVER, OPT_OBJECT, OPT_CORE, OPT_NO_HUGE, OPT_CHECK, OPT_JSON };
 
 static const struct option longs[] = {
 	{"mode", required_argument, NULL, 'm'},	       {"frame", required_argument, NULL, OPT_FRAME},
@@ -54,6 +55,7 @@ static const struct option longs[] = {
 	{"reps", required_argument, NULL, OPT_REPS},   {"seconds", required_argument, NULL, OPT_SECONDS},
 	{"bufs", required_argument, NULL, OPT_BUFS},   {"core", required_argument, NULL, OPT_CORE},
 	{"server", required_argument, NULL, OPT_SERVER},
+	{"object", required_argument, NULL, OPT_OBJECT},
 	{"no-huge", no_argument, NULL, OPT_NO_HUGE},   {"check", no_argument, NULL, OPT_CHECK},
 	{"json", required_argument, NULL, OPT_JSON},   {"quick", no_argument, NULL, 'q'},
 	{"help", no_argument, NULL, 'h'},	       {0}};
@@ -103,6 +105,7 @@ static void option(struct path_options *o, int c, const char *arg)
 	case OPT_BUFS: o->bufs = (uint32_t)number(arg, 4095, 1 << 22); break;
 	case OPT_CORE: o->core = (int)number(arg, 0, RTE_MAX_LCORE - 1); break;
 	case OPT_SERVER: o->server = arg; break;
+	case OPT_OBJECT: o->object = (uint64_t)number(arg, 1, 1 << 20); break;
 	case OPT_NO_HUGE: o->huge = false; break;
 	case OPT_JSON: o->json = arg; break;
 	case OPT_CHECK:

@@ -45,6 +45,7 @@ struct path_options {
 	unsigned reps;
 	double seconds; /* of each repetition */
 	uint32_t bufs;
+	uint64_t object;    /* as-is, echo: only responses of so many octets; 0: all */
 	const char *server; /* address of a callout server; NULL: one of our own in turn with the worker */
 	bool check; /* a moment of everything, for its correctness */
 	bool huge;

@@ -130,8 +130,9 @@ static int one(struct path *p, struct server *s, const struct work *w, bool offl
 	route_check(p, w, &r);
 	snprintf(r.params, sizeof(r.params),
 		 "\"object\": %llu, \"flows\": %u, \"train\": %u, \"cksum\": \"%s\", \"burst\": %u, \"seconds\": %g, "
-		 "\"server\": \"%s\", \"callout_share\": %.3f", (unsigned long long)(http ? w->object : 0), tc.flows,
-		 tc.train, cksum, tc.burst, p->opt->seconds, p->opt->server ? "process" : "in turn", r.callout_share);
+		 "\"server\": \"%s\", \"callout_share\": %.3f, \"octets_to_service\": %llu",
+		 (unsigned long long)(http ? w->object : 0), tc.flows, tc.train, cksum, tc.burst, p->opt->seconds,
+		 p->opt->server ? "process" : "in turn", r.callout_share, (unsigned long long)r.to_service);
 	rc = path_record_write(&r, p->opt->json);
 	return rc ? rc : rate_write(p, &r, w);
 }
@@ -155,7 +156,7 @@ int path_callout(struct path *p)
 		return 0;
 	rc = server_start(&s, p);
 	for (unsigned i = 0; i < RTE_DIM(works) && rc == 0; i++) {
-		if (!path_wants(p, works[i].service))
+		if (!path_wants(p, works[i].service) || (p->opt->object && p->opt->object != works[i].object))
 			continue;
 		for (unsigned off = 0; off < 2 && rc == 0; off++)
 			if (!p->opt->cksum || (strcmp(p->opt->cksum, "offload") == 0) == (off == 1))

@@ -37,6 +37,7 @@
 #define WORKER_RING_SIZE 2048 /* frames between worker 0 and another, per direction and port */
 #define WORKER_GAUGE_US 10000 /* gauges, questions of control */
 #define WORKER_SPIN_LOOPS 64  /* empty loops before the first sleep */
+#define WORKER_SPIN_SHARED 8  /* the same while a service works for us and the callout stage is on this core */
 #define WORKER_SLEEP_MIN_NS 5000
 #define WORKER_SLEEP_MAX_NS 150000
 #define WORKER_QUIET_LOOPS 5000 /* empty loops, about a second, before sleeps get longer */

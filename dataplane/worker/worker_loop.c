@@ -146,17 +146,25 @@ uint32_t worker_round(struct worker *w, uint64_t now_us)
 	return work;
 }
 
+/* With the callout stage on this core its callout server is often on it, too: what we wait for may wait for us. */
+static inline uint32_t spin_loops(const struct worker *w)
+{
+	return w->callout && !session_ctx_idle(w->sessions) ? WORKER_SPIN_SHARED : WORKER_SPIN_LOOPS;
+}
+
 /* An idle worker sleeps in growing steps; with the callout stage on this core, a socket ends the
  * sleep. */
 static void rest(const struct worker *w, uint32_t idle)
 {
-	uint32_t step = idle - WORKER_SPIN_LOOPS;
+	uint32_t step = idle - spin_loops(w);
 	uint64_t ns = step < 8 ? (uint64_t)WORKER_SLEEP_MIN_NS << step : WORKER_SLEEP_MAX_NS;
 	uint64_t max = WORKER_SLEEP_MAX_NS;
 	struct timespec ts;
 
+	/* A socket ends the sleep when the service answers. Timers that go off before that would only take the processor
+	 * from a callout server that shares it. */
 	if (!session_ctx_idle(w->sessions))
-		max = WORKER_SLEEP_BUSY_NS;
+		ns = max = WORKER_SLEEP_BUSY_NS;
 	else if (idle > WORKER_QUIET_LOOPS)
 		ns = max = WORKER_SLEEP_QUIET_NS;
 	ts.tv_sec = 0;
@@ -189,7 +197,7 @@ int worker_main(void *arg)
 		end = rte_rdtsc();
 		if (work)
 			w->shm->loop_tsc_busy += end - tsc;
-		else if (w->backoff && idle > WORKER_SPIN_LOOPS)
+		else if (w->backoff && idle > spin_loops(w))
 			rest(w, idle);
 		else
 			rte_pause();

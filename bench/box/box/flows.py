@@ -7,9 +7,9 @@ in the other's busy cycles. Checksums are the worker's work: memif has none in h
 
 from __future__ import annotations
 
-from box.appliance import Appliance
+from box.appliance import Appliance, program
 from box.load import CONCURRENCY, OCTETS, RING, RULES, SERVICES, Done, Load
-from box.process import BoxError
+from box.process import BoxError, Process
 from box.records import Records, say
 from box.setup import Setup
 
@@ -79,9 +79,28 @@ def measure(setup: Setup, records: Records) -> None:
 
 
 TARGETS = {"64KiB": "asis-64k", "1MiB": "asis-1m"}
-AS_IS = ("octets per second that one worker processor and one of opes-callout carry: octets by the busier of the two, whose times "
-         "(busy cycles or processor time, whichever is lower; processor time) are taken while the generator shares the "
-         "processor of opes-callout; bare processes have a processor each")
+AS_IS = ("octets per second that one processor of the worker, callout stage included, and one of opes-callout carry: by the busier "
+         "of the two. The worker runs in opes-bench-path between ports of rings, so that its traffic needs no third "
+         "processor (not counted); checksums in software; opes-callout on the other processor, its processor time taken. "
+         "Bare processes have a processor each")
+
+
+class Carried:
+    """One slice of as-is: octets to the service by time of the worker and of opes-callout."""
+
+    def __init__(self, setup: Setup, server: Process, address: str, size: str) -> None:
+        before = server.cpu_seconds()
+        got = setup.records_of("opes-bench-path", "--mode", "as-is", "--object", str(OCTETS[size]), "--cksum", "software",
+                               "--server", address, "--reps", "1", "--seconds", f"{setup.seconds}", "--core", str(setup.cpu))
+        spent = server.cpu_seconds() - before
+        worker = next(r for r in got if r["metric"] == "octets_per_busy_second")
+        self.worker = worker["samples"][0] * 1e6
+        self.callout = worker["params"]["octets_to_service"] / max(spent, 1e-9)
+        self.wrong = "" if worker["ok"] else worker.get("note", "wrong")
+
+    @property
+    def rate(self) -> float:
+        return min(self.worker, self.callout)
 
 
 def measure_as_is(setup: Setup, records: Records) -> None:
@@ -89,33 +108,36 @@ def measure_as_is(setup: Setup, records: Records) -> None:
     sizes = [s for s in TARGETS if not records.has(f"box/as-is/{s}", f"box/sockets/{s}", f"box/as-is/{s}/ratio")]
     if not sizes:
         return
-    ours: dict[str, list[Done]] = {s: [] for s in sizes}
+    ours: dict[str, list[Carried]] = {s: [] for s in sizes}
     bare: dict[str, list[float]] = {s: [] for s in sizes}
     probes: dict[str, list[list[float]]] = {s: [] for s in sizes}
-    with setup.folder() as folder, appliance(setup, folder) as box:
-        load = Load(setup, box, folder)
-        for i in range(setup.samples):
-            for s in sizes:
-                d = load.run(s, "as-is", "--transactions", "0")
-                r = setup.sockets("--mode", "as-is", "--object", s, "--samples", "1", "--seconds", f"{setup.seconds}",
-                                  "--chunk", "65536", "--piece", "1460")[0]
-                ours[s].append(d)
-                bare[s].append(r["samples"][0])
-                probes[s].append(r["probe_ns"][0])
-                say(f"as-is {i + 1}/{setup.samples}: {s}: {rate(d) / 1e9:.3f} of {bare[s][-1] / 1e9:.3f} GB/s {d.wrong}")
+    with setup.folder() as folder:
+        address = f"unix:{folder}/callout.sock"
+        server = Process("callout", [program(setup.build, "opes-callout"), "--quiet", "--listen", address, "--service",
+                                     "as-is"], folder, {setup.generator_cpu})
+        try:
+            server.wait_line("opes-callout: ready")
+            for i in range(setup.samples):
+                for s in sizes:
+                    c = Carried(setup, server, address, s)
+                    r = setup.sockets("--mode", "as-is", "--object", s, "--samples", "1", "--seconds", f"{setup.seconds}",
+                                      "--chunk", "65536", "--piece", "1460")[0]
+                    ours[s].append(c)
+                    bare[s].append(r["samples"][0])
+                    probes[s].append(r["probe_ns"][0])
+                    say(f"as-is {i + 1}/{setup.samples}: {s}: {c.rate / 1e9:.3f} (worker {c.worker / 1e9:.3f}, callout "
+                        f"{c.callout / 1e9:.3f}) of {bare[s][-1] / 1e9:.3f} GB/s {c.wrong}")
+        finally:
+            server.stop()
     for s in sizes:
-        wrong = "; ".join(sorted({d.wrong for d in ours[s] if d.wrong}))
+        wrong = "; ".join(sorted({c.wrong for c in ours[s] if c.wrong}))
         same = dict(ok=not wrong, note=wrong or AS_IS, params={"object": s, "mode": "as-is", "seconds": setup.seconds},
                     probe_ns=probes[s], pair=f"box/as-is/{s}")
-        rates = [rate(d) for d in ours[s]]
+        rates = [c.rate for c in ours[s]]
         records.add(f"box/as-is/{s}", "octets_per_second", "B/s", "higher", rates, target=TARGETS[s],
-                    cpu_seconds=cpu_parts(ours[s]), **same)
+                    sides=[{"worker": round(c.worker), "callout": round(c.callout)} for c in ours[s]], **same)
         records.add(f"box/sockets/{s}", "octets_per_second", "B/s", "higher", bare[s], **same)
         records.add(f"box/as-is/{s}/ratio", "ratio", "of bare sockets", "higher",
                     [a / b for a, b in zip(rates, bare[s])], goal=0.6, **same)
         if wrong:
             raise BoxError(f"as-is {s}: {wrong}")
-
-
-def rate(d: Done) -> float:
-    return d.octets / max(min(d.spent.busy, d.spent.worker), d.spent.callout, 1e-9)

@@ -40,14 +40,18 @@ class Setup:
         if not self.keep:
             shutil.rmtree(path, ignore_errors=True)
 
+    def records_of(self, name: str, *argv: str) -> list[dict]:
+        """Records of a run of another program of bench/."""
+        with tempfile.NamedTemporaryFile(suffix=".json") as f:
+            p = subprocess.run([program(self.build, name), "--json", f.name, *argv], capture_output=True, text=True,
+                               timeout=600)
+            if p.returncode != 0:
+                raise BoxError(f"{name} {' '.join(argv)}: exit code {p.returncode}\n{p.stderr}")
+            return [json.loads(line) for line in Path(f.name).read_text().splitlines()]
+
     def sockets(self, *argv: str) -> list[dict]:
         """Records of a run of opes-bench-sockets."""
-        with tempfile.NamedTemporaryFile(suffix=".json") as f:
-            p = subprocess.run([program(self.build, "opes-bench-sockets"), "--cpus", f"{self.cpu},{self.generator_cpu}",
-                                "--json", f.name, *argv], capture_output=True, text=True, timeout=600)
-            if p.returncode != 0:
-                raise BoxError(f"opes-bench-sockets {' '.join(argv)}: exit code {p.returncode}\n{p.stderr}")
-            return [json.loads(line) for line in Path(f.name).read_text().splitlines()]
+        return self.records_of("opes-bench-sockets", "--cpus", f"{self.cpu},{self.generator_cpu}", *argv)
 
     def probe(self) -> float:
         """Round trip of a cache line between the two processors, in ns."""
