@@ -38,6 +38,13 @@ bool http1_between(const struct http1 *p)
 	return p->state == S_START;
 }
 
+uint64_t http1_unread(const struct http1 *p)
+{
+	if (p->state == S_LENGTH || p->state == S_DATA)
+		return p->left;
+	return p->state == S_CLOSE ? UINT64_MAX : 0;
+}
+
 void http1_fail(struct http1 *p, struct http1_event *ev, enum http1_bad bad, uint64_t offset)
 {
 	p->state = S_BAD;

@@ -163,6 +163,9 @@ void http1_set_buffer(struct http1 *p, char *head_buf, uint32_t head_cap);
 void http1_expect(struct http1 *p, bool method_head, bool method_connect, bool upgrade);
 /* The rest of this direction is opaque: for the requests, when the answers' side gave HTTP1_TUNNEL. */
 void http1_set_tunnel(struct http1 *p);
+/* So many of the next octets are body, whatever they are: http1_step may be given a len up to that with in NULL. 0: they
+ * have to be looked at. */
+uint64_t http1_unread(const struct http1 *p);
 /* in/len may be empty. eof: no byte follows these (FIN); ends a close-delimited body or gives BAD_EOF. */
 void http1_step(struct http1 *p, const uint8_t *in, uint32_t len, bool eof, struct http1_event *ev);
 const char *http1_bad_text(enum http1_bad bad);

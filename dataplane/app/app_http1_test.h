@@ -102,6 +102,7 @@ static inline bool note_piece(struct note *t, struct http1 *p, const struct run 
 	uint8_t *copy = malloc(len + (len == 0));
 	struct http1_event ev;
 	uint32_t done = 0;
+	uint64_t unread;
 	bool more = true;
 
 	if (len != 0)
@@ -109,8 +110,9 @@ static inline bool note_piece(struct note *t, struct http1 *p, const struct run 
 	do {
 		if (p->kind == HTTP1_RESPONSE && http1_between(p) && !p->req_known)
 			http1_expect(p, r->head, r->connect, r->upgrade);
-		http1_step(p, copy + done, len - done, eof, &ev);
-		if (ev.len > len - done)
+		unread = http1_unread(p);
+		http1_step(p, unread >= len - done ? NULL : copy + done, len - done, eof, &ev);
+		if (ev.len > len - done || (unread && ev.len && ev.type != HTTP1_BODY))
 			abort();
 		more = note_event(t, p, &ev, copy + done);
 		done += ev.len;

@@ -329,8 +329,9 @@ static enum session_verdict handshake_segment(struct session_ctx *c, struct sess
 	return SESSION_DROP;
 }
 
-/* m becomes chunks on its payload, header and padding gone. 0 or -ENOMEM; m is taken over either way. */
-static int payload_chunks(struct session_ctx *c, struct rte_mbuf *m, const struct parse_frame *f, struct chunkq *q)
+/* m in several pieces becomes chunks on its payload, header and padding gone. 0 or -ENOMEM; m is taken over either
+ * way. */
+static int payload_pieces(struct session_ctx *c, struct rte_mbuf *m, const struct parse_frame *f, struct chunkq *q)
 {
 	uint32_t skip = f->payload_off, left = f->payload_len;
 
@@ -362,6 +363,44 @@ static int payload_chunks(struct session_ctx *c, struct rte_mbuf *m, const struc
 	return 0;
 }
 
+/* The same for m of any kind. sum: of the payload if it is one piece, 0: not known. */
+static int payload_chunks(struct session_ctx *c, struct rte_mbuf *m, const struct parse_frame *f, uint16_t sum,
+			  struct chunkq *q)
+{
+	struct chunk *k;
+
+	if (unlikely(m->nb_segs > 1))
+		return payload_pieces(c, m, f, q);
+	if (!f->payload_len) {
+		rte_pktmbuf_free_seg(m);
+		return 0;
+	}
+	k = chunk_new(&c->pool, m, rte_pktmbuf_mtod_offset(m, uint8_t *, f->payload_off), f->payload_len);
+	if (!k) {
+		rte_pktmbuf_free_seg(m);
+		session_count(c, STATS_no_mbuf);
+		return -ENOMEM;
+	}
+	k->sum = sum;
+	chunkq_push(q, k);
+	return 0;
+}
+
+/* Nothing of a segment is looked at, much less acknowledged, before this. *sum: of its payload, where that will be of
+ * use and is found on the way; else 0. */
+static inline bool checksums_good(const struct session_ctx *c, const struct session *s, unsigned side,
+				  const struct rte_mbuf *m, const struct parse_frame *f, uint16_t *sum)
+{
+	const uint64_t good = RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+	unsigned out = side == 0 ? !s->info.client_port : s->info.client_port;
+
+	*sum = 0;
+	if ((m->ol_flags & (RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK)) == good &&
+	    c->cfg.caps[out].tx_cksum)
+		return true;
+	return parse_ip_checksum_good(f, m) && parse_tcp_checksum_sum(f, m, sum);
+}
+
 static void half_events(struct session_ctx *c, struct session *s, unsigned side, uint32_t ev)
 {
 	if (ev & (TCP_EV_RESET | TCP_EV_TIMEOUT)) {
@@ -383,7 +422,7 @@ enum session_verdict session_segment(struct session_ctx *c, struct session *s, u
 	c->current = s;
 	if (s->state == SESSION_DEAD)
 		return SESSION_DROP;
-	if (!parse_ip_checksum_good(f, m) || !parse_tcp_checksum_sum(f, m, &sum)) {
+	if (!checksums_good(c, s, side, m, f, &sum)) {
 		session_count(c, STATS_bad_checksum);
 		return SESSION_DROP;
 	}
@@ -398,10 +437,8 @@ enum session_verdict session_segment(struct session_ctx *c, struct session *s, u
 			return v;
 	}
 	chunkq_init(&q);
-	if (payload_chunks(c, m, f, &q) != 0)
+	if (payload_chunks(c, m, f, sum, &q) != 0)
 		return SESSION_CONSUMED;
-	if (sum)
-		q.head->sum = sum;
 	half_events(c, s, side, tcp_half_input(&c->env, &s->half[side], &seg, &q));
 	return SESSION_CONSUMED;
 }

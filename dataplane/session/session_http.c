@@ -231,6 +231,21 @@ static bool pass_fin(struct session_ctx *c, struct session *s, unsigned d)
 	return true;
 }
 
+/* How many octets to read in one step. A body that nobody looks into is read as far as there is room for it, whatever
+ * the number of its chunks. */
+static uint32_t step_octets(const struct session *s, unsigned d, const struct chunk *in)
+{
+	const struct session_pipe *p = &s->pipe[d];
+	uint64_t n = in->len, most;
+
+	if (p->adapt)
+		return in->len;
+	most = RTE_MIN(http1_unread(&p->framer->http), tcp_half_rxq(&s->half[d])->bytes);
+	if (p->route == ROUTE_FORWARD)
+		most = RTE_MIN(most, session_room(s, d));
+	return (uint32_t)RTE_MAX(n, most);
+}
+
 static bool step(struct session_ctx *c, struct session *s, unsigned d)
 {
 	struct session_pipe *p = &s->pipe[d];
@@ -252,7 +267,8 @@ static bool step(struct session_ctx *c, struct session *s, unsigned d)
 				return true;
 			}
 		}
-		return on_eof(c, s, d);
+		p->idle = !on_eof(c, s, d);
+		return !p->idle;
 	}
 	if (!p->framer) {
 		if (d == 1 && s->xchg_count == 0) {
@@ -267,7 +283,7 @@ static bool step(struct session_ctx *c, struct session *s, unsigned d)
 			return false;
 		}
 	}
-	http1_step(&p->framer->http, in->data, in->len, false, &ev);
+	http1_step(&p->framer->http, in->data, step_octets(s, d, in), false, &ev);
 	chunkq_init(&q);
 	if (ev.len && tcp_half_take(&c->env, &s->half[d], &q, ev.len) != 0) {
 		/* The framer is a step ahead of the octets: only a reset is honest. */
@@ -282,11 +298,23 @@ static bool step(struct session_ctx *c, struct session *s, unsigned d)
 	return true;
 }
 
+/* Most runs are for the other direction, or for what acknowledgements let out. */
+static inline bool still_idle(const struct session *s, unsigned d)
+{
+	const struct session_pipe *p = &s->pipe[d];
+
+	return p->idle && !tcp_half_rxq(&s->half[d])->head && !p->adapt && !p->observer &&
+	       (p->eof ? p->fin_passed : !tcp_half_rx_finished(&s->half[d]));
+}
+
 bool session_http_run(struct session_ctx *c, struct session *s, unsigned d)
 {
 	struct session_pipe *p = &s->pipe[d];
 	bool moved = false;
 
+	if (still_idle(s, d))
+		return false;
+	p->idle = false;
 	while (s->state == SESSION_OPEN && p->mode == PIPE_FRAMED) {
 		if (p->adapt || p->observer)
 			session_message_pump(c, s, d);

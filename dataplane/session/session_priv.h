@@ -53,6 +53,7 @@ struct session_pipe {
 	int32_t rule;           /* of the message under way, -1; see session_rule */
 	uint32_t generation;    /* of the image it is an index into */
 	uint64_t octets, messages;
+	bool idle;              /* HTTP: nothing to do before more is received, or the stream ends */
 	bool eof;               /* the stream ended and the end was handled */
 	bool fin_passed;        /* the other half was told to finish */
 	bool begun;             /* the message under way has been matched */

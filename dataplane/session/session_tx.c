@@ -82,6 +82,20 @@ static void head_make(const struct session *s, unsigned side, struct session_hea
 	t->tcp_sum = fold((uint64_t)t->pseudo_sum + parse_sum(h, sizeof(*h)));
 }
 
+/* Ethernet without a tag is compared in two words. */
+static inline bool same_l2(const uint8_t *a, const uint8_t *b, uint32_t len)
+{
+	uint64_t x[2], y[2];
+
+	if (unlikely(len != 14))
+		return memcmp(a, b, len) == 0;
+	memcpy(&x[0], a, 8);
+	memcpy(&x[1], a + 6, 8);
+	memcpy(&y[0], b, 8);
+	memcpy(&y[1], b + 6, 8);
+	return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+}
+
 void session_head_learn(struct session *s, unsigned side, const struct rte_mbuf *m, const struct parse_frame *f)
 {
 	struct session_head *t = &s->head[!side];
@@ -90,7 +104,7 @@ void session_head_learn(struct session *s, unsigned side, const struct rte_mbuf 
 	uint8_t ttl = f->ttl > 1 ? f->ttl : 64;
 
 	if (likely(t->len && t->l2_len == f->l2_len && t->tos == tos && t->ttl == ttl &&
-		   memcmp(t->octets, l2, f->l2_len) == 0))
+		   same_l2(t->octets, l2, f->l2_len)))
 		return;
 	if (f->l2_len > SESSION_L2_MAX)
 		return;

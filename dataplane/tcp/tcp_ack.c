@@ -99,8 +99,10 @@ static void dupack(struct tcp_env *env, struct tcp_half *h, const struct tcp_seg
 {
 	uint32_t flight = h->snd_nxt - h->snd_una;
 
+	if (s->len || window_moved || (s->flags & TCP_F_FIN) || !flight)
+		return;
 	env->count.dup_in++;
-	if ((h->flags & HALF_SACK) || s->len || window_moved || (s->flags & TCP_F_FIN) || !flight)
+	if (h->flags & HALF_SACK)
 		return;
 	if (h->dupacks < UINT8_MAX)
 		h->dupacks++;

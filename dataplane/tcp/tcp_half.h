@@ -20,6 +20,7 @@
 #define TCP_HALF_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include "mem/mem_chunk.h"
 #include "stream/stream_reasm.h"
@@ -40,74 +41,80 @@ struct tcp_cubic {
 	float origin; /* the plateau of this epoch */
 };
 
+/* First what every segment of a bulk transfer touches, by cache line: bytes that come in turn and the ACKs for ours, the
+ * state around them, bytes that go out. */
 struct tcp_half {
 	/* Receiving. */
 	struct chunkq rxq;
-	struct stream_reasm ooo;
 	uint32_t rcv_nxt;
-	uint32_t rcv_adv;		  /* right edge of the window offered so far */
-	uint32_t rcv_acked;		  /* last acknowledgement sent */
-	uint32_t rcv_fin;		  /* where the peer's FIN stands, if HALF_RCV_FIN_KNOWN */
-	uint32_t dsack_left, dsack_right; /* duplicate to report once, RFC 2883 */
+	uint32_t rcv_adv;   /* right edge of the window offered so far */
+	uint32_t rcv_acked; /* last acknowledgement sent */
 	uint32_t flags;
+	uint32_t snd_una;
+	uint32_t snd_wnd;
+	uint32_t snd_wl1, snd_wl2; /* RFC 9293 3.10.7.4, window updates */
+
 	uint8_t state; /* enum tcp_state */
 	uint8_t ca;    /* enum tcp_ca */
 	uint8_t snd_wscale, rcv_wscale;
-	uint16_t mss;	  /* of segments we send */
-	uint16_t rcv_mss; /* largest payload seen from the peer, what it was told at most */
-	uint8_t quickack; /* segments still acknowledged at once */
-	uint8_t backoff;  /* times the timer went off without an answer */
+	uint16_t mss;	     /* of segments we send */
+	uint16_t rcv_mss;    /* largest payload seen from the peer, what it was told at most */
+	uint8_t quickack;    /* segments still acknowledged at once */
+	uint8_t backoff;     /* times the timer went off without an answer */
 	uint8_t dupacks;
-	uint8_t timer_kind; /* enum tcp_timer, what timer_at means */
+	uint8_t timer_kind;  /* enum tcp_timer, what timer_at means */
+	uint8_t probes;	     /* window probes without an answer */
+	uint8_t loss_probes; /* loss probes since the last answer */
+	uint16_t score_n;
+	struct rte_mbuf *score; /* the scoreboard's ranges, NULL while there are none */
+	/* Absolute microseconds, UINT64_MAX = off. */
+	uint64_t timer_at;
+	uint64_t delack_at;
+	struct stream_reasm ooo;
 
 	/* Sending. */
 	struct chunkq sndq;
 	struct tcp_cursor nxt; /* at snd_nxt */
-	struct tcp_cursor rtx; /* last place sent again from */
-	uint32_t una_skip;
-	uint32_t snd_una;
 	uint32_t snd_nxt;
-	uint32_t snd_wnd;
-	uint32_t snd_wl1, snd_wl2; /* RFC 9293 3.10.7.4, window updates */
-	uint32_t max_wnd;
-	uint32_t snd_cap; /* bytes to queue at most, follows env->rcvbuf_max */
+	uint32_t una_skip;
+	uint32_t cwnd; /* bytes */
+	uint32_t ssthresh;
 
-	/* Loss recovery. */
-	struct rte_mbuf *score; /* the scoreboard's ranges, NULL while there are none */
-	uint16_t score_n;
-	uint8_t probes;	     /* window probes without an answer */
-	uint8_t loss_probes; /* loss probes since the last answer */
-	uint32_t sacked;     /* bytes the peer holds beyond snd_una */
-	uint32_t lost;	     /* bytes lost and not sent again */
-	uint32_t lost_high;
-	uint32_t rtx_high; /* without a scoreboard: sent again up to here */
-	uint32_t rtx_no;   /* number of the last retransmission */
-	uint32_t rack_no;  /* highest such number delivered */
-	uint32_t rack_seq; /* highest first-time byte delivered */
-	uint32_t reo_seq;  /* holes below are lost when reo_at passes */
-	uint32_t recover;  /* recovery ends here */
-	uint32_t tlp_high; /* snd_nxt when the last loss probe went out */
-	uint32_t prr_delivered, prr_out, prr_flight; /* RFC 6937 */
-
-	/* Timing; absolute microseconds, UINT64_MAX = off. */
-	uint64_t timer_at;
-	uint64_t delack_at;
+	uint64_t rtt_at;  /* when the timed byte went out */
+	uint64_t sent_at; /* last payload sent */
 	uint64_t reo_at;
-	uint64_t rtt_at;       /* when the timed byte went out */
-	uint64_t challenge_at; /* no challenge ACK before */
-	uint64_t sent_at;      /* last payload sent */
-	uint32_t rtt_seq;      /* timed: the byte before this one */
+	uint32_t rtt_seq; /* timed: the byte before this one */
 	uint32_t srtt_us;
 	uint32_t rttvar_us;
 	uint32_t min_rtt_us;
 	uint32_t rto_us; /* without back-off */
+	uint32_t max_wnd;
+	uint32_t snd_cap; /* bytes to queue at most, follows env->rcvbuf_max */
 
-	/* Congestion control. */
-	uint32_t cwnd; /* bytes */
-	uint32_t ssthresh;
+	/* Loss recovery. */
+	uint32_t sacked; /* bytes the peer holds beyond snd_una */
+	uint32_t lost;	 /* bytes lost and not sent again */
+	uint32_t lost_high;
+	uint32_t rtx_high; /* without a scoreboard: sent again up to here */
+	uint32_t rack_seq; /* highest first-time byte delivered */
+	uint32_t prr_out;
+	struct tcp_cursor rtx; /* last place sent again from */
+	uint32_t rtx_no;       /* number of the last retransmission */
+	uint32_t rack_no;      /* highest such number delivered */
+	uint32_t reo_seq;      /* holes below are lost when reo_at passes */
+	uint32_t recover;      /* recovery ends here */
+	uint32_t tlp_high;     /* snd_nxt when the last loss probe went out */
+	uint32_t prr_delivered, prr_flight; /* RFC 6937 */
+
 	struct tcp_cubic cubic;
+	uint64_t challenge_at;		  /* no challenge ACK before */
+	uint32_t rcv_fin;		  /* where the peer's FIN stands, if HALF_RCV_FIN_KNOWN */
+	uint32_t dsack_left, dsack_right; /* duplicate to report once, RFC 2883 */
+	uint32_t unused[5];		  /* to the end of the cache line */
 };
 
-_Static_assert(sizeof(struct tcp_half) <= 384, "a flow has two of these");
+_Static_assert(sizeof(struct tcp_half) == 384, "a flow has two of these, each from the beginning of a cache line");
+_Static_assert(offsetof(struct tcp_half, state) == 64 && offsetof(struct tcp_half, sndq) == 128 &&
+	       offsetof(struct tcp_half, rtt_at) == 192, "what belongs together shares a cache line");
 
 #endif

@@ -292,12 +292,46 @@ static uint32_t segment_input(struct tcp_env *env, struct tcp_half *h, const str
 	return ev;
 }
 
+/* The next bytes in turn and nothing new about ours: what nearly every segment of a transfer is. */
+static inline bool is_bulk(const struct tcp_env *env, const struct tcp_half *h, const struct tcp_segment *s)
+{
+	return h->state == TCP_ESTABLISHED &&
+	       (s->flags & (TCP_F_ACK | TCP_F_FIN | TCP_F_SYN | TCP_F_RST)) == TCP_F_ACK && s->len && !s->nsack &&
+	       s->seq == h->rcv_nxt && seq_le(s->seq + s->len, h->rcv_adv) && s->ack == h->snd_una &&
+	       (uint32_t)s->window << h->snd_wscale == h->snd_wnd && !(h->flags & HALF_RCV_FIN_KNOWN) && !h->ooo.n &&
+	       env->scarce == TCP_PLENTY && h->ca == TCP_CA_OPEN && !h->score && !h->dupacks && !h->loss_probes;
+}
+
+/* Leaves everything as segment_input would. */
+static uint32_t bulk_input(struct tcp_env *env, struct tcp_half *h, const struct tcp_segment *s,
+			   struct chunkq *payload)
+{
+	h->probes = 0;
+	if (seq_le(h->snd_wl1, s->seq)) {
+		h->snd_wl1 = s->seq;
+		h->snd_wl2 = s->ack;
+	}
+	if (s->len > h->rcv_mss)
+		h->rcv_mss = (uint16_t)min_u32(s->len, UINT16_MAX);
+	if (payload->head == payload->tail && s->len >= TCP_COPY_MAX) {
+		chunkq_push(&h->rxq, payload->head);
+		chunkq_init(payload);
+	} else {
+		payload_keep(env, &h->rxq, payload);
+	}
+	h->rcv_nxt += s->len;
+	ack_schedule(env, h);
+	return TCP_EV_DATA;
+}
+
 uint32_t tcp_half_input(struct tcp_env *env, struct tcp_half *h, const struct tcp_segment *s,
 			struct chunkq *payload)
 {
 	uint32_t ev = 0;
 
 	env->count.segs_in++;
+	if (likely(is_bulk(env, h, s)))
+		return bulk_input(env, h, s, payload);
 	if (h->state != TCP_CLOSED)
 		ev = segment_input(env, h, s, payload);
 	chunkq_purge(env->pool, payload);

@@ -53,14 +53,12 @@ static void sack_fill(struct tcp_half *h, struct tcp_out *o)
 	}
 }
 
-/* Fills in what every segment carries and hands it over. An ACK went with it. */
-static int segment_emit(struct tcp_env *env, struct tcp_half *h, struct tcp_out *o)
+/* Hands over a segment whose ack and window are set. An ACK went with it. */
+static inline int segment_pass(struct tcp_env *env, struct tcp_half *h, struct tcp_out *o)
 {
 	int rc;
 
-	o->ack = h->rcv_nxt;
 	o->flags |= TCP_F_ACK;
-	o->window = window_field(env, h);
 	rc = env->emit(env->ctx, h, o);
 	if (rc) {
 		h->flags |= HALF_EMIT_FAILED;
@@ -73,11 +71,25 @@ static int segment_emit(struct tcp_env *env, struct tcp_half *h, struct tcp_out 
 	return 0;
 }
 
+/* Fills in what every segment carries and hands it over. */
+static int segment_emit(struct tcp_env *env, struct tcp_half *h, struct tcp_out *o)
+{
+	o->ack = h->rcv_nxt;
+	o->window = window_field(env, h);
+	return segment_pass(env, h, o);
+}
+
 static int ack_emit(struct tcp_env *env, struct tcp_half *h, uint32_t seq)
 {
-	struct tcp_out o = {.seq = seq};
+	struct tcp_out o;
 	int rc;
 
+	o.seq = seq;
+	o.flags = 0;
+	o.nsack = 0;
+	o.c = NULL;
+	o.skip = 0;
+	o.payload_len = 0;
 	if (h->flags & HALF_SACK)
 		sack_fill(h, &o);
 	rc = segment_emit(env, h, &o);
@@ -87,7 +99,7 @@ static int ack_emit(struct tcp_env *env, struct tcp_half *h, uint32_t seq)
 }
 
 /* To a chunk with bytes left in it, if there is one. */
-static void cursor_settle(const struct tcp_half *h, struct tcp_cursor *cur)
+static inline void cursor_settle(const struct tcp_half *h, struct tcp_cursor *cur)
 {
 	if (!cur->c) {
 		cur->c = h->sndq.head;
@@ -175,21 +187,21 @@ static uint32_t output_lost(struct tcp_env *env, struct tcp_half *h)
 	return n;
 }
 
-static int segment_new(struct tcp_env *env, struct tcp_half *h, uint32_t len, bool fin)
+/* o: ack and window are set, there are no options. */
+static int segment_new(struct tcp_env *env, struct tcp_half *h, struct tcp_out *o, uint32_t len, bool fin)
 {
-	struct tcp_out o = {.seq = h->snd_nxt};
 	int rc;
 
+	o->seq = h->snd_nxt;
+	o->flags = fin ? TCP_F_FIN : 0;
+	o->payload_len = len;
 	if (len) {
 		cursor_settle(h, &h->nxt);
-		o.c = h->nxt.c;
-		o.skip = h->nxt.skip;
-		o.payload_len = len;
-		o.flags |= push_flag(h, h->snd_nxt + len);
+		o->c = h->nxt.c;
+		o->skip = h->nxt.skip;
+		o->flags |= push_flag(h, h->snd_nxt + len);
 	}
-	if (fin)
-		o.flags |= TCP_F_FIN;
-	rc = segment_emit(env, h, &o);
+	rc = segment_pass(env, h, o);
 	if (rc)
 		return rc;
 	cursor_advance(h, &h->nxt, len);
@@ -251,13 +263,24 @@ static uint32_t segment_size(struct tcp_half *h, uint32_t unsent, uint32_t pipe)
 	return 0;
 }
 
+/* For a batch: nothing is received meanwhile, so that all its segments say the same of that side. Only when one will be
+ * sent: the window counts as offered. */
+static void batch_begin(struct tcp_env *env, struct tcp_half *h, struct tcp_out *o)
+{
+	o->ack = h->rcv_nxt;
+	o->window = window_field(env, h);
+	o->nsack = 0;
+	o->c = NULL;
+	o->skip = 0;
+}
+
 static uint32_t output_new(struct tcp_env *env, struct tcp_half *h)
 {
-	uint32_t n = 0, unsent, len;
+	uint32_t n = 0, unsent = tcp_unsent(h), len;
+	struct tcp_out o;
 	bool fin;
 
 	h->flags &= ~(HALF_CWND_LIMITED | HALF_WND_LIMITED);
-	unsent = tcp_unsent(h);
 	if (unsent && h->snd_una == h->snd_nxt && env->now_us - h->sent_at > h->rto_us)
 		tcp_cc_idle(h);
 	while (unsent && !(h->flags & HALF_EMIT_FAILED)) {
@@ -265,15 +288,19 @@ static uint32_t output_new(struct tcp_env *env, struct tcp_half *h)
 		if (!len)
 			break;
 		fin = len == unsent && (h->flags & HALF_FIN_QUEUED);
-		if (segment_new(env, h, len, fin))
+		if (!n)
+			batch_begin(env, h, &o);
+		if (segment_new(env, h, &o, len, fin))
 			break;
 		n++;
 		unsent -= len;
 	}
 	h->flags &= ~HALF_PUSH_SMALL;
 	if (!unsent && (h->flags & (HALF_FIN_QUEUED | HALF_FIN_SENT)) == HALF_FIN_QUEUED &&
-	    !(h->flags & HALF_EMIT_FAILED))
-		n += segment_new(env, h, 0, true) == 0;
+	    !(h->flags & HALF_EMIT_FAILED)) {
+		batch_begin(env, h, &o);
+		n += segment_new(env, h, &o, 0, true) == 0;
+	}
 	return n;
 }
 
@@ -359,7 +386,8 @@ uint32_t tcp_half_output(struct tcp_env *env, struct tcp_half *h)
 	}
 	if (h->flags & HALF_TLP_DUE)
 		n += output_probe(env, h);
-	n += output_lost(env, h);
+	if (h->lost)
+		n += output_lost(env, h);
 	if (!(h->flags & HALF_EMIT_FAILED))
 		n += output_new(env, h);
 	if ((h->flags & HALF_ACK_NOW) && !(h->flags & HALF_EMIT_FAILED))

@@ -2,7 +2,6 @@
 #include "tcp/tcp.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "tcp/tcp_internal.h"
 
@@ -19,23 +18,10 @@ static void sack_parse(struct tcp_segment *s, const uint8_t *opt, unsigned len)
 	}
 }
 
-int tcp_segment_parse(struct tcp_segment *s, const uint8_t *hdr, uint32_t avail, uint32_t tcp_len)
+static void options_parse(struct tcp_segment *s, const uint8_t *hdr, unsigned hlen)
 {
-	unsigned off = TCP_HDR_MIN, len, hlen;
+	unsigned off = TCP_HDR_MIN, len;
 
-	memset(s, 0, sizeof(*s));
-	if (avail < TCP_HDR_MIN || tcp_len < TCP_HDR_MIN)
-		return -EBADMSG;
-	hlen = (hdr[12] >> 4) * 4u;
-	if (hlen < TCP_HDR_MIN || hlen > avail || hlen > tcp_len)
-		return -EBADMSG;
-	s->seq = get_be32(hdr + 4);
-	s->ack = get_be32(hdr + 8);
-	s->flags = hdr[13];
-	s->window = get_be16(hdr + 14);
-	s->urgent = get_be16(hdr + 18);
-	s->header_len = (uint8_t)hlen;
-	s->len = tcp_len - hlen;
 	while (off < hlen && hdr[off] != TCP_OPT_END) {
 		if (hdr[off] == TCP_OPT_NOP) {
 			off++;
@@ -50,5 +36,26 @@ int tcp_segment_parse(struct tcp_segment *s, const uint8_t *hdr, uint32_t avail,
 			sack_parse(s, hdr + off, len);
 		off += len;
 	}
+}
+
+int tcp_segment_parse(struct tcp_segment *s, const uint8_t *hdr, uint32_t avail, uint32_t tcp_len)
+{
+	unsigned hlen;
+
+	if (avail < TCP_HDR_MIN || tcp_len < TCP_HDR_MIN)
+		return -EBADMSG;
+	hlen = (hdr[12] >> 4) * 4u;
+	if (hlen < TCP_HDR_MIN || hlen > avail || hlen > tcp_len)
+		return -EBADMSG;
+	s->seq = get_be32(hdr + 4);
+	s->ack = get_be32(hdr + 8);
+	s->flags = hdr[13];
+	s->window = get_be16(hdr + 14);
+	s->urgent = get_be16(hdr + 18);
+	s->header_len = (uint8_t)hlen;
+	s->len = tcp_len - hlen;
+	s->nsack = 0; /* the blocks behind are set as far as there are any */
+	if (hlen != TCP_HDR_MIN)
+		options_parse(s, hdr, hlen);
 	return 0;
 }
