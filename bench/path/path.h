@@ -209,6 +209,7 @@ struct path_traffic {
 	uint32_t head_len, request_len;
 	uint64_t whole; /* head and body */
 	uint32_t up, cursor;
+	uint32_t odd; /* flows with segments that are not acknowledged yet */
 	bool stopped; /* the server begins nothing new */
 	uint64_t octets, segments, objects; /* arrived at the clients */
 	uint64_t again;			    /* segments that came twice */

@@ -109,12 +109,18 @@ static void syn_send(struct path_traffic *t, uint32_t i, unsigned side)
 	segment_send(t, i, side, m, t->flow[i].isn[side], side ? t->flow[i].isn[0] + 1 : 0);
 }
 
+static void acknowledged(struct path_traffic *t, struct path_flow *f)
+{
+	t->odd -= f->unacked != 0;
+	f->unacked = 0;
+}
+
 static void client_ack(struct path_traffic *t, uint32_t i)
 {
 	struct path_flow *f = &t->flow[i];
 	struct rte_mbuf *m = segment_new(t, i, 0, RTE_TCP_ACK_FLAG, 0);
 
-	f->unacked = 0;
+	acknowledged(t, f);
 	if (m)
 		segment_send(t, i, 0, m, f->isn[0] + 1 + (uint32_t)f->asked, f->isn[1] + 1 + (uint32_t)f->received);
 }
@@ -127,7 +133,7 @@ static void client_ask(struct path_traffic *t, uint32_t i)
 	if (!m)
 		return;
 	memcpy(rte_pktmbuf_mtod_offset(m, uint8_t *, sizeof(struct path_head)), t->cfg.request, t->request_len);
-	f->unacked = 0;
+	acknowledged(t, f);
 	segment_send(t, i, 0, m, f->isn[0] + 1 + (uint32_t)f->asked, f->isn[1] + 1 + (uint32_t)f->received);
 	f->asked += t->request_len;
 }
@@ -166,7 +172,7 @@ static void client_data(struct path_traffic *t, uint32_t i, const uint8_t *p, ui
 	f->received += n;
 	t->octets += n;
 	t->segments++;
-	f->unacked++;
+	t->odd += f->unacked++ == 0;
 	if (t->cfg.request && f->received % t->whole == 0) {
 		t->objects++;
 		if (!t->stopped) {
@@ -312,7 +318,7 @@ static void servers_send(struct path_traffic *t)
 /* The timer of delayed acknowledgements: nothing else came, so the odd segments are acknowledged. */
 static void acks_flush(struct path_traffic *t)
 {
-	for (uint32_t i = 0; i < t->cfg.flows; i++)
+	for (uint32_t i = 0; i < t->cfg.flows && t->odd; i++)
 		if (t->flow[i].unacked)
 			client_ack(t, i);
 }

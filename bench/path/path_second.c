@@ -44,7 +44,8 @@ static int one(struct path *all, bool bypass, const struct spread *s)
 	struct path p = {.opt = &o, .box = all->box};
 	struct path_record r = {.metric = "ratio", .unit = "times one worker", .better = "higher", .ok = true};
 	char *rules = bypass ? path_bypass_rules(o.check ? 100 : 10000) : strdup(PATH_RULES_NEVER);
-	double sum[2] = {0};
+	double sum[2] = {0}, sorted[PATH_SAMPLES];
+	struct path_slices spread = {.v = sorted};
 	int rc = 0;
 
 	if (!rules)
@@ -79,7 +80,10 @@ static int one(struct path *all, bool bypass, const struct spread *s)
 		 r.p90, o.burst);
 	if (r.ok)
 		snprintf(r.note, sizeof(r.note), "cycles of one %.0f, of the busier of two %.0f", r.p10, r.p90);
-	r.p10 = r.p90 = r.sample[0];
+	spread.n = spread.cap = r.samples;
+	memcpy(sorted, r.sample, sizeof(sorted));
+	r.p10 = path_slices_quantile(&spread, 0.1);
+	r.p90 = path_slices_quantile(&spread, 0.9);
 	r.target = "second-worker";
 	return path_record_write(&r, o.json);
 }
