@@ -11,6 +11,7 @@
 #define RX_DESC 2048
 #define TX_DESC 2048
 #define BUFS_CACHE 256
+#define PORT_ROOM_MIN 1536 /* an Ethernet frame of 1500 octets with two tags */
 #define RSS_FIELDS (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP)
 
 /* The pattern repeats every 16 bits, so swapping source and destination does not change the
@@ -54,10 +55,25 @@ static bool rss_possible(const struct rte_eth_dev_info *info, unsigned workers)
 	       info->hash_key_size <= sizeof(rss_key);
 }
 
-/* Where a port puts a frame into one mbuf, or sends it from one, mbufs must hold the largest. */
+/* Drivers that copy between their rings and mbufs with the processor take mbufs of any size. Many controllers count their
+ * receive buffers in whole KiB and would cut a smaller one down to 1. */
+static bool any_room(const char *driver)
+{
+	static const char *const copying[] = {"net_af_packet", "net_memif", "net_null", "net_pcap", "net_ring",
+					      "net_tap",       "net_vhost", "net_virtio_user"};
+
+	for (unsigned i = 0; i < RTE_DIM(copying); i++)
+		if (strcmp(driver, copying[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Where a port puts a frame into one mbuf, or sends it from one, mbufs must hold the largest. No more than that where the
+ * driver allows it: a preserved segment holds its whole mbuf. */
 static uint32_t data_room(const struct port_pair *pp, const struct port_pair_config *cfg)
 {
-	uint32_t room = RTE_MBUF_DEFAULT_DATAROOM;
+	bool any = any_room(pp->port[0].driver) && any_room(pp->port[1].driver);
+	uint32_t room = any ? PORT_ROOM_MIN : RTE_MBUF_DEFAULT_DATAROOM;
 
 	for (int i = 0; i < 2; i++) {
 		const struct port_device *d = cfg->port[i].device;
@@ -65,6 +81,8 @@ static uint32_t data_room(const struct port_pair *pp, const struct port_pair_con
 
 		if (d->frame_size > frame)
 			frame = d->frame_size;
+		if (any && frame > room && frame <= RTE_MBUF_DEFAULT_DATAROOM)
+			room = (frame + 63) & ~63u;
 		if (frame > room && (!pp->port[i].caps.scatter || !pp->port[0].caps.multi_seg ||
 				     !pp->port[1].caps.multi_seg))
 			room = (frame + 63) & ~63u;
