@@ -63,7 +63,7 @@ bool micro_pool_whole(void)
 		rte_pktmbuf_free_seg(pool.gen);
 		pool.gen = NULL;
 	}
-	return !rte_mempool_in_use_count(pool.desc) && !rte_mempool_in_use_count(pool.bufs);
+	return !pool.used && !rte_mempool_in_use_count(pool.bufs);
 }
 
 void *micro_memory(size_t size, size_t align)

@@ -251,7 +251,7 @@ static void finish(void)
 	assert_int_equal(ctx.open, 0);
 	assert_int_equal(ctx.preserved, 0);
 	assert_int_equal(ctx.preserved_chunks, 0);
-	assert_int_equal(rte_mempool_in_use_count(pool.desc), 0);
+	assert_int_equal(pool.used, 0);
 }
 
 /* --- cases -------------------------------------------------------------------------------------- */

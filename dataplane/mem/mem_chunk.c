@@ -4,30 +4,23 @@
 #include <errno.h>
 #include <string.h>
 
-#include <rte_errno.h>
+#include <rte_branch_prediction.h>
+#include <rte_malloc.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 
 _Static_assert(sizeof(struct chunk) == 32, "two descriptors per cache line");
 
-#define CHUNK_CACHE_MAX 256u
-
 int chunk_pool_init(struct chunk_pool *p, const char *name, uint32_t descs,
 		    struct rte_mempool *bufs, int socket_id)
 {
-	/* One thread owns the pool: no atomics on the ring behind the cache, and no padding
-	 * against false sharing either. */
-	unsigned flags = RTE_MEMPOOL_F_NO_CACHE_ALIGN | RTE_MEMPOOL_F_SP_PUT |
-			 RTE_MEMPOOL_F_SC_GET | RTE_MEMPOOL_F_NO_IOVA_CONTIG;
-	uint32_t cache = descs / 4 < CHUNK_CACHE_MAX ? descs / 4 : CHUNK_CACHE_MAX;
-
 	memset(p, 0, sizeof(*p));
 	if (!descs || !bufs)
 		return -EINVAL;
-	p->desc = rte_mempool_create(name, descs, sizeof(struct chunk), cache, 0, NULL, NULL, NULL,
-				     NULL, socket_id, flags);
+	p->desc = rte_malloc_socket(name, (size_t)descs * sizeof(struct chunk), RTE_CACHE_LINE_SIZE, socket_id);
 	if (!p->desc)
-		return -rte_errno;
+		return -ENOMEM;
+	p->descs = descs;
 	p->bufs = bufs;
 	return 0;
 }
@@ -36,20 +29,33 @@ void chunk_pool_fini(struct chunk_pool *p)
 {
 	if (p->gen)
 		rte_pktmbuf_free_seg(p->gen);
-	rte_mempool_free(p->desc);
+	rte_free(p->desc);
 	memset(p, 0, sizeof(*p));
+}
+
+/* The last one given back first: it is still in the cache. */
+static inline struct chunk *desc_get(struct chunk_pool *p)
+{
+	struct chunk *c = p->free;
+
+	if (likely(c != NULL))
+		p->free = c->next;
+	else if (p->fresh < p->descs)
+		c = &p->desc[p->fresh++];
+	else
+		return NULL;
+	p->used++;
+	return c;
 }
 
 struct chunk *chunk_new(struct chunk_pool *p, struct rte_mbuf *m, const uint8_t *data, uint32_t len)
 {
-	void *obj;
-	struct chunk *c;
+	struct chunk *c = desc_get(p);
 
-	if (rte_mempool_get(p->desc, &obj) != 0) {
+	if (unlikely(!c)) {
 		p->desc_failed++;
 		return NULL;
 	}
-	c = obj;
 	c->next = NULL;
 	c->m = m;
 	c->data = data;
@@ -74,7 +80,9 @@ struct chunk *chunk_ref(struct chunk_pool *p, const struct chunk *c, uint32_t of
 void chunk_free(struct chunk_pool *p, struct chunk *c)
 {
 	rte_pktmbuf_free_seg(c->m);
-	rte_mempool_put(p->desc, c);
+	c->next = p->free;
+	p->free = c;
+	p->used--;
 }
 
 void chunkq_append(struct chunkq *dst, struct chunkq *src)

@@ -56,7 +56,7 @@ static inline int mem_testing_clean(struct chunk_pool *p)
 		rte_pktmbuf_free_seg(p->gen);
 		p->gen = NULL;
 	}
-	return !rte_mempool_in_use_count(p->desc) && !rte_mempool_in_use_count(p->bufs);
+	return !p->used && !rte_mempool_in_use_count(p->bufs);
 }
 
 static inline void mem_testing_free(struct chunk_pool *p)

@@ -183,8 +183,8 @@ void session_gauges(const struct session_ctx *c, struct shm_gauges *g)
 	g->send_queued = c->queued[1];
 	g->mbufs_total = c->mbufs_total;
 	g->mbufs_free = rte_mempool_avail_count(c->cfg.bufs);
-	g->chunks_total = c->pool.desc->size;
-	g->chunks_used = rte_mempool_in_use_count(c->pool.desc);
+	g->chunks_total = c->pool.descs;
+	g->chunks_used = c->pool.used;
 	g->flows = c->sessions;
 	g->flows_max = c->cfg.sessions_max;
 }

@@ -20,8 +20,7 @@
 struct world world;
 bool world_chains;
 
-static void *starved[65536];
-static unsigned starved_chunks;
+static struct chunk *starved; /* a list */
 static struct rte_mbuf *starved_bufs[65536];
 static unsigned starved_bufs_n;
 
@@ -625,18 +624,34 @@ void world_close(void)
 	if (world.nic.gen)
 		rte_pktmbuf_free_seg(world.nic.gen);
 	c->pool.gen = world.nic.gen = NULL;
-	assert_int_equal(rte_mempool_in_use_count(c->pool.desc), 0);
+	assert_int_equal(c->pool.used, 0);
 	assert_int_equal(rte_mempool_in_use_count(world.bufs), 0);
-	assert_int_equal(rte_mempool_in_use_count(world.nic.desc), 0);
+	assert_int_equal(world.nic.used, 0);
 	assert_int_equal(rte_mempool_in_use_count(world.nic.bufs), 0);
+}
+
+static void starved_release(struct chunk_pool *p)
+{
+	struct chunk *c = starved;
+
+	starved = c->next;
+	c->next = p->free; /* as chunk_free, but it has no buffer */
+	p->free = c;
+	p->used--;
 }
 
 void world_starve(unsigned keep_chunks, unsigned keep_bufs)
 {
-	while (rte_mempool_get(world.ctx->pool.desc, &starved[starved_chunks]) == 0)
-		starved_chunks++;
-	while (keep_chunks-- && starved_chunks)
-		rte_mempool_put(world.ctx->pool.desc, starved[--starved_chunks]);
+	struct chunk_pool *p = &world.ctx->pool;
+	struct chunk *c;
+
+	while ((c = chunk_new(p, NULL, NULL, 0)) != NULL) {
+		c->next = starved;
+		starved = c;
+	}
+	p->desc_failed--;
+	while (keep_chunks-- && starved)
+		starved_release(p);
 	while ((starved_bufs[starved_bufs_n] = rte_pktmbuf_alloc(world.bufs)) != NULL)
 		starved_bufs_n++;
 	while (keep_bufs-- && starved_bufs_n)
@@ -645,8 +660,8 @@ void world_starve(unsigned keep_chunks, unsigned keep_bufs)
 
 void world_feed(void)
 {
-	while (starved_chunks)
-		rte_mempool_put(world.ctx->pool.desc, starved[--starved_chunks]);
+	while (starved)
+		starved_release(&world.ctx->pool);
 	while (starved_bufs_n)
 		rte_pktmbuf_free(starved_bufs[--starved_bufs_n]);
 }

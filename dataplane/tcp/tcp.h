@@ -76,9 +76,10 @@ struct tcp_half;
 
 /* Windows that were offered may add up to more than there is. What must never happen is that payload takes the last
  * buffer: without one no acknowledgement is received, and nothing is freed ever again. */
+#define TCP_SCARCE_UNREAD 16384 /* octets; a half whose owner moves on has fewer */
 enum tcp_scarce {
 	TCP_PLENTY,
-	TCP_SCARCE,    /* payload out of order is not kept */
+	TCP_SCARCE,    /* payload out of order is not kept, nor what adds to TCP_SCARCE_UNREAD that nobody fetches */
 	TCP_EXHAUSTED, /* no payload is kept, and what lies out of order is given up (RFC 2018 section 8) */
 };
 

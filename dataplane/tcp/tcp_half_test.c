@@ -873,6 +873,12 @@ static void test_scarce(void **state)
 	output();
 	send_bytes(500);
 	output();
+	/* Who is not fetched from takes no more of what is left: others could not go on with it. */
+	r.h.rxq.bytes += TCP_SCARCE_UNREAD;
+	assert_int_equal(in_data(1000, 1000), 0);
+	assert_int_equal(output(), 1);
+	r.h.rxq.bytes -= TCP_SCARCE_UNREAD;
+	assert_int_equal(tcp_half_rxq(&r.h)->bytes, 1000);
 	r.env.scarce = TCP_EXHAUSTED;
 	assert_int_equal(in_full(TCP_F_ACK | TCP_F_FIN, IRS + 1000, ISS + 500, 1000, 15000, NULL,
 				 0),

@@ -185,7 +185,7 @@ static bool payload_refused(struct tcp_env *env, struct tcp_half *h, const struc
 		return false;
 	if (env->scarce == TCP_EXHAUSTED)
 		stream_reasm_purge(&h->ooo, env->pool);
-	else if (seq_le(s->seq, h->rcv_nxt))
+	else if (seq_le(s->seq, h->rcv_nxt) && h->rxq.bytes < TCP_SCARCE_UNREAD)
 		return false;
 	else
 		h->flags |= HALF_ACK_NOW;
