@@ -116,8 +116,22 @@ void policy_select_flow(const struct policy_matcher *m, const struct policy_tupl
 	selection_set(m, first[0], first[1], out);
 }
 
-int32_t policy_match_message(struct policy_matcher *m, const struct policy_tuple *t,
-			     const struct policy_selection *sel, const struct policy_message *msg)
+static bool rule_match(struct policy_matcher *m, uint32_t rule, const struct policy_selection *sel,
+		       const struct policy_probe *p)
+{
+	const struct policy_gate *g = &m->gate[rule];
+
+	if (!(g->flags & POLICY_GATE_BYPASS)) {
+		if (g->protocol != sel->protocol || !(g->kinds & m->msg->kind))
+			return false;
+		if (g->host_hash && g->host_hash != m->host_hash)
+			return false;
+	}
+	return policy_probe_match(m, g, p) && policy_message_match(m, g);
+}
+
+int32_t policy_match_linear(struct policy_matcher *m, const struct policy_tuple *t,
+			    const struct policy_selection *sel, const struct policy_message *msg)
 {
 	struct policy_probe p;
 
@@ -126,18 +140,44 @@ int32_t policy_match_message(struct policy_matcher *m, const struct policy_tuple
 	policy_probe_set(&p, t);
 	policy_message_begin(m, msg);
 	for (uint32_t i = (uint32_t)sel->first; i < m->nrules; i++) {
-		const struct policy_gate *g = &m->gate[i];
-
-		if (!(g->flags & POLICY_GATE_BYPASS)) {
-			if (g->protocol != sel->protocol || !(g->kinds & msg->kind))
-				continue;
-			if (g->host_hash && g->host_hash != m->host_hash)
-				continue;
-		}
-		if (policy_probe_match(m, g, &p) && policy_message_match(m, g))
+		if (rule_match(m, i, sel, &p))
 			return (int32_t)i;
 	}
 	return -1;
+}
+
+/* The first candidate from rule i on that matches. */
+static int32_t match_candidates(struct policy_matcher *m, uint32_t i,
+				const struct policy_selection *sel, const struct policy_probe *p)
+{
+	const uint64_t *candidate = policy_index_candidates(m->index, m, p);
+	uint64_t left, skip = UINT64_MAX << (i % 64);
+
+	for (uint32_t w = i / 64; w <= m->nrules / 64; w++, skip = UINT64_MAX) {
+		for (left = candidate[w] & skip; left; left &= left - 1) {
+			i = w * 64 + (uint32_t)__builtin_ctzll(left);
+			if (rule_match(m, i, sel, p))
+				return (int32_t)i;
+		}
+	}
+	return -1;
+}
+
+int32_t policy_match_message(struct policy_matcher *m, const struct policy_tuple *t,
+			     const struct policy_selection *sel, const struct policy_message *msg)
+{
+	struct policy_probe p;
+
+	if (sel->first < 0)
+		return -1;
+	if (!m->index)
+		return policy_match_linear(m, t, sel, msg);
+	policy_probe_set(&p, t);
+	policy_message_begin(m, msg);
+	/* Often the rule that selected the flow takes all its messages. */
+	if (rule_match(m, (uint32_t)sel->first, sel, &p))
+		return sel->first;
+	return match_candidates(m, (uint32_t)sel->first + 1, sel, &p);
 }
 
 static int names_create(struct policy_matcher *m)
@@ -206,6 +246,8 @@ int policy_matcher_create(struct policy_matcher **out, const struct policy_image
 	rc = m->hit && m->scanned ? names_create(m) : -ENOMEM;
 	if (!rc)
 		rc = scratch_create(m);
+	if (!rc && m->nrules > POLICY_LINEAR_MAX)
+		rc = policy_index_create(&m->index, m);
 	if (rc) {
 		policy_matcher_destroy(m);
 		return rc;
@@ -224,6 +266,7 @@ void policy_matcher_destroy(struct policy_matcher *m)
 	if (!m)
 		return;
 	policy_acl_destroy(m->acl);
+	policy_index_destroy(m->index);
 	hs_free_scratch(m->scratch);
 	free(m->name_table);
 	free(m->hit);

@@ -8,6 +8,7 @@
 
 #include <hs/hs.h>
 #include "policy/policy_image.h"
+#include "policy/policy_index.h"
 
 #define POLICY_LINEAR_MAX 16 /* rules up to which a linear search is the faster one */
 #define POLICY_FOUND_MAX                                                                           \
@@ -37,6 +38,7 @@ struct policy_matcher {
 	const char *text;
 	uint32_t nrules, nfields;
 	struct policy_acl *acl; /* NULL = linear search */
+	struct policy_index *index; /* NULL = linear search of a message's rule */
 	hs_scratch_t *scratch;
 	uint16_t *name_table; /* open addressing by hash: field index, 0 = free */
 	uint32_t name_mask;
@@ -78,5 +80,13 @@ void policy_acl_classify(const struct policy_acl *a, const struct policy_probe *
 /* Message conditions of one rule. */
 void policy_message_begin(struct policy_matcher *m, const struct policy_message *msg);
 bool policy_message_match(struct policy_matcher *m, const struct policy_gate *g);
+/* Reads the message's fields (found, content_type), if that has not been done for it. */
+void policy_message_fields(struct policy_matcher *m);
+/* Runs the field's expressions over all its occurrences, once per message: hit. */
+void policy_message_scan(struct policy_matcher *m, uint32_t field);
+
+/* policy_match_message() rule by rule: the reference, and the faster one for few rules. */
+int32_t policy_match_linear(struct policy_matcher *m, const struct policy_tuple *t,
+			    const struct policy_selection *sel, const struct policy_message *msg);
 
 #endif

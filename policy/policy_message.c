@@ -65,7 +65,7 @@ static uint32_t field_find(const struct policy_matcher *m, const char *name, uin
 	return 0;
 }
 
-static void fields_read(struct policy_matcher *m)
+void policy_message_fields(struct policy_matcher *m)
 {
 	static const char type[] = "content-type";
 	const char *name, *value;
@@ -116,8 +116,7 @@ static struct policy_text field_text(const struct policy_matcher *m, uint32_t fi
 	}
 }
 
-/* Runs the field's expressions over all its occurrences, once per message. */
-static void scan_field(struct policy_matcher *m, uint32_t field)
+void policy_message_scan(struct policy_matcher *m, uint32_t field)
 {
 	const struct policy_image_field *f = &m->field[field];
 
@@ -164,7 +163,7 @@ static bool terms_match(struct policy_matcher *m, const struct policy_image_grou
 
 	for (uint32_t i = 0; i < g->terms.count; i++, t++) {
 		if (t->op == POLICY_OP_REGEX) {
-			scan_field(m, g->field);
+			policy_message_scan(m, g->field);
 			if (m->hit[t->text / 64] & (UINT64_C(1) << (t->text % 64)))
 				return true;
 		} else if (literal_match(m, t, v, any_case)) {
@@ -178,7 +177,7 @@ static bool header_match(struct policy_matcher *m, const struct policy_image_gro
 {
 	bool there = false, any = false;
 
-	fields_read(m);
+	policy_message_fields(m);
 	for (uint32_t i = 0; i < m->nfound && !any; i++) {
 		if (m->found[i].field != g->field)
 			continue;
@@ -217,7 +216,7 @@ static bool group_match(struct policy_matcher *m, const struct policy_image_grou
 		v = (struct policy_text){m->msg->path, m->msg->path_len};
 		break;
 	case POLICY_SUBJECT_CONTENT_TYPE:
-		fields_read(m);
+		policy_message_fields(m);
 		v = m->content_type;
 		any_case = true;
 		break;
