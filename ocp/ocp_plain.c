@@ -181,11 +181,12 @@ size_t ocp_plain_decode(const char *buf, size_t len, const struct ocp_limits *li
 {
 	enum ocp_msg_type type = type_of(buf, len);
 	const struct ocp_msg_def *def = ocp_msg_def(type);
-	const char *end = buf + (len < OCP_PLAIN_MAX ? len : OCP_PLAIN_MAX), *p;
+	const char *end, *p;
 	uint32_t name_len;
 
 	if (!def)
 		return 0;
+	end = buf + (len < OCP_PLAIN_MAX ? len : OCP_PLAIN_MAX);
 	name_len = message_text[type].len;
 	p = buf + name_len;
 	memset(m, 0, sizeof(*m));

@@ -122,6 +122,10 @@ def facts(root: Path, build: Path | None = None) -> dict:
 
 
 def buildtype(build: Path | None) -> str:
+    """Optimisation, link-time optimisation and sanitizers, as meson was told; `buildtype` alone says nothing of them."""
     text = output("meson", "introspect", "--buildoptions", str(build)) if build and build.is_dir() else ""
-    m = re.search(r'"name": "buildtype", "value": "(\w+)"', text)
-    return m.group(1) if m else "unknown"
+    value = dict(re.findall(r'"name": "(optimization|b_lto|b_sanitize)", "value": "?(\w+)', text))
+    if not value:
+        return "unknown"
+    return "".join(("-O" + value.get("optimization", "?"), ", LTO" if value.get("b_lto") == "true" else "",
+                    "" if value.get("b_sanitize", "none") == "none" else ", sanitizers"))
