@@ -115,7 +115,7 @@ struct path_head {
 	struct rte_ether_hdr eth;
 	struct rte_ipv4_hdr ip;
 	struct rte_tcp_hdr tcp;
-} __attribute__((packed)) /* frames of the appliance begin at any octet */;
+} __attribute__((packed, aligned(2)));
 _Static_assert(sizeof(struct path_head) == 54, "Ethernet, IPv4, TCP");
 
 struct path_ends { /* of a connection, host order */

@@ -75,7 +75,7 @@ static void wrong(struct bypass *b, const char *what, uint32_t n)
 
 static void check(struct bypass *b, unsigned port, struct rte_mbuf *m)
 {
-	uint8_t want[2048], flat[2048];
+	_Alignas(8) uint8_t want[2048], flat[2048];
 	uint32_t len, n;
 	const uint8_t *got = path_flat(m, flat, &len);
 	struct path_head *h = (struct path_head *)want;

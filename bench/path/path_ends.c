@@ -235,7 +235,7 @@ static void server_take(struct path_traffic *t, uint32_t i, const struct path_he
 
 static void frame_take(struct path_traffic *t, unsigned port, struct rte_mbuf *m)
 {
-	uint8_t flat[2048];
+	_Alignas(8) uint8_t flat[2048];
 	uint32_t len, i, off, end;
 	const uint8_t *p = path_flat(m, flat, &len);
 	const struct path_head *h = (const struct path_head *)p;

@@ -82,10 +82,16 @@ void path_checksum(struct rte_mbuf *m, bool offload)
 
 const uint8_t *path_flat(const struct rte_mbuf *m, uint8_t *flat, uint32_t *len)
 {
+	const uint8_t *p;
+
 	*len = rte_pktmbuf_pkt_len(m);
 	if (*len > 2048)
 		return NULL;
-	return rte_pktmbuf_read(m, 0, *len, flat);
+	p = rte_pktmbuf_read(m, 0, *len, flat);
+	/* The appliance's frames begin at any octet; struct path_head at even ones. */
+	if ((uintptr_t)p & 1)
+		p = memcpy(flat, p, *len);
+	return p;
 }
 
 bool path_checksum_good(const struct rte_mbuf *m, const uint8_t *frame, uint32_t len, bool offload)
