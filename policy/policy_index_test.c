@@ -50,6 +50,20 @@ static void long_letters(char *s, uint32_t max)
 	letters(s, 1, max);
 }
 
+/* Returns the end of what it wrote. */
+static char *put(char *s, const char *format, ...)
+	__attribute__((format(printf, 2, 3), nonnull, returns_nonnull, noinline));
+static char *put(char *s, const char *format, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = vsprintf(s, format, ap);
+	va_end(ap);
+	return s + n;
+}
+
 static char *put_terms(char *s, bool regex)
 {
 	static const char *const ops[] = {"exact", "prefix", "suffix"};
@@ -58,15 +72,15 @@ static char *put_terms(char *s, bool regex)
 	uint32_t n = 1 + rnd(3);
 	char text[LONG + 16];
 
-	s += sprintf(s, negate ? "{not: [" : "[");
+	s = put(s, negate ? "{not: [" : "[");
 	for (uint32_t i = 0; i < n; i++) {
 		long_letters(text, 6);
 		if (regex && rnd(4) == 0)
-			s += sprintf(s, "%s{regex: '%s'}", i ? ", " : "", patterns[rnd(7)]);
+			s = put(s, "%s{regex: '%s'}", i ? ", " : "", patterns[rnd(7)]);
 		else
-			s += sprintf(s, "%s{%s: '%s'}", i ? ", " : "", ops[rnd(3)], text);
+			s = put(s, "%s{%s: '%s'}", i ? ", " : "", ops[rnd(3)], text);
 	}
-	return s + sprintf(s, negate ? "]}" : "]");
+	return put(s, negate ? "]}" : "]");
 }
 
 static char *put_tuple(char *s)
@@ -75,16 +89,16 @@ static char *put_tuple(char *s)
 					   "10.0.128.0/24", "10.0.192.3",  "10.0.0.0/29"};
 
 	if (rnd(3) == 0)
-		s += sprintf(s, ", client: [%s, '2001:db8::%u']", nets[rnd(6)], rnd(9));
+		s = put(s, ", client: [%s, '2001:db8::%u']", nets[rnd(6)], rnd(9));
 	if (rnd(6) == 0)
-		s += sprintf(s, ", server: 10.1.0.%u", rnd(8));
+		s = put(s, ", server: 10.1.0.%u", rnd(8));
 	if (rnd(5) == 0)
-		s += sprintf(s, rnd(3) ? ", server-port: %u" : ", server-port: [8080, %u-90]",
+		s = put(s, rnd(3) ? ", server-port: %u" : ", server-port: [8080, %u-90]",
 			     80 + rnd(6));
 	if (rnd(8) == 0)
-		s += sprintf(s, ", vlan: %u", rnd(3));
+		s = put(s, ", vlan: %u", rnd(3));
 	if (rnd(8) == 0)
-		s += sprintf(s, ", direction: %s", rnd(2) ? "inside-out" : "outside-in");
+		s = put(s, ", direction: %s", rnd(2) ? "inside-out" : "outside-in");
 	return s;
 }
 
@@ -96,28 +110,28 @@ static char *put_rule(char *s, uint32_t i, uint32_t one)
 	static const char *const kinds[] = {"request", "response", "[request, response]"};
 	bool plain = rnd(10) < one;
 
-	s += sprintf(s, "- {name: r%u, action: %s, match: {protocol: http", i,
+	s = put(s, "- {name: r%u, action: %s, match: {protocol: http", i,
 		     rnd(6) ? "block" : "bypass");
 	s = put_tuple(s);
 	if (rnd(3) == 0)
-		s += sprintf(s, ", kind: %s", kinds[rnd(3)]);
+		s = put(s, ", kind: %s", kinds[rnd(3)]);
 	for (uint32_t j = 0; !plain && j < 4; j++) {
 		if (rnd(3))
 			continue;
-		s += sprintf(s, "%s", subjects[j]);
+		s = put(s, "%s", subjects[j]);
 		s = put_terms(s, j > 0);
 	}
 	if (!plain && rnd(3) == 0) {
-		s += sprintf(s, ", headers: [{name: %c", "xyz"[rnd(3)]);
+		s = put(s, ", headers: [{name: %c", "xyz"[rnd(3)]);
 		if (rnd(4)) {
-			s += sprintf(s, ", value: ");
+			s = put(s, ", value: ");
 			s = put_terms(s, true);
 		}
-		s += sprintf(s, "}]");
+		s = put(s, "}]");
 	}
 	if (!plain && rnd(8) == 0)
-		s += sprintf(s, ", status: 20%u", rnd(4));
-	return s + sprintf(s, "}}\n");
+		s = put(s, ", status: 20%u", rnd(4));
+	return put(s, "}}\n");
 }
 
 static bool field_at(const void *ctx, uint32_t i, const char **name, uint32_t *name_len,
@@ -226,7 +240,7 @@ static void random_rules(void **state)
 		abort();
 	for (uint32_t round = 0; round < 60; round++) {
 		uint32_t n = round % 3 ? POLICY_LINEAR_MAX + 1 + rnd(60) : 64 + rnd(RULES_MAX - 64);
-		char *s = text + sprintf(text, "rules:\n");
+		char *s = put(text, "rules:\n");
 		struct policy_test p;
 
 		if (round % 7 == 0)
@@ -279,11 +293,11 @@ static void few_candidates(const char *kind, const char *format, uint32_t n,
 
 	if (!text)
 		abort();
-	s += sprintf(s, "rules:\n");
+	s = put(s, "rules:\n");
 	for (uint32_t i = 0; i < n; i++) {
-		s += sprintf(s, "- {name: r%u, action: block, match: {protocol: http, ", i);
-		s += sprintf(s, format, i, i >> 8, i & 255);
-		s += sprintf(s, "}}\n");
+		s = put(s, "- {name: r%u, action: block, match: {protocol: http, ", i);
+		s = put(s, format, i, i >> 8, i & 255);
+		s = put(s, "}}\n");
 	}
 	policy_test_open(&p, text);
 	begin = now();

@@ -2,7 +2,7 @@
 """Memory held for preserved octets: a callout server that stands still, and what is pinned meanwhile.
 
 There is no gauge of pinned memory: it is counted as the packet buffers that are not free, less those that were not free
-before, times the memory of one (DPDK's own telemetry says it). Descriptors of chunks come on top; a chunk is 64 octets.
+before, times the memory of one (DPDK's own telemetry says it). Descriptors of chunks come on top, 32 octets each.
 Octets of originals are those preserved and those received that wait for credit to be sent to the service: both are in the
 buffers counted.
 """
@@ -24,7 +24,7 @@ from box.records import Records, say
 from box.setup import Setup
 
 SIZE, CONNECTIONS = "1MiB", 24
-CHUNK = 64
+CHUNK = 32  # struct chunk, one after the other (dataplane/mem/mem_chunk.h)
 
 
 def telemetry(box: Appliance, question: str) -> dict:
