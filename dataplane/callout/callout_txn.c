@@ -547,11 +547,11 @@ void co_txn_purge_ring(struct callout_lcore *l, unsigned port)
 /* --- framing ------------------------------------------------------------------------------------------------ */
 
 /* What can go with the first piece into one data-have: each message costs both sides the same however long it is. */
-static void run_gather(const struct co_txn *t, struct co_run *run)
+static void run_gather(struct co_txn *t, struct co_run *run)
 {
 	const struct co_desc *first = t->head, *d = first;
 
-	*run = (struct co_run){.t = (struct co_txn *)(uintptr_t)t, .first = t->head};
+	*run = (struct co_run){.t = t, .first = t->head};
 	do {
 		run->n++;
 		run->len += d->len;
