@@ -143,6 +143,14 @@ enum tcp_state {
 #include "tcp/tcp_half.h"
 
 void tcp_half_open(struct tcp_half *h, const struct tcp_params *p, const struct tcp_env *env);
+/* Lets a tcp_out carry up to max octets of new payload, in whole segments of tcp_half_mss, for a port that cuts them apart
+ * itself (TSO). 0, as after tcp_half_open: one segment. What is sent again always is. */
+void tcp_half_tso(struct tcp_half *h, uint32_t max);
+/* Largest payload of one segment to the peer. A tcp_out with more is to be cut into segments of so many octets. */
+static inline uint32_t tcp_half_mss(const struct tcp_half *h)
+{
+	return h->mss;
+}
 /* Processes one segment. Takes over all chunks of payload (payload->bytes == s->len), kept or
  * freed. Returns TCP_EV_* bits. ACKs are programmed, not sent: tcp_half_output sends. After
  * TCP_EV_RESET and TCP_EV_TIMEOUT what is in rxq (it was acknowledged) can still be taken; the send

@@ -17,6 +17,7 @@ void tcp_half_open(struct tcp_half *h, const struct tcp_params *p, const struct 
 	h->snd_wl2 = p->snd_nxt;
 	h->mss = p->mss ? p->mss : 536;
 	h->rcv_mss = (uint16_t)min_u32(p->rcv_mss ? p->rcv_mss : 536, 536);
+	h->rcv_mss_told = p->rcv_mss ? p->rcv_mss : 536;
 	h->snd_wscale = p->wscale ? p->snd_wscale : 0;
 	h->rcv_wscale = p->wscale ? p->rcv_wscale : 0;
 	h->quickack = TCP_QUICKACKS;
@@ -30,6 +31,11 @@ void tcp_half_open(struct tcp_half *h, const struct tcp_params *p, const struct 
 	tcp_cc_open(h);
 	if (p->srtt_us)
 		tcp_rtt_sample(h, p->srtt_us);
+}
+
+void tcp_half_tso(struct tcp_half *h, uint32_t max)
+{
+	h->tso_max = max;
 }
 
 static void send_queue_free(struct tcp_env *env, struct tcp_half *h)

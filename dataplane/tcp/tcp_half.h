@@ -58,7 +58,7 @@ struct tcp_half {
 	uint8_t ca;    /* enum tcp_ca */
 	uint8_t snd_wscale, rcv_wscale;
 	uint16_t mss;	     /* of segments we send */
-	uint16_t rcv_mss;    /* largest payload seen from the peer, what it was told at most */
+	uint16_t rcv_mss;    /* largest payload seen from the peer, rcv_mss_told at most */
 	uint8_t quickack;    /* segments still acknowledged at once */
 	uint8_t backoff;     /* times the timer went off without an answer */
 	uint8_t dupacks;
@@ -110,7 +110,10 @@ struct tcp_half {
 	uint64_t challenge_at;		  /* no challenge ACK before */
 	uint32_t rcv_fin;		  /* where the peer's FIN stands, if HALF_RCV_FIN_KNOWN */
 	uint32_t dsack_left, dsack_right; /* duplicate to report once, RFC 2883 */
-	uint32_t unused[5];		  /* to the end of the cache line */
+	uint32_t tso_max;	 /* payload of one tcp_out at most, where that is more than the MSS; else 0 */
+	uint16_t rcv_mss_told;	 /* what the peer was told at most: longer ones were merged on their way */
+	uint16_t unused16;
+	uint32_t unused[3];	 /* to the end of the cache line */
 };
 
 _Static_assert(sizeof(struct tcp_half) == 384, "a flow has two of these, each from the beginning of a cache line");

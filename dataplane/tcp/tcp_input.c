@@ -148,6 +148,14 @@ static void payload_place(struct tcp_env *env, struct tcp_half *h, uint32_t seq,
 	h->rcv_nxt += stream_reasm_pop(&h->ooo, env->pool, h->rcv_nxt, &h->rxq);
 }
 
+/* What a port has merged counts as the segments it was: an ACK is due for every two of them (RFC 9293 3.8.6.3), so the
+ * estimate must not follow it. */
+static inline void rcv_mss_note(struct tcp_half *h, uint32_t len)
+{
+	if (len > h->rcv_mss)
+		h->rcv_mss = (uint16_t)max_u32(h->rcv_mss, min_u32(len, h->rcv_mss_told));
+}
+
 /* When to acknowledge what came in order: RFC 9293 3.8.6.3, RFC 5681 4.2. */
 static void ack_schedule(struct tcp_env *env, struct tcp_half *h)
 {
@@ -221,7 +229,7 @@ static uint32_t payload_input(struct tcp_env *env, struct tcp_half *h, const str
 	end = seq_min(end, edge);
 	if (seq_lt(seq, end)) {
 		payload_trim(env, payload, skip, end - seq);
-		h->rcv_mss = (uint16_t)min_u32(max_u32(h->rcv_mss, s->len), UINT16_MAX);
+		rcv_mss_note(h, s->len);
 		if (payload->bytes)
 			payload_place(env, h, seq, payload);
 		if (waiting || h->ooo.n)
@@ -311,8 +319,7 @@ static uint32_t bulk_input(struct tcp_env *env, struct tcp_half *h, const struct
 		h->snd_wl1 = s->seq;
 		h->snd_wl2 = s->ack;
 	}
-	if (s->len > h->rcv_mss)
-		h->rcv_mss = (uint16_t)min_u32(s->len, UINT16_MAX);
+	rcv_mss_note(h, s->len);
 	if (payload->head == payload->tail && s->len >= TCP_COPY_MAX) {
 		chunkq_push(&h->rxq, payload->head);
 		chunkq_init(payload);

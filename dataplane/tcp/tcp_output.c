@@ -263,6 +263,19 @@ static uint32_t segment_size(struct tcp_half *h, uint32_t unsent, uint32_t pipe)
 	return 0;
 }
 
+/* For a port that cuts segments itself (tcp_half_tso): whole ones of the MSS only, as many as the windows of both kinds
+ * let pass. 0: fewer than two. */
+static uint32_t segment_large(const struct tcp_half *h, uint32_t unsent, uint32_t pipe)
+{
+	int32_t room = (int32_t)(h->snd_una + h->snd_wnd - h->snd_nxt);
+	uint32_t len = min_u32(unsent, h->tso_max);
+
+	if (len < 2u * h->mss || room < (int32_t)(2u * h->mss) || h->cwnd < pipe + 2u * h->mss)
+		return 0;
+	len = min_u32(len, min_u32((uint32_t)room, h->cwnd - pipe));
+	return len - len % h->mss;
+}
+
 /* For a batch: nothing is received meanwhile, so that all its segments say the same of that side. Only when one will be
  * sent: the window counts as offered. */
 static void batch_begin(struct tcp_env *env, struct tcp_half *h, struct tcp_out *o)
@@ -284,7 +297,9 @@ static uint32_t output_new(struct tcp_env *env, struct tcp_half *h)
 	if (unsent && h->snd_una == h->snd_nxt && env->now_us - h->sent_at > h->rto_us)
 		tcp_cc_idle(h);
 	while (unsent && !(h->flags & HALF_EMIT_FAILED)) {
-		len = segment_size(h, unsent, tcp_pipe(h));
+		len = h->tso_max ? segment_large(h, unsent, tcp_pipe(h)) : 0;
+		if (!len)
+			len = segment_size(h, unsent, tcp_pipe(h));
 		if (!len)
 			break;
 		fin = len == unsent && (h->flags & HALF_FIN_QUEUED);
