@@ -82,7 +82,10 @@ static uint32_t reset_input(struct tcp_env *env, struct tcp_half *h, const struc
 	bool over = h->state == TCP_TIME_WAIT;
 
 	if (s->seq != h->rcv_nxt) {
-		challenge(env, h);
+		if (seq_lt(h->rcv_nxt, s->seq) && seq_lt(s->seq, h->rcv_adv))
+			challenge(env, h);
+		else
+			env->count.bad_seq++;
 		return 0;
 	}
 	env->count.rst_in++;
@@ -214,7 +217,8 @@ static uint32_t payload_input(struct tcp_env *env, struct tcp_half *h, const str
 	}
 	if (payload_refused(env, h, s))
 		return 0;
-	if (fin && !(h->flags & HALF_RCV_FIN_KNOWN) && seq_le(end, edge)) {
+	/* One that stands before what was received is none: bytes came after it. */
+	if (fin && !(h->flags & HALF_RCV_FIN_KNOWN) && seq_le(h->rcv_nxt, end) && seq_le(end, edge)) {
 		h->rcv_fin = end;
 		h->flags |= HALF_RCV_FIN_KNOWN;
 	}
