@@ -5,8 +5,8 @@
  * the server speaks as the client. Each acknowledges, reorders, retransmits,
  * paces and closes for itself.
  *
- * RFC 9293, 5681, 6298, 6675, 9438 (CUBIC), 7323 (window scale; timestamps are
- * removed from SYNs), 5961, 3042.
+ * RFC 9293, 5681, 6298, 6582 (NewReno), 6675, 6937 (PRR), 8985 (RACK-TLP), 9438 (CUBIC), 7323 (window
+ * scale; timestamps are removed from SYNs), 5961, 5927, 3042.
  *
  * Owner thread: the worker of the flow. No globals, no clock of its own: the
  * time is env->now_us (microseconds, monotonic, starts anywhere).
@@ -83,6 +83,19 @@ enum tcp_scarce {
 	TCP_EXHAUSTED, /* no payload is kept, and what lies out of order is given up (RFC 2018 section 8) */
 };
 
+/* Congestion control of a half, RFC 9438 or RFC 5681 with RFC 6582. */
+enum tcp_cc_kind { TCP_CC_CUBIC, TCP_CC_NEWRENO };
+
+/* An octet of [seq, ...) was received twice with different values; the first one wins. Of the stretch that differs, up
+ * to 16 octets of both versions. */
+#define TCP_CONFLICT_MAX 16
+struct tcp_conflict {
+	uint32_t seq; /* first octet that differs */
+	uint16_t len; /* of held and came, 1 to 16 */
+	uint8_t held[TCP_CONFLICT_MAX];
+	uint8_t came[TCP_CONFLICT_MAX];
+};
+
 /* Per worker, passed everywhere. */
 struct tcp_env {
 	uint64_t now_us;
@@ -95,9 +108,22 @@ struct tcp_env {
 			      * is short; tcp_half_send_room keeps the send queue within four times
 			      * that (64 KiB to 4 MiB) */
 	uint8_t scarce;	     /* enum tcp_scarce: how short of packet buffers the owner is */
+	uint8_t cc;	     /* enum tcp_cc_kind: of halves opened from now on */
+	/* Octets that lie out of order in all halves of this worker, and how many may: more are as if lost on their way.
+	 * ooo_max 0: no bound but the windows. */
+	uint64_t ooo_bytes, ooo_max;
+	/* Called during input, at most once for each segment; k and h are valid during the call only. May be NULL. Must
+	 * not call back into h. */
+	void (*conflict)(void *ctx, struct tcp_half *h, const struct tcp_conflict *k);
 	struct {
 		uint64_t segs_in, segs_out, retrans, rto, fast_rtx, tlp, dup_in, ooo_in, challenge,
 			bad_seq, rst_in, rst_out, ooo_dropped, zero_window, payload_conflict;
+		uint64_t reneged;   /* a peer threw away what it had reported (RFC 2018 section 8) */
+		uint64_t undo;	    /* reductions taken back: nothing had been lost */
+		uint64_t dsack_in;  /* duplicates reported by a peer (RFC 2883) */
+		uint64_t urgent;    /* segments with URG; the pointer is ignored, the octets stay in line */
+		uint64_t keepalive; /* probes programmed by tcp_half_keepalive */
+		uint64_t mtu;	    /* segments made smaller by tcp_half_mtu */
 	} count;
 };
 
@@ -187,6 +213,50 @@ enum tcp_state tcp_half_state(const struct tcp_half *h);
  * lies beyond all it received (RFC 9293 3.10.7.4, RFC 6191). The owner forgets the old flow then.
  */
 bool tcp_half_reusable(const struct tcp_half *h, const struct tcp_segment *s);
+/* Programs one keep-alive probe (RFC 9293 3.8.4): an old sequence number, no octets; the peer answers with an ACK. Sent
+ * by the next tcp_half_output. No retransmission timer runs for it: whether an answer came the owner sees by its own
+ * clock. Nothing in states CLOSED and TIME_WAIT. */
+void tcp_half_keepalive(struct tcp_env *env, struct tcp_half *h);
+/* The path takes no more than payload_max octets of ours in a segment (RFC 1191, 8201), as told by an ICMP error that
+ * quotes sequence number seq. Ignored unless seq lies in [snd_una, snd_nxt) (RFC 5927 section 7.1) and segments get
+ * smaller by it. Not below TCP_MTU_PAYLOAD_MIN. What was in flight goes out again in smaller segments, without a
+ * reduction of the congestion window: the path was not congested. True if it was believed. */
+#define TCP_MTU_PAYLOAD_MIN 48 /* a path of 88 octets; RFC 791 asks every link for 68, none that small is left */
+bool tcp_half_mtu(struct tcp_env *env, struct tcp_half *h, uint32_t seq, uint16_t payload_max);
+/* Nothing queued either way, nothing unacknowledged, no ACK owed, nothing held out of order, no timer: the half may be
+ * parked (tcp_park.h; what is worth keeping of it is said in tcp_half.h). */
+bool tcp_half_quiet(const struct tcp_half *h);
+
+/* What an operator may want to know of a half. Sequence numbers and windows as on the wire but for the scale: octets. */
+struct tcp_half_info {
+	const char *state; /* RFC 9293 3.3.2 */
+	const char *cc;	   /* "cubic", "newreno" */
+	const char *ca;	   /* "open", "recovery", "loss" */
+	const char *timer; /* "none", "rto", "tlp", "persist", "retry", "time-wait" */
+	uint64_t timer_us; /* until that is due, 0: now, UINT64_MAX: none */
+	uint32_t snd_una, snd_nxt, snd_wnd;
+	uint32_t rcv_nxt, rcv_wnd;
+	uint32_t cwnd, ssthresh; /* ssthresh UINT32_MAX: none found yet */
+	uint32_t srtt_us, rttvar_us, min_rtt_us, rto_us;
+	uint32_t pipe, sacked, lost; /* octets believed on their way, held by the peer out of order, to be sent again */
+	uint32_t retrans;	     /* segments sent again since the half was opened */
+	uint32_t rtos;		     /* retransmission timeouts */
+	uint32_t undos;		     /* reductions taken back */
+	uint32_t reo_wnd_us;	     /* how much later than its followers a segment may come, RFC 8985 */
+	uint64_t unsent, unacked;    /* octets */
+	uint64_t rxq;		     /* received in order, not taken */
+	uint32_t ooo_bytes;
+	uint16_t ooo_ranges;
+	uint16_t mss;	  /* of segments sent */
+	uint16_t rcv_mss; /* largest received so far */
+	uint8_t snd_wscale, rcv_wscale;
+	uint8_t backoff;
+	bool sack;
+	bool rx_finished; /* the peer's FIN is in */
+	bool tx_finished; /* our FIN is sent */
+};
+void tcp_half_info(const struct tcp_env *env, const struct tcp_half *h, struct tcp_half_info *i);
+
 /* Frees all chunks. The half may be opened again. */
 void tcp_half_free(struct tcp_env *env, struct tcp_half *h);
 

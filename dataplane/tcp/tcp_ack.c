@@ -52,6 +52,7 @@ static bool sack_blocks(struct tcp_env *env, struct tcp_half *h, const struct tc
 		if (i == 0 &&
 		    (seq_le(right, s->ack) || (s->nsack > 1 && seq_le(s->sack[1].left, left) &&
 					       seq_le(right, s->sack[1].right)))) {
+			env->count.dsack_in++;
 			dup = true;
 			continue;
 		}

@@ -27,6 +27,7 @@ void tcp_half_open(struct tcp_half *h, const struct tcp_params *p, const struct 
 	h->sent_at = env->now_us;
 	h->rto_us = TCP_RTO_FIRST;
 	h->snd_cap = tcp_snd_cap(env);
+	h->cc = env->cc;
 	stream_reasm_init(&h->ooo);
 	tcp_cc_open(h);
 	if (p->srtt_us)
@@ -35,7 +36,7 @@ void tcp_half_open(struct tcp_half *h, const struct tcp_params *p, const struct 
 
 void tcp_half_tso(struct tcp_half *h, uint32_t max)
 {
-	h->tso_max = max;
+	h->tso_max = (uint16_t)min_u32(max, UINT16_MAX);
 }
 
 static void send_queue_free(struct tcp_env *env, struct tcp_half *h)
@@ -53,7 +54,7 @@ void tcp_half_die(struct tcp_env *env, struct tcp_half *h)
 	h->timer_kind = TCP_TIMER_NONE;
 	h->timer_at = h->delack_at = h->reo_at = TCP_NEVER;
 	send_queue_free(env, h);
-	stream_reasm_purge(&h->ooo, env->pool);
+	tcp_ooo_purge(env, h);
 }
 
 void tcp_half_free(struct tcp_env *env, struct tcp_half *h)

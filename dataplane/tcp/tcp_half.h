@@ -15,6 +15,11 @@
  * INV-TCP-4  every range of the scoreboard lies in [snd_una, snd_nxt), in order, disjoint.
  * INV-TCP-5  a byte below lost_high that is in no range of the scoreboard is lost and waits to be
  *            sent again; one above is in flight.
+ *
+ * A half that is tcp_half_quiet keeps, of all this: state, flags, snd_nxt (== snd_una), snd_wnd, max_wnd, rcv_nxt
+ * (== rcv_acked), rcv_adv, rcv_fin, both scales, mss, rcv_mss, srtt_us, rttvar_us, min_rtt_us, rto_us, cwnd, ssthresh,
+ * cubic.w_max, cc, tso_max, rcv_mss_told, retrans, rtos, undos, sent_at. The rest is as tcp_half_open leaves it: snd_wl1 = rcv_nxt - 1,
+ * snd_wl2 = every other number of the send side = snd_nxt.
  */
 #ifndef TCP_HALF_H
 #define TCP_HALF_H
@@ -110,10 +115,12 @@ struct tcp_half {
 	uint64_t challenge_at;		  /* no challenge ACK before */
 	uint32_t rcv_fin;		  /* where the peer's FIN stands, if HALF_RCV_FIN_KNOWN */
 	uint32_t dsack_left, dsack_right; /* duplicate to report once, RFC 2883 */
-	uint32_t tso_max;	 /* payload of one tcp_out at most, where that is more than the MSS; else 0 */
-	uint16_t rcv_mss_told;	 /* what the peer was told at most: longer ones were merged on their way */
-	uint16_t unused16;
-	uint32_t unused[3];	 /* to the end of the cache line */
+	uint16_t tso_max;		  /* payload of one tcp_out at most, where that is more than the MSS; else 0 */
+	uint16_t rcv_mss_told;		  /* what the peer was told at most: longer ones were merged on their way */
+	uint32_t retrans;		  /* segments sent again */
+	uint16_t rtos, undos;		  /* saturating */
+	uint8_t cc;			  /* enum tcp_cc_kind */
+	uint8_t unused[7];		  /* to the end of the cache line */
 };
 
 _Static_assert(sizeof(struct tcp_half) == 384, "a flow has two of these, each from the beginning of a cache line");

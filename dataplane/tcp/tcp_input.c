@@ -122,6 +122,12 @@ static void payload_keep(struct tcp_env *env, struct chunkq *dst, struct chunkq 
 	}
 }
 
+void tcp_ooo_purge(struct tcp_env *env, struct tcp_half *h)
+{
+	env->ooo_bytes -= h->ooo.bytes;
+	stream_reasm_purge(&h->ooo, env->pool);
+}
+
 /* Bytes of which the first is the next one expected or lies ahead of it. */
 static void payload_place(struct tcp_env *env, struct tcp_half *h, uint32_t seq,
 			  struct chunkq *payload)
@@ -132,6 +138,7 @@ static void payload_place(struct tcp_env *env, struct tcp_half *h, uint32_t seq,
 	const struct stream_range *first = stream_reasm_ranges(&h->ooo, &n);
 	uint32_t end = seq + (uint32_t)payload->bytes;
 	bool in_order = seq == h->rcv_nxt;
+	uint64_t had = h->ooo.bytes;
 
 	if (in_order && (!n || seq_le(end, first->left))) {
 		payload_keep(env, &h->rxq, payload);
@@ -142,6 +149,11 @@ static void payload_place(struct tcp_env *env, struct tcp_half *h, uint32_t seq,
 		chunkq_init(&q);
 		payload_keep(env, &q, payload);
 		/* What is next in turn fills a hole, it may not be refused for want of room. */
+		if (!in_order && env->ooo_max && env->ooo_bytes + q.bytes > env->ooo_max) {
+			chunkq_purge(env->pool, &q);
+			env->count.ooo_dropped++;
+			return;
+		}
 		if (stream_reasm_insert(&h->ooo, env->pool, seq, &q,
 					in_order ? UINT32_MAX : ooo_chunks_max(env), &res))
 			env->count.ooo_dropped++;
@@ -149,6 +161,7 @@ static void payload_place(struct tcp_env *env, struct tcp_half *h, uint32_t seq,
 		env->count.payload_conflict += res.conflict;
 	}
 	h->rcv_nxt += stream_reasm_pop(&h->ooo, env->pool, h->rcv_nxt, &h->rxq);
+	env->ooo_bytes += h->ooo.bytes - had;
 }
 
 /* What a port has merged counts as the segments it was: an ACK is due for every two of them (RFC 9293 3.8.6.3), so the
@@ -195,7 +208,7 @@ static bool payload_refused(struct tcp_env *env, struct tcp_half *h, const struc
 	if (env->scarce == TCP_PLENTY || !s->len)
 		return false;
 	if (env->scarce == TCP_EXHAUSTED)
-		stream_reasm_purge(&h->ooo, env->pool);
+		tcp_ooo_purge(env, h);
 	else if (seq_le(s->seq, h->rcv_nxt) && h->rxq.bytes < TCP_SCARCE_UNREAD)
 		return false;
 	else
@@ -288,6 +301,10 @@ static uint32_t segment_input(struct tcp_env *env, struct tcp_half *h, const str
 	}
 	if (!(s->flags & TCP_F_ACK))
 		return 0;
+	/* RFC 9293 3.8.5: the octets stay in line and the pointer goes no further, so that what a service looked at is
+	 * what the far end reads (RFC 6093: middleboxes). */
+	if (s->flags & TCP_F_URG)
+		env->count.urgent++;
 	/* RFC 5961 section 5.2 */
 	if (seq_lt(h->snd_nxt, s->ack) || seq_lt(s->ack, h->snd_una - h->max_wnd)) {
 		challenge(env, h);
@@ -308,7 +325,7 @@ static uint32_t segment_input(struct tcp_env *env, struct tcp_half *h, const str
 static inline bool is_bulk(const struct tcp_env *env, const struct tcp_half *h, const struct tcp_segment *s)
 {
 	return h->state == TCP_ESTABLISHED &&
-	       (s->flags & (TCP_F_ACK | TCP_F_FIN | TCP_F_SYN | TCP_F_RST)) == TCP_F_ACK && s->len && !s->nsack &&
+	       (s->flags & (TCP_F_ACK | TCP_F_FIN | TCP_F_SYN | TCP_F_RST | TCP_F_URG)) == TCP_F_ACK && s->len && !s->nsack &&
 	       s->seq == h->rcv_nxt && seq_le(s->seq + s->len, h->rcv_adv) && s->ack == h->snd_una &&
 	       (uint32_t)s->window << h->snd_wscale == h->snd_wnd && !(h->flags & HALF_RCV_FIN_KNOWN) && !h->ooo.n &&
 	       env->scarce == TCP_PLENTY && h->ca == TCP_CA_OPEN && !h->score && !h->dupacks && !h->loss_probes;

@@ -148,8 +148,10 @@ void tcp_score_detect(struct tcp_env *env, struct tcp_half *h);
 /* reo_at has passed. */
 void tcp_score_reorder_due(struct tcp_env *env, struct tcp_half *h);
 /* Retransmission timeout: all the peer is not known to hold is lost. */
-void tcp_score_all_lost(struct tcp_half *h);
+void tcp_score_all_lost(struct tcp_env *env, struct tcp_half *h);
 void tcp_score_free(struct tcp_half *h);
+/* The reordering window in microseconds. */
+uint32_t tcp_reo_wnd(const struct tcp_half *h);
 
 /* tcp_cc.c: CUBIC. */
 void tcp_cc_open(struct tcp_half *h);
@@ -163,6 +165,8 @@ uint32_t tcp_cc_initial(const struct tcp_half *h);
 /* After an ACK: acked bytes left the queue, delivered bytes reached the peer. */
 void tcp_loss_acked(struct tcp_env *env, struct tcp_half *h, uint32_t acked, uint32_t delivered);
 void tcp_loss_timeout(struct tcp_env *env, struct tcp_half *h);
+/* The path lost all that is in flight for another reason than congestion. */
+void tcp_loss_path(struct tcp_env *env, struct tcp_half *h);
 void tcp_rtt_sample(struct tcp_half *h, uint64_t us);
 
 /* tcp_output.c */
@@ -170,6 +174,10 @@ uint32_t tcp_snd_cap(const struct tcp_env *env);
 void tcp_timer_arm(struct tcp_env *env, struct tcp_half *h);
 /* How far the window can be opened beyond rcv_nxt now. */
 uint32_t tcp_rcv_space(const struct tcp_env *env, const struct tcp_half *h);
+
+/* tcp_input.c */
+/* What lies out of order is given up. */
+void tcp_ooo_purge(struct tcp_env *env, struct tcp_half *h);
 
 /* tcp_half.c */
 /* No more of this connection; received bytes stay. */

@@ -123,6 +123,7 @@ void tcp_loss_acked(struct tcp_env *env, struct tcp_half *h, uint32_t acked, uin
 void tcp_loss_timeout(struct tcp_env *env, struct tcp_half *h)
 {
 	env->count.rto++;
+	h->rtos += h->rtos < UINT16_MAX;
 	/* Once per window: a second timeout for the same bytes says nothing new about the path. */
 	if (h->ca != TCP_CA_LOSS)
 		tcp_cc_reduce(h);
@@ -133,5 +134,16 @@ void tcp_loss_timeout(struct tcp_env *env, struct tcp_half *h)
 	h->rtt_at = TCP_NEVER;
 	h->flags &= ~HALF_TLP_DUE;
 	h->loss_probes = 0;
-	tcp_score_all_lost(h);
+	tcp_score_all_lost(env, h);
+}
+
+void tcp_loss_path(struct tcp_env *env, struct tcp_half *h)
+{
+	h->ca = TCP_CA_LOSS;
+	h->recover = h->snd_nxt;
+	h->dupacks = 0;
+	h->rtt_at = TCP_NEVER;
+	h->flags &= ~HALF_TLP_DUE;
+	h->loss_probes = 0;
+	tcp_score_all_lost(env, h);
 }

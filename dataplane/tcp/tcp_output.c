@@ -158,6 +158,7 @@ static int segment_again(struct tcp_env *env, struct tcp_half *h, uint32_t left,
 	if (rc)
 		return rc;
 	env->count.retrans++;
+	h->retrans++;
 	h->sent_at = env->now_us;
 	/* Karn: the timed byte, or without SACK any below it, says nothing now. */
 	if (!(h->flags & HALF_SACK) || (seq_lt(left, h->rtt_seq) && seq_le(h->rtt_seq, all)))

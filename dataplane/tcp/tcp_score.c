@@ -291,6 +291,11 @@ static void detect_again(struct tcp_env *env, struct tcp_half *h)
 	}
 }
 
+uint32_t tcp_reo_wnd(const struct tcp_half *h)
+{
+	return max_u32(h->srtt_us / 4, TCP_REO_MIN);
+}
+
 void tcp_score_detect(struct tcp_env *env, struct tcp_half *h)
 {
 	const struct score_range *g = ranges_of(h);
@@ -314,7 +319,7 @@ void tcp_score_detect(struct tcp_env *env, struct tcp_half *h)
 	if (seq_lt(h->lost_high, top) &&
 	    (h->reo_at == TCP_NEVER || seq_le(h->reo_seq, h->lost_high))) {
 		h->reo_seq = top;
-		h->reo_at = min_u64(h->reo_at, env->now_us + max_u32(h->srtt_us / 4, TCP_REO_MIN));
+		h->reo_at = min_u64(h->reo_at, env->now_us + tcp_reo_wnd(h));
 	}
 	recount(h);
 }
@@ -328,15 +333,17 @@ void tcp_score_reorder_due(struct tcp_env *env, struct tcp_half *h)
 	tcp_score_detect(env, h);
 }
 
-void tcp_score_all_lost(struct tcp_half *h)
+void tcp_score_all_lost(struct tcp_env *env, struct tcp_half *h)
 {
 	const struct score_range *g = ranges_of(h);
 	unsigned i;
 
 	/* Held, and yet not acknowledged: the peer has thrown away what it reported (RFC 2018
 	 * section 8), nothing on the board can be trusted. */
-	if (h->score_n && g[0].kind == SCORE_SACKED && g[0].left == h->snd_una)
+	if (h->score_n && g[0].kind == SCORE_SACKED && g[0].left == h->snd_una) {
+		env->count.reneged++;
 		h->score_n = 0;
+	}
 	for (i = h->score_n; i--;) {
 		if (g[i].kind == SCORE_AGAIN)
 			splice(h, i, 1, NULL, 0);
