@@ -7,9 +7,16 @@
 
 #include "mem/mem_testing.h"
 
+/* Of the last buffers nothing is taken to be sent, nor kept out of order, as in the product: with none left nothing could
+ * arrive that sets some free. */
+#define RESERVE 8
+
+static uint32_t buffers(const struct sim *s)
+{
+	return rte_mempool_avail_count(s->pool->bufs);
+}
+
 struct sim_packet {
-	uint64_t at, order;
-	unsigned to;
 	struct tcp_segment seg;
 	uint8_t data[];
 };
@@ -30,54 +37,50 @@ uint32_t sim_random(struct sim *s, uint32_t below)
 	return below ? (uint32_t)((s->rng >> 11) % below) : 0;
 }
 
-static bool earlier(const struct sim_packet *a, const struct sim_packet *b)
+static void *packet_clone(void *ctx, void *packet)
 {
-	return a->at < b->at || (a->at == b->at && a->order < b->order);
+	const struct sim_packet *p = packet;
+	struct sim_packet *c = malloc(sizeof(*c) + p->seg.len);
+
+	assert(c);
+	memcpy(c, p, sizeof(*p) + p->seg.len);
+	return c;
 }
 
-static void heap_put(struct sim *s, struct sim_packet *p)
+static void packet_drop(void *ctx, void *packet)
 {
-	uint32_t i = s->heap_n++;
+	struct sim *s = ctx;
 
-	if (s->heap_n > s->heap_cap) {
-		s->heap_cap = s->heap_cap ? 2 * s->heap_cap : 256;
-		s->heap = realloc(s->heap, s->heap_cap * sizeof(*s->heap));
-		assert(s->heap);
-	}
-	while (i && earlier(p, s->heap[(i - 1) / 2])) {
-		s->heap[i] = s->heap[(i - 1) / 2];
-		i = (i - 1) / 2;
-	}
-	s->heap[i] = p;
+	s->drops++;
+	free(packet);
 }
 
-static struct sim_packet *heap_get(struct sim *s)
+/* What the conf says of the wire; tests change it under way. */
+static void wire_conf(const struct sim *s, unsigned from, struct tamper_conf *t)
 {
-	struct sim_packet *top = s->heap[0], *last = s->heap[--s->heap_n];
-	uint32_t i = 0, c;
+	const struct sim_conf *c = &s->conf;
+	uint32_t part = TAMPER_SCALE / 10000;
 
-	while ((c = 2 * i + 1) < s->heap_n) {
-		if (c + 1 < s->heap_n && earlier(s->heap[c + 1], s->heap[c]))
-			c++;
-		if (!earlier(s->heap[c], last))
-			break;
-		s->heap[i] = s->heap[c];
-		i = c;
-	}
-	s->heap[i] = last;
-	return top;
+	*t = (struct tamper_conf){
+		.seed = 2 * c->seed + from,
+		.chance = {[TAMPER_LOSS] = s->black_hole[from] ? TAMPER_SCALE : part * c->drop,
+			   [TAMPER_DUP] = part * c->dup,
+			   [TAMPER_REORDER] = part * c->reorder},
+		.reorder_ns = 1000ull * c->reorder_us,
+		.dup_ns = 1000ull * c->delay_us,
+		.delay_ns = 1000ull * c->delay_us,
+		.rate = c->rate,
+		.queue = c->queue,
+	};
 }
 
-static void wire_put(struct sim *s, unsigned from, const struct tcp_out *o, uint64_t delay)
+static struct sim_packet *packet_of(const struct tcp_out *o)
 {
 	struct sim_packet *p = calloc(1, sizeof(*p) + o->payload_len);
 	const struct chunk *c = o->c;
 	uint32_t skip = o->skip, done = 0, len;
 
 	assert(p);
-	p->to = !from;
-	p->order = s->order++;
-	p->at = s->now + delay;
 	p->seg = (struct tcp_segment){
 		.seq = o->seq,
 		.ack = o->ack,
@@ -94,7 +97,7 @@ static void wire_put(struct sim *s, unsigned from, const struct tcp_out *o, uint
 		memcpy(p->data + done, c->data + skip, len);
 		done += len;
 	}
-	heap_put(s, p);
+	return p;
 }
 
 /* INV: never more than the MSS, never a SACK block with payload. */
@@ -102,37 +105,20 @@ static int sim_emit(void *ctx, struct tcp_half *h, const struct tcp_out *o)
 {
 	struct sim_side *side = ctx;
 	struct sim *s = side->sim;
-	const struct sim_conf *c = &s->conf;
-	unsigned from = side == &s->side[1];
-	uint64_t start, delay, len = o->payload_len + 54;
 
-	assert(o->payload_len <= c->mss);
+	assert(o->payload_len <= s->conf.mss);
 	assert(!o->nsack || !o->payload_len);
-	if (sim_random(s, 10000) < c->emit_fail)
+	if (sim_random(s, 10000) < s->conf.emit_fail)
 		return -105;
 	s->packets++;
-	start = side->wire_free_us > s->now ? side->wire_free_us : s->now;
-	if (c->rate && c->queue && (start - s->now) * c->rate / 1000000 > c->queue) {
-		s->drops++;
-		return 0;
-	}
-	if (s->black_hole[from] || sim_random(s, 10000) < c->drop) {
-		s->drops++;
-		return 0;
-	}
-	if (c->rate)
-		side->wire_free_us = start + len * 1000000 / c->rate;
-	delay = start - s->now + c->delay_us;
-	if (sim_random(s, 10000) < c->dup)
-		wire_put(s, from, o, delay + sim_random(s, c->delay_us + 1));
-	if (sim_random(s, 10000) < c->reorder)
-		delay += c->reorder_us;
-	wire_put(s, from, o, delay);
+	tamper_put(&side->wire, packet_of(o), o->payload_len + 54u, 1000 * s->now);
 	return 0;
 }
 
 void sim_open(struct sim *s, const struct sim_conf *conf, struct chunk_pool *pool)
 {
+	struct tamper_ops ops = {.clone = packet_clone, .drop = packet_drop, .ctx = s};
+	struct tamper_conf wire;
 	unsigned i;
 
 	memset(s, 0, sizeof(*s));
@@ -156,6 +142,8 @@ void sim_open(struct sim *s, const struct sim_conf *conf, struct chunk_pool *poo
 		};
 
 		p.rcv_wnd = p.snd_wnd;
+		wire_conf(s, i, &wire);
+		tamper_open(&side->wire, &wire, &ops);
 		side->sim = s;
 		side->env.now_us = s->now;
 		side->env.pool = pool;
@@ -205,6 +193,8 @@ static void app_write(struct sim *s, unsigned i)
 		uint32_t n = sizeof(bytes);
 		struct chunk *c = NULL;
 
+		if (buffers(s) <= 2 * RESERVE)
+			break;
 		n = left < n ? (uint32_t)left : n;
 		n = room < n ? (uint32_t)room : n;
 		if (s->conf.piece && n > s->conf.piece)
@@ -225,13 +215,14 @@ static void app_write(struct sim *s, unsigned i)
 		tcp_half_finish(&side->half);
 }
 
-static void deliver(struct sim *s, struct sim_packet *p)
+static void deliver(struct sim *s, unsigned to, struct sim_packet *p)
 {
-	struct sim_side *side = &s->side[p->to];
+	struct sim_side *side = &s->side[to];
 	struct chunkq q;
 	struct chunk *c = NULL;
 
 	chunkq_init(&q);
+	side->env.scarce = buffers(s) <= RESERVE ? TCP_SCARCE : TCP_PLENTY;
 	if (p->seg.len) {
 		c = mem_testing_chunk(s->pool, p->data, p->seg.len);
 		if (c)
@@ -260,8 +251,15 @@ bool sim_done(const struct sim *s)
 bool sim_run(struct sim *s, uint64_t until_us)
 {
 	uint64_t tick = s->conf.tick_us ? s->conf.tick_us : 20, next, d;
+	struct tamper_conf wire;
+	void *packet;
+	uint32_t len;
 	unsigned i;
 
+	for (i = 0; i < 2; i++) {
+		wire_conf(s, i, &wire);
+		tamper_set(&s->side[i].wire, &wire, false);
+	}
 	while (s->now < until_us) {
 		for (i = 0; i < 2; i++) {
 			s->side[i].env.now_us = s->now;
@@ -271,8 +269,9 @@ bool sim_run(struct sim *s, uint64_t until_us)
 					tcp_half_timer(&s->side[i].env, &s->side[i].half);
 			}
 		}
-		while (s->heap_n && s->heap[0]->at <= s->now)
-			deliver(s, heap_get(s));
+		for (i = 0; i < 2; i++)
+			while ((packet = tamper_get(&s->side[i].wire, 1000 * s->now, &len)))
+				deliver(s, !i, packet);
 		for (i = 0; i < 2; i++) {
 			app_read(s, i);
 			app_write(s, i);
@@ -282,8 +281,11 @@ bool sim_run(struct sim *s, uint64_t until_us)
 			return true;
 		if ((s->side[0].events | s->side[1].events) & (TCP_EV_RESET | TCP_EV_TIMEOUT))
 			return false;
-		next = s->heap_n ? s->heap[0]->at : UINT64_MAX;
+		next = UINT64_MAX;
 		for (i = 0; i < 2; i++) {
+			d = tamper_due(&s->side[i].wire);
+			d = d == TAMPER_NEVER ? d : (d + 999) / 1000;
+			next = d < next ? d : next;
 			d = tcp_half_deadline(&s->side[i].half);
 			next = d < next ? d : next;
 			if (s->conf.read_rate[i] || s->conf.piece)
@@ -301,9 +303,8 @@ void sim_close(struct sim *s)
 {
 	unsigned i;
 
-	while (s->heap_n)
-		free(heap_get(s));
-	free(s->heap);
-	for (i = 0; i < 2; i++)
+	for (i = 0; i < 2; i++) {
+		tamper_close(&s->side[i].wire);
 		tcp_half_free(&s->side[i].env, &s->side[i].half);
+	}
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* For tests only: two halves back to back over a wire that drops, doubles, reorders and delays, on
- * a virtual clock, everything decided by a seed. Side 0 and side 1 send a known pattern each. */
+/* For tests only: two halves back to back over a wire that drops, doubles, reorders and delays
+ * (tamper/tamper.h), on a virtual clock, everything decided by a seed. Side 0 and side 1 send a known
+ * pattern each. */
 #ifndef TCP_SIM_H
 #define TCP_SIM_H
 
+#include "tamper/tamper.h"
 #include "tcp/tcp.h"
 
 struct sim_conf {
@@ -26,14 +28,12 @@ struct sim_conf {
 	bool no_sack, no_wscale, no_fin;
 };
 
-struct sim_packet;
-
 struct sim_side {
 	struct sim *sim;
 	struct tcp_env env;
 	struct tcp_half half;
+	struct tamper wire; /* what it sends goes this way */
 	uint64_t sent, received, credit_us;
-	uint64_t wire_free_us;
 	uint64_t whole_at; /* when the last byte came in */
 	uint32_t events;
 	uint32_t timer_runs;
@@ -43,9 +43,7 @@ struct sim {
 	struct sim_conf conf;
 	struct chunk_pool *pool;
 	struct sim_side side[2];
-	struct sim_packet **heap;
-	uint32_t heap_n, heap_cap;
-	uint64_t rng, order, now;
+	uint64_t rng, now;
 	uint64_t packets, drops;
 	bool black_hole[2]; /* everything side i sends vanishes */
 	int mismatch;
