@@ -211,7 +211,8 @@ static const struct {
 	GAUGE(messages),      GAUGE(preserved_octets), GAUGE(preserved_chunks),
 	GAUGE(preserved_max), GAUGE(preserved_peak),   GAUGE(mbufs_free),
 	GAUGE(mbufs_total),   GAUGE(chunks_used),      GAUGE(chunks_total),
-	GAUGE(send_queued),   GAUGE(receive_queued),
+	GAUGE(send_queued),   GAUGE(receive_queued),   GAUGE(flows_active),
+	GAUGE(flows_active_max), GAUGE(flows_parked),  GAUGE(flows_joined),
 #undef GAUGE
 };
 #define GAUGES (sizeof(gauge) / sizeof(gauge[0]))

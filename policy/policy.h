@@ -134,6 +134,7 @@ struct policy_port_config {
 
 struct policy_limits {
 	uint32_t flows;             /* selected flows per worker */
+	uint32_t active_flows;      /* of them, those with something under way; more than flows counts as flows */
 	uint32_t mbufs;             /* received-packet buffers, per port pair */
 	uint64_t receive_buffer;    /* octets a TCP half advertises at most */
 	uint64_t preservation;      /* octets of originals kept in total per worker */

@@ -72,7 +72,13 @@ static const struct policy_section lcores_section = POLICY_SECTION("lcores", lco
 static const struct policy_key limits_keys[] = {
 	{"flows", POLICY_T_INTEGER, 0, POLICY_AT(struct policy_limits, flows), .def = "65536",
 	 .min = 16, .max = 1 << 24,
-	 .doc = "Selected flows per worker. Beyond it a new flow crosses untouched."},
+	 .doc = "Selected flows per worker. Beyond it a new flow crosses untouched. Each takes at most 640 octets "
+		"of hugepage memory."},
+	{"active-flows", POLICY_T_INTEGER, 0, POLICY_AT(struct policy_limits, active_flows), .def = "65536",
+	 .min = 16, .max = 1 << 24,
+	 .doc = "How many of them may have something under way at a time, 1.5 KiB more for each; the others are "
+		"idle. Beyond it the one that has been quiet longest gives way; if there is none, a segment of an "
+		"idle flow is dropped and comes again."},
 	{"mbufs", POLICY_T_INTEGER, 0, POLICY_AT(struct policy_limits, mbufs), .def = "65536",
 	 .min = 1024, .max = 1 << 24,
 	 .doc = "Packet buffers of the port pair, about 2.3 KiB of hugepage memory each."},

@@ -238,7 +238,7 @@ class Targets(unittest.TestCase):
             v = targets.judge(g, some())
             self.assertEqual(v.verdict, "not measured", g.id)
             self.assertTrue(v.selectors, g.id)
-            if g.id not in ("flow-bytes", "second-worker-software", "haproxy-conn-kept") and not g.id.startswith("veth-"):
+            if g.id not in ("flow-bytes-active", "second-worker-software", "haproxy-conn-kept") and not g.id.startswith("veth-"):
                 self.assertNotEqual((g.at_least, g.at_most), (None, None), g.id)
         self.assertEqual([m["id"] for m in data["arithmetic"]["modes"]], ["bypass", "pass-through", "as-is", "echo"])
 

@@ -8,11 +8,16 @@
  *   half[1] (towards the server)   --rx--> pipe[1] --> half[0] tx
  *
  *   HANDSHAKE --client's ACK--> OPEN --both halves closed, reset, timeout--> DEAD
+ *                               |  ^
+ *                          quiet v  | a segment, a timer
+ *                              PARKED
  *
  * INV-SESSION-1  octets leave a half's receive queue only into a pipe, and a pipe only into the other half,
  *                into a struct adapt, or (blocked, answered) nowhere: each octet once.
  * INV-SESSION-2  in one direction one message is under way at a time; the next one is not looked at before
  *                it is done, so output keeps the order of the input.
+ * INV-SESSION-4  a flow is parked only when nothing of it is queued, held or owed anywhere, and an end cannot tell by
+ *                anything it receives that it was.
  * INV-SESSION-3  an answer of ours enters the client's stream only between responses and when every request
  *                before it has been answered.
  *
@@ -35,6 +40,8 @@
 struct rte_mbuf;
 struct rte_mempool;
 struct session_ctx;
+/* A handle: whoever is not of this folder must not look behind it. It changes when the flow is parked and unparked:
+ * session_config.moved. */
 struct session;
 
 #define SESSION_L2_MAX 22      /* Ethernet and two tags */
@@ -51,7 +58,8 @@ struct session_port_caps {
 struct session_config {
 	unsigned worker;
 	int socket_id;
-	uint32_t sessions_max;
+	uint32_t flows_max;            /* selected flows: parked, in their handshake, or active */
+	uint32_t active_max;           /* of them, those with work under way; 0 or more than flows_max: flows_max */
 	uint32_t txns_max;             /* struct adapt, 0: 4096 */
 	uint32_t chunks;               /* chunk descriptors */
 	struct rte_mempool *bufs;      /* direct mbufs for what we send and generate */
@@ -64,6 +72,9 @@ struct session_config {
 	void (*tx)(void *cb, unsigned port, struct rte_mbuf *m);
 	/* s has something to do: call session_run soon (idempotent until then). */
 	void (*wake)(void *cb, struct session *s);
+	/* The flow of owner (session_flow_info.owner) is now behind s. Called in session_segment and session_timer, and
+	 * for any flow in session_segment of another. */
+	void (*moved)(void *cb, void *owner, struct session *s);
 	void *cb;
 };
 
@@ -98,9 +109,10 @@ enum session_verdict {
 	SESSION_DROP,     /* m is the caller's: free it */
 };
 
-/* NULL: no memory (counted); the flow is bypassed. */
+/* NULL: as many flows as there may be; the flow is bypassed. */
 struct session *session_new(struct session_ctx *c, const struct session_flow_info *info);
-/* side: 0 from the client, 1 from the server. f: PARSE_TCP of m. */
+/* side: 0 from the client, 1 from the server. f: PARSE_TCP of m. A segment of a parked flow finds no room among the active
+ * ones: SESSION_DROP, counted; it comes again. */
 enum session_verdict session_segment(struct session_ctx *c, struct session *s, unsigned side, struct rte_mbuf *m,
 				     const struct parse_frame *f);
 /* m from side is a SYN that begins a new connection on the ports of s, which is over on both sides but for the wait
@@ -109,7 +121,7 @@ bool session_reusable(const struct session *s, unsigned side, const struct rte_m
 /* After the burst's segments or a wake-up: progress and output. */
 void session_run(struct session_ctx *c, struct session *s);
 /* Absolute microseconds, UINT64_MAX: none. */
-uint64_t session_deadline(const struct session *s);
+uint64_t session_deadline(const struct session_ctx *c, const struct session *s);
 void session_timer(struct session_ctx *c, struct session *s);
 /* No segment of it is of interest any more: session_free, and forget the flow. */
 bool session_dead(const struct session *s);

@@ -5,8 +5,12 @@
 
 #include <rte_common.h>
 #include "session/session.h"
+#include "tcp/tcp_park.h"
 
-enum session_state { SESSION_HANDSHAKE, SESSION_OPEN, SESSION_DEAD };
+#define SESSION_PARK_US 250000 /* a flow that has been quiet for this long is parked */
+#define SESSION_TOUCH_US 16000
+
+enum session_state { SESSION_OPEN, SESSION_DEAD };
 
 enum session_mode {
 	PIPE_FRAMED,  /* HTTP: see framer */
@@ -79,6 +83,10 @@ struct session_head {
 	uint16_t tcp_sum;    /* that and the TCP header */
 };
 
+struct session_link {
+	struct session_link *next, *prev;
+};
+
 struct session {
 	struct tcp_half half[2];
 	struct session_pipe pipe[2];
@@ -86,14 +94,14 @@ struct session {
 	struct session_flow_info info;
 	struct session_ctx *ctx;
 	struct session *next; /* free list */
+	struct session_link link; /* of session_ctx.in_use */
+	uint64_t link_us;         /* when it was put at that list's end */
 	uint8_t state;
 	bool half_open[2];
-	bool half_closed[2];
 	bool answered;         /* we answered and are closing */
 	bool tunnel_wait;      /* the server has switched before the request was through */
 	bool starved;          /* something waits for memory: session_deadline */
 	uint16_t ip_id;
-	struct tcp_handshake hs;
 	uint64_t begun_us, last_us;
 	/* Responses in order. */
 	struct session_xchg *xchg_head, *xchg_tail;
@@ -102,6 +110,66 @@ struct session {
 	bool inject_ready, inject_close;
 	uint64_t queued[2];    /* of this session in session_ctx.queued */
 };
+
+/*
+ * A flow that needs no halves: before they are opened, and while nothing is said on it (session_record.c,
+ * session_park.c). A flow is in a struct session or in one of these, never in both.
+ *
+ * What worker/ holds of a flow is a handle: the address of its session, or that of its record and 1. So the usual
+ * segment costs no look into a common header.
+ */
+enum session_record_kind {
+	RECORD_HANDSHAKE,
+	RECORD_PARKED,
+	RECORD_DEAD,
+};
+
+/* What frames towards a side look like; see struct session_head. */
+struct session_pattern {
+	uint8_t l2[SESSION_L2_MAX];
+	uint8_t l2_len; /* 0: not known yet */
+	uint8_t tos, ttl;
+};
+
+/* What is left of a pipe without a message, or with a stream that only passes. */
+struct session_parked_pipe {
+	uint64_t octets, messages;
+	int32_t rule;
+	uint32_t generation;
+	uint8_t mode, route;
+	bool begun, eof, fin_passed;
+};
+
+struct session_record {
+	struct session_flow_info info;
+	uint64_t begun_us, last_us;
+	struct session_pattern pattern[2];
+	uint8_t kind;
+	uint16_t ip_id;
+	union {
+		struct session_record *next; /* free list */
+		struct tcp_handshake hs;
+		struct {
+			struct tcp_parked half[2];
+			struct session_parked_pipe pipe[2];
+		} parked;
+	};
+};
+
+static inline bool session_is_record(const struct session *s)
+{
+	return (uintptr_t)s & 1;
+}
+
+static inline struct session_record *session_record_of(const struct session *s)
+{
+	return (struct session_record *)((uintptr_t)s - 1);
+}
+
+static inline struct session *session_handle_of(struct session_record *r)
+{
+	return (struct session *)((uintptr_t)r + 1);
+}
 
 struct session_ctx {
 	struct session_config cfg;
@@ -114,11 +182,16 @@ struct session_ctx {
 	uint64_t *counter;
 	void *slab;
 	struct session *free_sessions;
+	struct session_link in_use; /* all sessions, about in the order in which they last had work */
+	void *record_slab;
+	struct session_record *free_records;
+	uint32_t parked; /* records of that kind */
+	uint32_t flows;  /* sessions and records */
 	struct session_framer *free_framers;
 	void *framer_slab;
 	struct session_xchg *free_xchgs;
 	void *xchg_slab;
-	uint32_t sessions;
+	uint32_t sessions; /* struct session in use */
 	uint32_t under_way; /* messages begun and not gone */
 	uint64_t queued[2]; /* octets in all halves: received and not taken, not acknowledged by the peer */
 	uint32_t mbufs_total;
@@ -135,8 +208,55 @@ static inline void session_count(struct session_ctx *c, enum stats_counter n)
 int session_emit(void *ctx, struct tcp_half *h, const struct tcp_out *o);
 /* What one side sends, the other must receive: its frames are the pattern of ours. */
 void session_head_learn(struct session *s, unsigned side, const struct rte_mbuf *m, const struct parse_frame *f);
+/* The same from what was noted before. */
+void session_head_set(struct session *s, unsigned side, const struct session_pattern *p);
+
+/* session_record.c */
+int session_records_create(struct session_ctx *c);
+/* One is always free for a flow that leaves its session: there are as many as flows. */
+struct session_record *session_record_new(struct session_ctx *c);
+void session_record_free(struct session_ctx *c, struct session_record *r);
+/* *s is a record. SESSION_CONSUMED: m is not gone, *s is a session now that takes it as any other segment. */
+enum session_verdict session_record_segment(struct session_ctx *c, struct session **s, unsigned side,
+					    struct rte_mbuf *m, const struct parse_frame *f);
+uint64_t session_record_deadline(const struct session_ctx *c, const struct session_record *r);
+void session_record_timer(struct session_ctx *c, struct session_record *r);
+void session_record_row(const struct session_ctx *c, const struct session_record *r, struct shm_flow_row *row);
+/* The flow of a row, and its times. */
+void session_row_begin(const struct session_ctx *c, const struct session_flow_info *info, uint64_t begun_us,
+		       uint64_t last_us, struct shm_flow_row *row);
+
+/* session_park.c */
+/* A struct session for a flow, whose owner is told; if need be one that is quiet gives up its own. NULL: none. */
+struct session *session_take(struct session_ctx *c, const struct session_record *r);
+void session_give(struct session_ctx *c, struct session *s);
+/* s has work: it is not among the first to be parked. */
+static inline void session_touch(struct session_ctx *c, struct session *s)
+{
+	if (c->now_us - s->link_us < SESSION_TOUCH_US)
+		return;
+	s->link_us = c->now_us;
+	s->link.prev->next = s->link.next;
+	s->link.next->prev = s->link.prev;
+	s->link.next = &c->in_use;
+	s->link.prev = c->in_use.prev;
+	s->link.prev->next = &s->link;
+	c->in_use.prev = &s->link;
+}
+/* Nothing of it is under way but what a record can hold. */
+bool session_quiet(const struct session *s);
+/* s is quiet, and gone afterwards. */
+void session_park(struct session_ctx *c, struct session *s);
+/* NULL: no struct session to be had. r is gone otherwise. */
+struct session *session_unpark(struct session_ctx *c, struct session_record *r);
 
 /* session.c */
+uint16_t session_mss(const struct session_ctx *c, bool is_v6);
+/* Nothing of a segment is looked at, much less acknowledged, before this. *sum: of its payload, where that will be of
+ * use and is found on the way; else 0. */
+bool session_checksums_good(const struct session_ctx *c, const struct session_flow_info *info, unsigned side,
+			    const struct rte_mbuf *m, const struct parse_frame *f, uint16_t *sum);
+void session_open_halves(struct session_ctx *c, struct session *s, const struct tcp_handshake *hs);
 void session_abort(struct session_ctx *c, struct session *s);
 void session_note(struct session_ctx *c, const struct session *s, int32_t rule, const char *kind,
 		  const char *cause, uint64_t offset, const char *text);

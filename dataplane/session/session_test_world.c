@@ -386,6 +386,12 @@ static void on_wake(void *cb, struct session *s)
 	world.woken = true;
 }
 
+static void on_moved(void *cb, void *owner, struct session *s)
+{
+	if (owner == &world) /* there are no other flows but the test's own */
+		world.s = s;
+}
+
 /* --- the loop of a worker ------------------------------------------------------------------------------------ */
 
 static void one_frame(unsigned side, struct rte_mbuf *m)
@@ -460,7 +466,7 @@ static bool round_run(void)
 			session_free(world.ctx, world.s);
 			world.s = NULL;
 		} else {
-			world.timer_at = session_deadline(world.s);
+			world.timer_at = session_deadline(world.ctx, world.s);
 		}
 	}
 	return any || world.frames[0] || world.frames[1] || world.events_n;
@@ -528,7 +534,7 @@ const char *world_got(unsigned side)
 	return e->text;
 }
 
-void world_open(void)
+void world_shake(void)
 {
 	static const uint8_t mss[4] = {2, 4, MSS >> 8, MSS & 255};
 	struct tcp_out syn = {.seq = 4294967000u, .flags = TCP_F_SYN, .window = 65535};
@@ -566,6 +572,12 @@ void world_open(void)
 	end_open(0);
 	end_open(1);
 	world_settle();
+}
+
+void world_open(void)
+{
+	world_shake();
+	assert_false(session_is_record(world.s));
 	assert_int_equal(world.s->state, SESSION_OPEN);
 }
 
@@ -579,13 +591,16 @@ static unsigned list_length(const struct session_ctx *c, int which)
 	else if (which == 1)
 		for (const struct session_framer *f = c->free_framers; f; f = f->next)
 			n++;
+	else if (which == 2)
+		for (const struct session_record *r = c->free_records; r; r = r->next)
+			n++;
 	else
 		for (const struct session_xchg *x = c->free_xchgs; x; x = x->next)
 			n++;
 	return n;
 }
 
-static unsigned at_start[3];
+static unsigned at_start[4];
 
 void world_close(void)
 {
@@ -612,10 +627,12 @@ void world_close(void)
 	for (unsigned i = 0; i < 8; i++)
 		session_poll(c);
 	assert_int_equal(c->sessions, 0);
+	assert_int_equal(c->flows, 0);
+	assert_int_equal(c->parked, 0);
 	assert_int_equal(c->adapt.open, 0);
 	assert_int_equal(c->adapt.preserved, 0);
 	assert_int_equal(c->adapt.preserved_chunks, 0);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		assert_int_equal(list_length(c, i), at_start[i]);
 	while (held_n)
 		held_release();
@@ -688,7 +705,7 @@ void world_start(unsigned bufs, unsigned chunks, const char *rules, const char *
 	static unsigned no;
 	char name[32];
 	struct session_config cfg = {
-		.sessions_max = 4, .txns_max = 8, .chunks = chunks, .tx = on_tx, .wake = on_wake,
+		.flows_max = 4, .txns_max = 8, .chunks = chunks, .tx = on_tx, .wake = on_wake, .moved = on_moved,
 		.socket_id = SOCKET_ID_ANY,
 		.caps = {{.mtu = 1500, .tx_cksum = false}, {.mtu = 1500, .tx_cksum = false}},
 	};
@@ -718,7 +735,7 @@ void world_start(unsigned bufs, unsigned chunks, const char *rules, const char *
 	cfg.limits = &world.limits;
 	cfg.worker = no;
 	assert_int_equal(session_ctx_create(&world.ctx, &cfg), 0);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 		at_start[i] = list_length(world.ctx, i);
 }
 

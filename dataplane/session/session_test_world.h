@@ -76,7 +76,9 @@ extern bool world_chains;
 
 void world_start(unsigned bufs, unsigned chunks, const char *rules, const char *newer_rules);
 void world_stop(void);
-/* A new session, handshake done. */
+/* A new flow, its ends have had their handshake. */
+void world_shake(void);
+/* The same; it has its session. */
 void world_open(void);
 /* Frees the session in whatever state, lets the callout stage close, and looks for leaks. */
 void world_close(void);

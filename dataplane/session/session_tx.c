@@ -115,6 +115,17 @@ void session_head_learn(struct session *s, unsigned side, const struct rte_mbuf 
 	head_make(s, !side, t);
 }
 
+void session_head_set(struct session *s, unsigned side, const struct session_pattern *p)
+{
+	struct session_head *t = &s->head[side];
+
+	memcpy(t->octets, p->l2, p->l2_len);
+	t->l2_len = p->l2_len;
+	t->tos = p->tos & 0xfc;
+	t->ttl = p->ttl > 1 ? p->ttl : 64;
+	head_make(s, side, t);
+}
+
 static void put_sack(uint8_t *opt, const struct tcp_out *o, uint8_t nsack)
 {
 	*opt++ = 1;

@@ -81,7 +81,8 @@ static int sessions_create(struct worker *w, const struct worker_config *cfg, ch
 	struct session_config sc = {
 		.worker = cfg->index,
 		.socket_id = cfg->socket_id,
-		.sessions_max = cfg->limits->flows,
+		.flows_max = cfg->limits->flows,
+		.active_max = cfg->limits->active_flows,
 		/* A received segment is referenced at most by the receive queue, the originals kept
 		 * for a service and the send queue at once, and a chunk may be cut. */
 		.chunks = cfg->limits->mbufs * 4,
@@ -92,6 +93,7 @@ static int sessions_create(struct worker *w, const struct worker_config *cfg, ch
 		.limits = cfg->limits,
 		.tx = worker_session_tx,
 		.wake = worker_session_wake,
+		.moved = worker_session_moved,
 		.cb = w,
 	};
 	int rc;
@@ -106,9 +108,9 @@ static int sessions_create(struct worker *w, const struct worker_config *cfg, ch
 	rc = session_ctx_create(&w->sessions, &sc);
 	if (rc)
 		snprintf(err, err_len,
-			 "no memory for %u sessions and %u chunk descriptors: lower limits.flows "
-			 "or give more hugepages",
-			 sc.sessions_max, sc.chunks);
+			 "no memory for %u flows, %u of them active, and %u chunk descriptors: lower "
+			 "limits.flows or limits.active-flows, or give more hugepages",
+			 sc.flows_max, sc.active_max, sc.chunks);
 	return rc;
 }
 

@@ -147,6 +147,7 @@ void worker_flow_forget(struct worker *w, struct flow_entry *e);
 uint32_t worker_flow_run(struct worker *w);
 void worker_flow_timer(void *ctx, struct flow_wheel_node *n);
 void worker_session_wake(void *cb, struct session *s);
+void worker_session_moved(void *cb, void *owner, struct session *s);
 void worker_session_tx(void *cb, unsigned port, struct rte_mbuf *m);
 
 /* Takes over m. */

@@ -136,7 +136,7 @@ uint32_t worker_flow_run(struct worker *w)
 		if (session_dead(e->session))
 			worker_flow_forget(w, e);
 		else
-			flow_wheel_arm(w->wheel, &e->timer, session_deadline(e->session));
+			flow_wheel_arm(w->wheel, &e->timer, session_deadline(w->sessions, e->session));
 	}
 	return n;
 }
@@ -156,6 +156,13 @@ void worker_flow_timer(void *ctx, struct flow_wheel_node *n)
 void worker_session_wake(void *cb, struct session *s)
 {
 	run_queue(cb, session_owner(s));
+}
+
+void worker_session_moved(void *cb, void *owner, struct session *s)
+{
+	struct flow_entry *e = owner;
+
+	e->session = s;
 }
 
 void worker_session_tx(void *cb, unsigned port, struct rte_mbuf *m)
