@@ -341,7 +341,7 @@ static void test_corruption(void **state)
 /* Chances hold within four standard deviations, faults know nothing of each other or of their neighbours. */
 static void test_statistics(void **state)
 {
-	enum { N = 1000000 };
+	enum { N = 250000 };
 	static const uint32_t chance[] = {1000, 10000, 50000, 100000, 500000};
 	struct tamper_conf c = {.displace_min = 1, .displace_max = 8, .reorder_ns = MS};
 	uint64_t both, next, hit, last, f;
@@ -349,8 +349,8 @@ static void test_statistics(void **state)
 	bool *lost = calloc(N, 1);
 
 	for (i = 0; i < 5; i++) {
-		double p = chance[i] / 1e6, sigma = 1000 * sqrt(p * (1 - p)), pp = p * p;
-		double sigma2 = 1000 * sqrt(pp * (1 - pp));
+		double p = chance[i] / 1e6, sigma = sqrt(N) * sqrt(p * (1 - p)), pp = p * p;
+		double sigma2 = sqrt(N) * sqrt(pp * (1 - pp));
 
 		for (f = 0; f < TAMPER_FAULTS; f++) {
 			struct world w;
@@ -375,11 +375,11 @@ static void test_statistics(void **state)
 					both += hit && lost[n];
 			}
 			hit = (uint64_t[]){w.t.count.lost, w.t.count.duplicated, w.t.count.displaced, w.t.count.corrupted}[f];
-			assert_in_range(hit, 1e6 * p - 4 * sigma, 1e6 * p + 4 * sigma);
-			assert_in_range(next, 1e6 * pp - 4 * sigma2 - 2 < 0 ? 0 : 1e6 * pp - 4 * sigma2 - 2, 1e6 * pp + 4 * sigma2 + 2);
+			assert_in_range(hit, N * p - 4 * sigma, N * p + 4 * sigma);
+			assert_in_range(next, N * pp - 4 * sigma2 - 2 < 0 ? 0 : N * pp - 4 * sigma2 - 2, N * pp + 4 * sigma2 + 2);
 			if (f)
-				assert_in_range(both, 1e6 * pp - 4 * sigma2 - 2 < 0 ? 0 : 1e6 * pp - 4 * sigma2 - 2,
-						1e6 * pp + 4 * sigma2 + 2);
+				assert_in_range(both, N * pp - 4 * sigma2 - 2 < 0 ? 0 : N * pp - 4 * sigma2 - 2,
+						N * pp + 4 * sigma2 + 2);
 			end(&w);
 		}
 	}
