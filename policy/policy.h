@@ -125,11 +125,14 @@ int32_t policy_match_message(struct policy_matcher *m, const struct policy_tuple
 
 /* --- configuration (control, and the dataplane at start) ---------------------------------------- */
 
+enum policy_offload { POLICY_OFFLOAD_AUTO, POLICY_OFFLOAD_OFF };
+
 struct policy_port_config {
 	char name[32];      /* inside / outside */
 	char device[128];   /* DPDK device: PCI address or vdev name with arguments, "net_af_packet0,iface=in0" */
 	uint16_t mtu;
 	bool promiscuous;
+	uint32_t segmentation_offload; /* enum policy_offload */
 };
 
 struct policy_limits {

@@ -26,6 +26,9 @@ static const struct policy_key dpdk_keys[] = {
 };
 static const struct policy_section dpdk_section = POLICY_SECTION("dpdk", dpdk_keys);
 
+static const struct policy_word offload_words[] = {
+	{"auto", POLICY_OFFLOAD_AUTO}, {"off", POLICY_OFFLOAD_OFF}, {0},
+};
 static const struct policy_key port_keys[] = {
 	{"device", POLICY_T_STRING, POLICY_REQUIRED, POLICY_AT(struct policy_port_config, device),
 	 .min = 1,
@@ -38,6 +41,10 @@ static const struct policy_key port_keys[] = {
 	 .def = "true",
 	 .doc = "Receive frames for every address. An appliance in a cable needs it, unless the "
 		"device cannot."},
+	{"segmentation-offload", POLICY_T_ENUM, 0, POLICY_AT(struct policy_port_config, segmentation_offload),
+	 .def = "auto", .words = offload_words,
+	 .doc = "`auto`: the device cuts large frames of TCP into segments (TSO) and merges received ones (LRO) where it "
+		"can; the latter only if the other device can cut. `off`: never."},
 };
 static const struct policy_section inside_section = POLICY_SECTION("ports.inside", port_keys);
 static const struct policy_section outside_section = POLICY_SECTION("ports.outside", port_keys);

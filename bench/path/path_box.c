@@ -232,6 +232,7 @@ int path_box_start(struct path_box *b, const struct path_box_config *cfg)
 	b->offload = cfg->offload;
 	for (unsigned i = 0; i < 2; i++)
 		b->ports.port[i].caps = (struct port_caps){.tx_cksum = cfg->offload,
+							   .tx_ip_cksum = cfg->offload,
 							   .rx_cksum = cfg->offload,
 							   .multi_seg = true,
 							   .indirect = true};

@@ -145,10 +145,18 @@ bool parse_ip_checksum_good(const struct parse_frame *p, const struct rte_mbuf *
 	const uint8_t *ip = rte_pktmbuf_mtod_offset(m, const uint8_t *, p->l2_len);
 
 	if (p->is_v6 || flags == RTE_MBUF_F_RX_IP_CKSUM_GOOD ||
-	    flags == RTE_MBUF_F_RX_IP_CKSUM_NONE)
+	    flags == RTE_MBUF_F_RX_IP_CKSUM_NONE || (m->ol_flags & RTE_MBUF_F_RX_LRO))
 		return true;
 	/* BAD is calculated again: some ports set it for what they cannot judge. */
 	return sum_octets(ip, p->l3_len) == 0xffff;
+}
+
+/* NONE: the field holds no checksum, but the sender on this host vouches for the data. A port that merged segments has
+ * verified each; the field is that of one of them, or none. */
+static inline bool vouched_for(const struct rte_mbuf *m)
+{
+	return (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE ||
+	       (m->ol_flags & RTE_MBUF_F_RX_LRO);
 }
 
 bool parse_tcp_checksum_good(const struct parse_frame *p, const struct rte_mbuf *m)
@@ -156,8 +164,7 @@ bool parse_tcp_checksum_good(const struct parse_frame *p, const struct rte_mbuf 
 	uint64_t flags = m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
 	uint16_t sum;
 
-	/* NONE: the field holds no checksum, but the sender on this host vouches for the data. */
-	if (flags == RTE_MBUF_F_RX_L4_CKSUM_GOOD || flags == RTE_MBUF_F_RX_L4_CKSUM_NONE)
+	if (flags == RTE_MBUF_F_RX_L4_CKSUM_GOOD || vouched_for(m))
 		return true;
 	return sum_tcp(p, m, &sum) && sum == 0xffff;
 }
@@ -169,7 +176,7 @@ bool parse_tcp_checksum_sum(const struct parse_frame *p, const struct rte_mbuf *
 	uint16_t sum;
 
 	*payload_sum = 0;
-	if (p->payload_len == 0 || m->nb_segs > 1 || flags == RTE_MBUF_F_RX_L4_CKSUM_NONE)
+	if (p->payload_len == 0 || m->nb_segs > 1 || vouched_for(m))
 		return parse_tcp_checksum_good(p, m);
 	if (unlikely(rte_pktmbuf_data_len(m) < p->frame_len))
 		return false;
@@ -192,6 +199,8 @@ void parse_checksum_set(const struct parse_frame *p, struct rte_mbuf *m)
 	uint8_t *tcp = rte_pktmbuf_mtod_offset(m, uint8_t *, p->l4_off);
 	uint16_t sum;
 
+	/* What a port was to be asked for (parse_offload) is done with this. */
+	m->ol_flags &= ~(RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_IP_CKSUM);
 	if (!p->is_v6) {
 		memset(ip + 10, 0, 2);
 		sum = (uint16_t)~sum_octets(ip, p->l3_len);

@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <string.h>
 
-struct rte_mbuf;
+#include <rte_mbuf.h>
 
 #define PARSE_VLAN_NONE 0xffff /* flow_key.vlan: no such tag */
 
@@ -132,5 +132,18 @@ bool parse_tcp_checksum_sum(const struct parse_frame *p, const struct rte_mbuf *
 /* Calculates both without looking at the offload flags and writes them into the packet (first
  * segment, writable): after headers were changed in place. Only for PARSE_TCP. */
 void parse_checksum_set(const struct parse_frame *p, struct rte_mbuf *m);
+
+/* May a received frame be one that cannot leave as it came? mtu: of the port it would leave by. */
+static inline bool parse_offload_wanted(const struct rte_mbuf *m, uint32_t mtu)
+{
+	return (m->ol_flags & RTE_MBUF_F_RX_LRO) || rte_pktmbuf_pkt_len(m) > mtu + 14 ||
+	       (m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE;
+}
+/* A port may give a frame without its checksum (virtio, RTE_MBUF_F_RX_L4_CKSUM_NONE), or several segments merged to one
+ * (RTE_MBUF_F_RX_LRO). Sets what has to be asked of the port that sends it on (RTE_MBUF_F_TX_*, the lengths, tso_segsz,
+ * and the sum of the pseudo header in the checksum field); its octets are otherwise the same. m's headers may be written
+ * to. True: m is larger than one packet of mtu octets, and will be cut.
+ * Idempotent, so that a frame that is handed over to another worker may pass twice. */
+bool parse_offload(const struct parse_frame *p, struct rte_mbuf *m, uint32_t mtu);
 
 #endif

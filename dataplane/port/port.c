@@ -11,6 +11,7 @@
 #define RX_DESC 2048
 #define TX_DESC 2048
 #define BUFS_CACHE 256
+#define LRO_MAX 65535u /* octets of a merged frame */
 #define PORT_ROOM_MIN 1536 /* an Ethernet frame of 1500 octets with two tags */
 #define RSS_FIELDS (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP)
 
@@ -37,15 +38,43 @@ static bool driver_is(const struct rte_eth_dev_info *info, const char *name)
 
 static void caps_read(struct port_caps *c, const struct rte_eth_dev_info *info)
 {
-	const uint64_t rx = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
-	const uint64_t tx = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
-
-	c->rx_cksum = (info->rx_offload_capa & rx) == rx;
-	c->tx_cksum = (info->tx_offload_capa & tx) == tx;
+	/* virtio leaves IPv4's own to us. */
+	c->rx_cksum = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
+	c->tx_cksum = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+	c->tx_ip_cksum = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM;
+	c->tx_udp_cksum = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
 	c->scatter = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
 	c->multi_seg = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
 	/* AF_XDP works out the place in its memory from the mbuf's own address. */
 	c->indirect = !driver_is(info, "net_af_xdp");
+}
+
+/* How frames are cut by the port, if they may be. */
+static void caps_tso(struct port_caps *c, const struct rte_eth_dev_info *info, const struct port *p)
+{
+	const uint64_t tso = RTE_ETH_TX_OFFLOAD_TCP_TSO;
+	uint16_t segs = info->tx_desc_lim.nb_seg_max;
+
+	c->tso = (info->tx_offload_capa & tso) && c->tx_cksum && c->multi_seg && c->indirect;
+	c->tso6 = c->tso;
+	c->tx_segs = segs && segs < PORT_TSO_SEGMENTS ? segs : PORT_TSO_SEGMENTS;
+	if (driver_is(info, "net_tap")) {
+		/* It cuts with rte_gso, which of DPDK 22.11 knows IPv4 only; and takes the MTU for the length of a frame:
+		 * mtu_set gives it room for the headers. */
+		c->tso6 = false;
+		c->tso_frame = (uint16_t)(p->mtu + PORT_L2_MAX);
+	}
+}
+
+/* Merged segments are worth having only where the far port cuts them apart again: what crosses would else be copied. */
+static void caps_lro(struct port_pair *pp, const struct rte_eth_dev_info *info, const struct port_pair_config *cfg)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		const struct port_caps *far = &pp->port[!i].caps;
+
+		pp->port[i].caps.lro = (info[i].rx_offload_capa & RTE_ETH_RX_OFFLOAD_TCP_LRO) && far->tso &&
+				       pp->port[i].caps.rx_cksum && !cfg->port[i].no_segmentation;
+	}
 }
 
 static bool rss_possible(const struct rte_eth_dev_info *info, unsigned workers)
@@ -107,21 +136,31 @@ static int port_find(struct port *p, const struct port_pair_config *cfg, unsigne
 			    cfg->port[i].device->name, rte_strerror(-rc));
 	snprintf(p->driver, sizeof(p->driver), "%s", info->driver_name ? info->driver_name : "");
 	caps_read(&p->caps, info);
+	if (!cfg->port[i].no_segmentation)
+		caps_tso(&p->caps, info, p);
 	return 0;
 }
 
 static void conf_fill(struct rte_eth_conf *conf, const struct port *p,
 		      const struct rte_eth_dev_info *info, bool rss, uint32_t room)
 {
+	const uint64_t rx = RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
+	const uint64_t tx = RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
+
 	memset(conf, 0, sizeof(*conf));
 	if (p->caps.rx_cksum)
-		conf->rxmode.offloads |=
-			RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM;
-	if (p->caps.scatter && p->mtu + PORT_L2_MAX > room)
+		conf->rxmode.offloads |= info->rx_offload_capa & rx;
+	if (p->caps.scatter && (p->caps.lro || p->mtu + PORT_L2_MAX > room))
 		conf->rxmode.offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
+	if (p->caps.lro) {
+		conf->rxmode.offloads |= RTE_ETH_RX_OFFLOAD_TCP_LRO;
+		conf->rxmode.max_lro_pkt_size =
+			info->max_lro_pkt_size ? RTE_MIN(info->max_lro_pkt_size, LRO_MAX) : LRO_MAX;
+	}
 	if (p->caps.tx_cksum)
-		conf->txmode.offloads |=
-			RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM;
+		conf->txmode.offloads |= info->tx_offload_capa & tx;
+	if (p->caps.tso)
+		conf->txmode.offloads |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
 	if (p->caps.multi_seg)
 		conf->txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
 	if (rss) {
@@ -138,14 +177,30 @@ static void conf_fill(struct rte_eth_conf *conf, const struct port *p,
 		conf->rxmode.mtu = p->mtu;
 }
 
+/* net_tap refuses to cut into frames whose headers do not count into its MTU: it is told a larger one, and the
+ * interface the right one again. */
+static int tap_mtu_set(struct port *p, unsigned ifindex, char *err, size_t err_len)
+{
+	int rc = rte_eth_dev_set_mtu(p->id, p->caps.tso_frame);
+
+	if (rc == 0)
+		rc = port_device_iface_mtu(ifindex, p->mtu);
+	if (rc)
+		return fail(err, err_len, rc, "port %s: device %s does not take an MTU of %u: %s", p->name, p->device,
+			    p->mtu, rte_strerror(-rc));
+	return 0;
+}
+
 /* Interfaces of the kernel got theirs before (port_device_prepare): net_af_packet calls 1500 the
  * most it can although its frames are larger. A driver that cannot set an MTU is taken at its word
  * that it has none (memif, ring, null, pcap). */
-static int mtu_set(struct port *p, const struct port_device *d, char *err, size_t err_len)
+static int mtu_set(struct port *p, const struct port_device *d, unsigned ifindex, char *err, size_t err_len)
 {
 	uint16_t now = 0;
 	int rc;
 
+	if (p->caps.tso_frame)
+		return tap_mtu_set(p, ifindex, err, err_len);
 	if (d->iface[0] || (rte_eth_dev_get_mtu(p->id, &now) == 0 && now == p->mtu))
 		return 0;
 	rc = rte_eth_dev_set_mtu(p->id, p->mtu);
@@ -202,7 +257,7 @@ static int port_start(struct port *p, const struct port_pair *pp,
 	rc = queues_set(p, info, pp->bufs, err, err_len);
 	if (rc)
 		return rc;
-	rc = mtu_set(p, d, err, err_len);
+	rc = mtu_set(p, d, info->if_index, err, err_len);
 	if (rc)
 		return rc;
 	rc = rte_eth_dev_start(p->id);
@@ -265,6 +320,7 @@ static int pair_open(struct port_pair *pp, const struct port_pair_config *cfg, c
 	if (pp->port[0].id == pp->port[1].id)
 		return fail(err, err_len, -EINVAL, "ports %s and %s are the same device",
 			    pp->port[0].name, pp->port[1].name);
+	caps_lro(pp, info, cfg);
 	pp->rss = rss_possible(&info[0], cfg->workers) && rss_possible(&info[1], cfg->workers);
 	pp->own_tx = info[0].max_tx_queues >= cfg->workers && info[1].max_tx_queues >= cfg->workers;
 	pp->data_room = data_room(pp, cfg);

@@ -14,6 +14,26 @@ void port_tx_init(struct port_tx *tx, const struct port_pair *pp, unsigned port,
 	tx->port = &pp->port[port];
 	tx->bufs = pp->bufs;
 	tx->queue = queue;
+	tx->care = port_tx_care(&pp->port[port].caps);
+}
+
+/* What the port wants done to frames it will cut. One it will not have goes; the others close up. Returns their
+ * number. */
+static uint16_t prepare(struct port_tx *tx, uint16_t n)
+{
+	uint16_t good = 0;
+
+	tx->prepare = false;
+	for (;;) {
+		good += rte_eth_tx_prepare(tx->port->id, tx->queue, tx->pkt + good, n - good);
+		if (good >= n)
+			return n;
+		tx->octets -= rte_pktmbuf_pkt_len(tx->pkt[good]);
+		tx->dropped++;
+		rte_pktmbuf_free(tx->pkt[good]);
+		memmove(tx->pkt + good, tx->pkt + good + 1, (size_t)(n - good - 1) * sizeof(tx->pkt[0]));
+		n--;
+	}
 }
 
 void port_tx_flush(struct port_tx *tx)
@@ -22,6 +42,8 @@ void port_tx_flush(struct port_tx *tx)
 
 	if (n == 0)
 		return;
+	if (tx->prepare)
+		n = prepare(tx, n);
 	for (int tries = 0; sent < n && tries < TX_TRIES; tries++) {
 		uint16_t k = rte_eth_tx_burst(tx->port->id, tx->queue, tx->pkt + sent, n - sent);
 

@@ -117,6 +117,8 @@ static void test_keeps_offload_request(void **state)
 	struct rte_mbuf *m = frame(54, 0), *clone;
 
 	with_caps(false, false);
+	pair.port[0].caps.tx_cksum = pair.port[0].caps.tx_ip_cksum = true;
+	port_tx_init(&tx, &pair, 0, 0);
 	m->ol_flags = RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_CKSUM;
 	m->l2_len = 14;
 	m->l3_len = 20;

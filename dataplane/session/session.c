@@ -56,6 +56,7 @@ void session_open_halves(struct session_ctx *c, struct session *s, const struct 
 	for (unsigned i = 0; i < 2; i++) {
 		tcp_handshake_params(hs, i, &p);
 		tcp_half_open(&s->half[i], &p, &c->env);
+		session_tso(c, s, i);
 		s->half_open[i] = true;
 	}
 	session_count(c, STATS_flow_established);

@@ -50,9 +50,13 @@ struct session;
 
 /* What a transmitting port can do; see port/. */
 struct session_port_caps {
-	bool tx_cksum;   /* TCP and IPv4 checksums by offload */
+	bool tx_cksum;   /* TCP checksums by offload */
+	bool tx_ip_cksum; /* IPv4's */
 	bool multi_seg;  /* chained mbufs */
 	uint16_t mtu;    /* largest IP packet */
+	uint16_t tso_segs;    /* mbufs of a frame it is to cut, at most */
+	uint16_t tso_cut;     /* segments it cuts one into, at most */
+	uint32_t tso[2];      /* octets of TCP payload it takes to cut into segments (TSO), over IPv4 and IPv6; 0: it cannot */
 };
 
 struct session_config {

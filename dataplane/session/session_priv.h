@@ -206,6 +206,8 @@ static inline void session_count(struct session_ctx *c, enum stats_counter n)
 
 /* session_tx.c */
 int session_emit(void *ctx, struct tcp_half *h, const struct tcp_out *o);
+/* Half i was opened: it may send what its port can cut. */
+void session_tso(const struct session_ctx *c, struct session *s, unsigned i);
 /* What one side sends, the other must receive: its frames are the pattern of ours. */
 void session_head_learn(struct session *s, unsigned side, const struct rte_mbuf *m, const struct parse_frame *f);
 /* The same from what was noted before. */

@@ -728,7 +728,7 @@ void world_start(unsigned bufs, unsigned chunks, const char *rules, const char *
 	memset(world.shm, 0, sizeof(*world.shm));
 	world.events = calloc(1, sizeof(*world.events));
 	for (unsigned i = 0; i < 2; i++)
-		cfg.caps[i].tx_cksum = cfg.caps[i].multi_seg = world_chains;
+		cfg.caps[i].tx_cksum = cfg.caps[i].tx_ip_cksum = cfg.caps[i].multi_seg = world_chains;
 	cfg.bufs = world.bufs;
 	cfg.shm = world.shm;
 	cfg.events = world.events;

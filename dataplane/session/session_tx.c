@@ -7,9 +7,14 @@
  *   chained behind the headers where the port can send chains;
  *   copied behind them where it cannot.
  *
+ * Several segments at once for a port that cuts them (TSO) are always a chain, of the packets themselves where nobody
+ * else refers to them, the first with our headers in place of its own if it can.
+ *
  * INV-TX-1  a packet is written to only while its one reference is that of the chunk that is sent. The frame takes a
  *           second one, so that a packet that is still with a port is never written to: sent again meanwhile, it
  *           goes out in one of the other ways. Octets under any chunk stay as they are.
+ * INV-TX-2  the link to the next mbuf of a chunk's packet is stale once it has been part of a chain, and its nb_segs is
+ *           not 1 then. It is set anew when the packet goes out again; who frees a chunk's packet frees that one segment.
  */
 #include "session_priv.h"
 
@@ -206,6 +211,10 @@ static struct rte_mbuf *frame_in_place(const struct tcp_out *o, uint32_t head)
 	struct rte_mbuf *m = o->c->m;
 
 	rte_mbuf_refcnt_set(m, 2);
+	if (unlikely(m->nb_segs != 1)) { /* INV-TX-2 */
+		m->next = NULL;
+		m->nb_segs = 1;
+	}
 	m->data_off = (uint16_t)(o->c->data - head - (const uint8_t *)m->buf_addr);
 	m->data_len = (uint16_t)(head + o->payload_len);
 	m->pkt_len = head + o->payload_len;
@@ -241,25 +250,38 @@ static struct rte_mbuf *frame_new(struct session_ctx *c, const struct session_po
 	return m;
 }
 
-/* For ports that calculate checksums; in the frame stands what they begin with. */
-static void checksums_by_port(struct rte_mbuf *m, bool is_v6, const struct session_head *t, struct rte_tcp_hdr *h,
-			      uint32_t tcp_hdr, rte_be16_t tcp_len)
+static void ip_checksum_set(struct rte_mbuf *m, const struct session_head *t)
 {
-	m->tx_offload = rte_mbuf_tx_offload(t->l2_len, is_v6 ? 40 : 20, tcp_hdr, 0, 0, 0, 0);
-	m->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM |
-		       (is_v6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IP_CKSUM);
-	h->cksum = fold((uint64_t)t->pseudo_sum + tcp_len);
+	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(rte_pktmbuf_mtod(m, uint8_t *) + t->l2_len);
+
+	ip->hdr_checksum = (uint16_t)~fold((uint64_t)t->ip_sum + ip->total_length + ip->packet_id);
+}
+
+/* For ports that calculate checksums; in the frame stands what they begin with. segsz: octets of payload the port cuts
+ * it into, 0: it does not. */
+static void checksums_by_port(struct rte_mbuf *m, const struct session_port_caps *caps, bool is_v6,
+			      const struct session_head *t, struct rte_tcp_hdr *h, uint32_t tcp_hdr, rte_be16_t tcp_len,
+			      uint32_t segsz)
+{
+	m->tx_offload = rte_mbuf_tx_offload(t->l2_len, is_v6 ? 40 : 20, tcp_hdr, segsz, 0, 0, 0);
+	m->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM | (is_v6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4);
+	if (caps->tx_ip_cksum)
+		m->ol_flags |= is_v6 ? 0 : RTE_MBUF_F_TX_IP_CKSUM;
+	else if (!is_v6)
+		ip_checksum_set(m, t);
+	if (segsz)
+		m->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
+	h->cksum = segsz ? t->pseudo_sum : fold((uint64_t)t->pseudo_sum + tcp_len);
 }
 
 /* payload_sum 0: not known. */
 static void checksums_set(struct rte_mbuf *m, bool is_v6, const struct session_head *t, struct rte_tcp_hdr *h,
 			  rte_be16_t tcp_len, uint16_t payload_sum)
 {
-	struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(rte_pktmbuf_mtod(m, uint8_t *) + t->l2_len);
 	uint32_t word;
 
 	if (!is_v6)
-		ip->hdr_checksum = (uint16_t)~fold((uint64_t)t->ip_sum + ip->total_length + ip->packet_id);
+		ip_checksum_set(m, t);
 	if (!payload_sum) /* options are summed with it */
 		(void)parse_sum_mbuf(m, t->len, m->pkt_len - t->len, &payload_sum);
 	memcpy(&word, &h->data_off, sizeof(word));
@@ -301,6 +323,124 @@ static struct rte_tcp_hdr *put_head(struct session *s, const struct session_head
 	return h;
 }
 
+/* --- several segments at once ---------------------------------------------------------------------------------- */
+
+void session_tso(const struct session_ctx *c, struct session *s, unsigned i)
+{
+	const struct session_port_caps *caps = &c->cfg.caps[i == 0 ? s->info.client_port : !s->info.client_port];
+
+	tcp_half_tso(&s->half[i], RTE_MIN(caps->tso[s->info.is_v6], caps->tso_cut * tcp_half_mss(&s->half[i])));
+}
+
+static uint32_t pieces(const struct tcp_out *o)
+{
+	uint32_t left = o->payload_len, skip = o->skip, n = 0;
+
+	for (const struct chunk *k = o->c; left; k = k->next, skip = 0, n++)
+		left -= RTE_MIN(left, k->len - skip);
+	return n;
+}
+
+/* n octets of k as an mbuf of a chain: the packet itself (INV-TX-1), else another that refers to it. */
+static struct rte_mbuf *piece(struct session_ctx *c, const struct chunk *k, uint32_t skip, uint32_t n)
+{
+	struct rte_mbuf *m = k->m;
+
+	if (rte_mbuf_refcnt_read(m) == 1 && RTE_MBUF_DIRECT(m)) {
+		rte_mbuf_refcnt_set(m, 2);
+		m->next = NULL;
+		m->nb_segs = 2; /* INV-TX-2 */
+	} else {
+		m = rte_pktmbuf_alloc(c->cfg.bufs);
+		if (!m)
+			return NULL;
+		rte_pktmbuf_attach(m, k->m);
+	}
+	m->data_off = (uint16_t)(k->data + skip - (const uint8_t *)m->buf_addr);
+	m->data_len = (uint16_t)n;
+	return m;
+}
+
+static struct rte_mbuf *frame_large(struct session_ctx *c, const struct tcp_out *o, uint32_t head)
+{
+	const struct chunk *k = o->c;
+	uint32_t left = o->payload_len, skip = o->skip, n;
+	struct tcp_out first = *o;
+	struct rte_mbuf *m, *tail;
+
+	first.payload_len = RTE_MIN(left, k->len);
+	if (may_go_on(&first, head)) {
+		m = frame_in_place(&first, head);
+		left -= first.payload_len;
+		k = k->next;
+	} else {
+		m = rte_pktmbuf_alloc(c->cfg.bufs);
+		if (!m)
+			return NULL;
+		m->data_len = (uint16_t)head;
+		m->pkt_len = head;
+	}
+	for (tail = m; left; k = k->next, skip = 0, left -= n) {
+		n = RTE_MIN(left, k->len - skip);
+		tail->next = piece(c, k, skip, n);
+		if (!tail->next) {
+			rte_pktmbuf_free(m);
+			return NULL;
+		}
+		tail = tail->next;
+		m->nb_segs++;
+		m->pkt_len += n;
+	}
+	return m;
+}
+
+/* In crumbs of more mbufs than the port takes at once: by single segments. When one fails, those before it have been
+ * sent and are sent again; the peer does not mind. */
+static int emit_apart(void *ctx, struct tcp_half *h, const struct tcp_out *o)
+{
+	struct tcp_out p = *o;
+	uint32_t left = o->payload_len;
+	int rc;
+
+	for (;;) {
+		p.payload_len = RTE_MIN(left, tcp_half_mss(h));
+		left -= p.payload_len;
+		p.flags = left ? o->flags & (uint8_t)~(TCP_F_PSH | TCP_F_FIN) : o->flags;
+		rc = session_emit(ctx, h, &p);
+		if (rc || !left)
+			return rc;
+		p.seq += p.payload_len;
+		p.skip += p.payload_len;
+		while (p.skip >= p.c->len) {
+			p.skip -= p.c->len;
+			p.c = p.c->next;
+		}
+	}
+}
+
+static int emit_large(struct session_ctx *c, struct session *s, struct tcp_half *h, const struct tcp_out *o)
+{
+	unsigned side = h == &s->half[0] ? 0 : 1;
+	unsigned port = side == 0 ? s->info.client_port : !s->info.client_port;
+	const struct session_port_caps *caps = &c->cfg.caps[port];
+	const struct session_head *t = &s->head[side];
+	struct rte_tcp_hdr *tcp;
+	struct rte_mbuf *m;
+
+	if (pieces(o) >= caps->tso_segs)
+		return emit_apart(c, h, o);
+	m = frame_large(c, o, t->len);
+	if (!m) {
+		session_count(c, STATS_no_mbuf);
+		return -ENOBUFS;
+	}
+	tcp = put_head(s, t, rte_pktmbuf_mtod(m, uint8_t *), sizeof(*tcp), o);
+	s->ip_id += (uint16_t)((o->payload_len - 1) / tcp_half_mss(h)); /* each has its own */
+	checksums_by_port(m, caps, s->info.is_v6, t, tcp, sizeof(*tcp), 0, tcp_half_mss(h));
+	c->cfg.tx(c->cfg.cb, port, m);
+	return 0;
+}
+
 int session_emit(void *ctx, struct tcp_half *h, const struct tcp_out *o)
 {
 	struct session_ctx *c = ctx;
@@ -315,6 +455,8 @@ int session_emit(void *ctx, struct tcp_half *h, const struct tcp_out *o)
 	struct rte_mbuf *m;
 	rte_be16_t tcp_len;
 
+	if (o->payload_len > tcp_half_mss(h))
+		return emit_large(c, s, h, o);
 	if (unlikely(nsack)) {
 		while (nsack && t->len - t->l2_len + SACK_OPTION(nsack) + o->payload_len > caps->mtu)
 			nsack--;
@@ -331,7 +473,7 @@ int session_emit(void *ctx, struct tcp_half *h, const struct tcp_out *o)
 		put_sack((uint8_t *)(tcp + 1), o, nsack);
 	tcp_len = rte_cpu_to_be_16((uint16_t)(tcp_hdr + o->payload_len));
 	if (caps->tx_cksum)
-		checksums_by_port(m, s->info.is_v6, t, tcp, tcp_hdr, tcp_len);
+		checksums_by_port(m, caps, s->info.is_v6, t, tcp, tcp_hdr, tcp_len, 0);
 	else
 		checksums_set(m, s->info.is_v6, t, tcp, tcp_len, nsack ? 0 : known_sum(o));
 	c->cfg.tx(c->cfg.cb, port, m);

@@ -251,6 +251,7 @@ static int ports_start(struct program *p)
 		pc.port[i].device = &p->device[i];
 		pc.port[i].mtu = p->cfg->port[i].mtu;
 		pc.port[i].promiscuous = p->cfg->port[i].promiscuous;
+		pc.port[i].no_segmentation = p->cfg->port[i].segmentation_offload == POLICY_OFFLOAD_OFF;
 	}
 	rc = port_pair_open(&p->ports, &pc, p->err, sizeof(p->err));
 	if (rc) {

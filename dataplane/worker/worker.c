@@ -102,6 +102,11 @@ static int sessions_create(struct worker *w, const struct worker_config *cfg, ch
 		const struct port *port = &cfg->ports->port[p];
 
 		sc.caps[p].tx_cksum = port->caps.tx_cksum;
+		sc.caps[p].tx_ip_cksum = port->caps.tx_ip_cksum;
+		sc.caps[p].tso[0] = port->caps.tso ? PORT_TSO_PAYLOAD : 0;
+		sc.caps[p].tso[1] = port->caps.tso6 ? PORT_TSO_PAYLOAD : 0;
+		sc.caps[p].tso_segs = port->caps.tx_segs;
+		sc.caps[p].tso_cut = PORT_TSO_SEGMENTS;
 		sc.caps[p].multi_seg = port->caps.multi_seg && port->caps.indirect;
 		sc.caps[p].mtu = port->mtu;
 	}

@@ -61,7 +61,9 @@ static void tx_counters(struct worker *w)
 		c[STATS_tx_octets] += tx->octets;
 		c[STATS_tx_dropped] += tx->dropped;
 		c[STATS_no_mbuf] += tx->no_mbuf;
-		tx->frames = tx->octets = tx->dropped = tx->no_mbuf = 0;
+		c[STATS_tx_tso_frames] += tx->tso;
+		c[STATS_gso_cut_frames] += tx->cut;
+		tx->frames = tx->octets = tx->dropped = tx->no_mbuf = tx->tso = tx->cut = 0;
 	}
 }
 

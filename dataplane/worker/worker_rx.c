@@ -105,6 +105,16 @@ static unsigned spread_out(struct worker *w, unsigned port, struct rte_mbuf **pk
 	return kept;
 }
 
+/* Frames without a checksum, or of several segments merged, are made ones that can leave by the other port. */
+static inline void offloads(struct worker *w, unsigned port, struct rte_mbuf **pkt, const struct parse_frame *f, unsigned n)
+{
+	uint32_t mtu = w->ports->port[!port].mtu;
+
+	for (unsigned i = 0; i < n; i++)
+		if (unlikely(parse_offload_wanted(pkt[i], mtu)) && parse_offload(&f[i], pkt[i], mtu))
+			w->shm->counter[STATS_rx_large_frames]++;
+}
+
 void worker_frames(struct worker *w, unsigned port, struct rte_mbuf **pkt, unsigned n, bool spread)
 {
 	struct parse_frame f[PORT_BURST];
@@ -130,6 +140,7 @@ void worker_frames(struct worker *w, unsigned port, struct rte_mbuf **pkt, unsig
 			key[nkeys++] = &f[i].key;
 		}
 	}
+	offloads(w, port, pkt, f, n);
 	w->table_changed = false;
 	syns = w->rules && w->rules->selects;
 	if (nkeys)
