@@ -286,13 +286,21 @@ uint32_t flow_table_capacity(const struct flow_table *t)
 	return t->capacity;
 }
 
-struct flow_entry *flow_table_next(const struct flow_table *t, uint64_t *cursor)
+struct flow_entry *flow_table_next_within(const struct flow_table *t, uint64_t *cursor, uint32_t *positions)
 {
-	while (*cursor < t->capacity) {
+	while (*cursor < t->capacity && *positions) {
 		struct flow_entry *e = &t->entry[(*cursor)++];
 
+		--*positions;
 		if (e->used)
 			return e;
 	}
 	return NULL;
+}
+
+struct flow_entry *flow_table_next(const struct flow_table *t, uint64_t *cursor)
+{
+	uint32_t all = UINT32_MAX; /* more than a table has */
+
+	return flow_table_next_within(t, cursor, &all);
 }

@@ -80,5 +80,8 @@ uint32_t flow_table_capacity(const struct flow_table *t);
  * end. Inserting and deleting between calls is allowed: an entry that lives through the whole
  * iteration is met exactly once. */
 struct flow_entry *flow_table_next(const struct flow_table *t, uint64_t *cursor);
+/* The same, but looks at *positions entries at most and lowers that by those it looked at: NULL is the end only while
+ * *positions is not 0. */
+struct flow_entry *flow_table_next_within(const struct flow_table *t, uint64_t *cursor, uint32_t *positions);
 
 #endif

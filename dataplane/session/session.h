@@ -133,5 +133,7 @@ bool session_dead(const struct session *s);
 void session_free(struct session_ctx *c, struct session *s);
 void *session_owner(const struct session *s);
 void session_row(const struct session_ctx *c, const struct session *s, struct shm_flow_row *row);
+/* The same and all there is to tell, for one flow; changes nothing of s. */
+void session_detail(const struct session_ctx *c, const struct session *s, struct shm_flow_detail *d);
 
 #endif

@@ -220,7 +220,7 @@ static void test_row(void **state)
 	server(OK(2, "11"));
 	park();
 	session_row(world.ctx, world.s, &row);
-	assert_string_equal(row.state, "idle");
+	assert_string_equal(row.state, "parked");
 	assert_string_equal(row.protocol, "http");
 	assert_int_equal(row.octets[0], strlen(GET("/pass/1")));
 	assert_int_equal(row.messages[1], 1);

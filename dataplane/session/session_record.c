@@ -193,7 +193,7 @@ void session_row_begin(const struct session_ctx *c, const struct session_flow_in
 
 void session_record_row(const struct session_ctx *c, const struct session_record *r, struct shm_flow_row *row)
 {
-	static const char *const states[] = {"handshake", "idle", "closing"};
+	static const char *const states[] = {"handshake", "parked", "closing"};
 	bool http = r->info.sel.protocol == POLICY_PROTO_HTTP;
 
 	session_row_begin(c, &r->info, r->begun_us, r->last_us, row);

@@ -17,7 +17,7 @@
 
 #define SHM_MEMZONE "opes_shm"
 #define SHM_MAGIC 0x4f504553u /* "OPES" */
-#define SHM_VERSION 1u
+#define SHM_VERSION 2u
 #define SHM_WORKERS_MAX 32
 #define SHM_EVENTS 1024        /* power of two */
 #define SHM_SERVICES_MAX 64
@@ -99,15 +99,91 @@ struct shm_flow_row {
 	uint32_t txns;
 };
 
-/* A question to one worker: ctl fills cursor and max, then stores ask (release, Q0); the worker sees it (acquire),
- * fills rows, next, then stores answer = ask (release, Q1). */
+/* --- one flow in full: `opesctl flows show` ---------------------------------------------------------------------
+ * Sequence numbers and windows are octets in host order, windows unscaled. Texts are ended by 0. */
+
+#define SHM_UNKNOWN UINT64_MAX /* of a 64-bit field: does not apply, or nobody knows */
+#define SHM_UNKNOWN32 UINT32_MAX
+
+/* One TCP half; the fields are those of struct tcp_half_info (tcp/tcp.h). */
+struct shm_half_detail {
+	uint8_t present;   /* 0: there is no half (handshake, joined), nothing below is set */
+	uint8_t sack, rx_finished, tx_finished;
+	uint8_t snd_wscale, rcv_wscale; /* of windows it sends us, of windows we send it */
+	uint8_t backoff;
+	char state[16];    /* RFC 9293 3.3.2 */
+	char cc[16];       /* "cubic", "newreno" */
+	char ca[16];       /* "open", "recovery", "loss" */
+	char timer[16];    /* "none", "rto", ... */
+	uint64_t timer_us; /* until it is due; SHM_UNKNOWN: no timer */
+	uint32_t snd_una, snd_nxt, snd_wnd;
+	uint32_t rcv_nxt, rcv_wnd;
+	uint32_t cwnd, ssthresh; /* ssthresh SHM_UNKNOWN32: none found yet */
+	uint32_t srtt_us, rttvar_us, min_rtt_us, rto_us; /* 0: not measured */
+	uint32_t pipe, sacked, lost;
+	uint32_t retrans, rtos, undos; /* since the half was opened: segments, timeouts, reductions taken back */
+	uint32_t reo_wnd_us;
+	uint64_t unsent, unacked; /* the send queue */
+	uint64_t rxq;             /* received in order, not taken */
+	uint32_t ooo_bytes, ooo_ranges;
+	uint32_t mss, rcv_mss;
+};
+
+/* One direction: [0] what the client says, [1] what the server says. */
+struct shm_pipe_detail {
+	char mode[16];       /* "http", "tcp", "tunnel", "discard", "joined" */
+	char route[16];      /* "none" (between messages), "forward", "adapt", "observe", "drop", "ended" */
+	char rule[64];       /* of the message under way, or "" */
+	char service[64];    /* that has it, or "" */
+	uint32_t generation; /* of the rules it began with, 0: none */
+	uint8_t begun;       /* a message is under way */
+	uint8_t eof;         /* the stream ended */
+	uint8_t identity_ok; /* all that came from the service is the original's, up to identity */
+	uint8_t left;        /* the service left the loop: the rest of the message goes on without it */
+	uint64_t octets, messages;
+	uint64_t raw;        /* octets taken from the half that belong to no message yet */
+	/* Of the message under way; SHM_UNKNOWN where no service has it. */
+	uint64_t offset;     /* octets of it received */
+	uint64_t preserved;  /* octets of it that are kept */
+	uint64_t identity;   /* octets sent on that are provably the original's */
+	uint64_t sent;       /* to the service */
+	uint64_t returned;   /* by the service: octets of its own and octets as is */
+	uint64_t out;        /* octets of its result that wait for the other half */
+};
+
+struct shm_flow_detail {
+	struct shm_flow_row row;
+	uint32_t generation; /* of the rules the flow was selected by */
+	uint8_t client_port; /* port the client is on */
+	uint8_t joined;      /* the halves are gone, segments are forwarded */
+	/* Joined: what is added to sequence numbers of [0] the client, [1] the server on their way to the other end, mod 2^32. */
+	uint32_t delta[2];
+	uint32_t xchgs;      /* requests without their response */
+	struct shm_half_detail half[2]; /* [0] towards the client, [1] towards the server */
+	struct shm_pipe_detail pipe[2];
+};
+
+/* A question to one worker: ctl fills kind and what it asks for, then stores ask (release, Q0); the worker sees it
+ * (acquire), fills the answer, a bounded piece of work at a time, then stores answer = ask (release, Q1). */
+enum shm_question {
+	SHM_QUERY_ROWS, /* cursor -> rows, row, next */
+	SHM_QUERY_FLOW, /* id -> found, detail */
+};
 struct shm_query {
 	_Atomic uint32_t ask;
 	_Atomic uint32_t answer;
+	_Atomic uint64_t looked; /* wN: table positions looked at, ever: a reader sees that the worker is at it */
+	/* ctl */
+	uint32_t kind;          /* enum shm_question */
 	uint64_t cursor;        /* table position to go on from, 0 = start */
-	uint64_t next;          /* 0 = no more */
+	uint64_t id;
+	/* wN */
+	uint32_t begun;         /* the question being worked at; the fields below are its answer so far */
+	uint64_t next;          /* where to go on from, 0 = no more */
 	uint32_t rows;
+	uint32_t found;
 	struct shm_flow_row row[SHM_FLOW_ROWS];
+	struct shm_flow_detail detail;
 };
 
 /* Publishing an image. ctl copies the image to its own memzone "opes_rules_<generation>", stores its address and size, then

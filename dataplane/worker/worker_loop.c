@@ -40,6 +40,18 @@ static bool query_row(void *ctx, const struct flow_entry *e, struct shm_flow_row
 	return true;
 }
 
+static bool query_detail(void *ctx, const struct flow_entry *e, struct shm_flow_detail *d)
+{
+	const struct worker *w = ctx;
+
+	if (!e->session)
+		return false;
+	session_detail(w->sessions, e->session, d);
+	return true;
+}
+
+static const struct ctl_query_ops query_ops = {query_row, query_detail};
+
 static void gauges_write(struct worker *w)
 {
 	struct shm_gauges *g = &w->shm->gauge;
@@ -143,8 +155,9 @@ uint32_t worker_round(struct worker *w, uint64_t now_us)
 		w->gauge_us = w->now_us + WORKER_GAUGE_US;
 		rules_drain(w);
 		gauges_write(w);
-		ctl_query_poll(w->query, w->flows, query_row, w);
 	}
+	if (unlikely(ctl_query_asked(w->query)))
+		ctl_query_poll(w->query, w->flows, &query_ops, w);
 	return work;
 }
 
