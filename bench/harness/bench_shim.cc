@@ -65,7 +65,7 @@ void clock_pair(uint64_t *tsc, uint64_t *ns)
 
 void tsc_measure()
 {
-	uint64_t tsc[2], ns[2];
+	uint64_t tsc[2] = {}, ns[2] = {};
 
 	clock_pair(&tsc[0], &ns[0]);
 	while (clock_ns() - ns[0] < 50000000)

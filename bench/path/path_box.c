@@ -172,6 +172,8 @@ static int table_fill(struct path_box *b, struct worker *w, uint32_t n)
 		return fail(b, -ENOMEM, "hugepage memory for the flow table");
 	rte_free(w->flows);
 	w->flows = flow_table_init(t, n + 64, w->index, w->seed);
+	w->wheel = flow_table_wheel(w->flows);
+	flow_wheel_init(w->wheel, b->now_us);
 	for (uint32_t i = 0; i < n; i++) {
 		struct path_ends e = {0xac100000 + i / 16, 0xcb007101, (uint16_t)(1024 + i % 16 * 251), 80};
 		struct flow_entry *fe;

@@ -33,7 +33,13 @@ struct flow_table {
 	uint64_t seed;
 	struct flow_entry *entry;
 	struct flow_bucket *bucket;
+	struct flow_wheel wheel;
 } __attribute__((aligned(64)));
+/* Both the wheel's links and flow_table_ref reach every entry. */
+_Static_assert(sizeof(struct flow_table) + (uint64_t)FLOW_CAPACITY_MAX / BUCKET_LOAD * sizeof(struct flow_bucket) +
+			       (uint64_t)FLOW_CAPACITY_MAX * sizeof(struct flow_entry) <=
+		       FLOW_WHEEL_REACH,
+	       "32 bits of 8 octets");
 
 static uint32_t buckets_for(uint32_t capacity)
 {
@@ -75,6 +81,11 @@ struct flow_table *flow_table_init(void *mem, uint32_t capacity, unsigned worker
 		t->entry[i].next_free = i + 1 < capacity ? i + 1 : NO_ENTRY;
 	t->free_head = 0;
 	return t;
+}
+
+struct flow_wheel *flow_table_wheel(struct flow_table *t)
+{
+	return &t->wheel;
 }
 
 /* Constants to tell the four uses of the seed apart: fractions of the square roots of 2, 3, 5, 7. */

@@ -5,8 +5,10 @@
  * side the frame came. Bypassed traffic has no entry.
  *
  * Memory comes from the caller in one block (hugepage memory in the dataplane) and
- * never grows: capacity entries, and an index of cache lines with seven slots each, four of them in use on
- * average when the table is full (hash kept beside the entry number; what finds no room goes into a line after).
+ * never grows: the timer wheel of the entries, an index, and capacity entries of FLOW_ENTRY_SIZE octets. The index is
+ * cache lines with seven slots each, two to four of them in use on average when the table is full: their number is
+ * a power of two, so that the index takes 16 to 32 octets an entry (hash kept beside the entry number;
+ * what finds no room goes into a line after). Entries name each other by 32 bits.
  * The hash is keyed with a seed so that an outsider cannot aim at one line.
  *
  * Owner thread: the worker. No locks; other threads see flows only through the
@@ -31,27 +33,48 @@
 
 struct session;
 
+#define FLOW_CAPACITY_MAX (1u << 28)
+
+/* What a look-up and a segment need comes first. */
 struct flow_entry {
 	struct flow_key key; /* as the client sends it: src is the client */
-	uint32_t hash;
-	uint32_t generation;	      /* of the rules it was selected by; the owner's */
-	struct session *session;      /* the owner's */
-	struct flow_wheel_node timer; /* the owner's, of its flow_wheel */
-	struct flow_entry *run_next;  /* the owner's: list of flows with work in this burst */
-	uint64_t id;         /* unique: worker in the top 8 bits, then a count from 1 */
 	uint8_t client_port; /* port the client is on: 0 or 1 */
 	bool run_queued;     /* the owner's: it is on that list */
 	bool used;
-	uint32_t next_free;
+	struct session *session;      /* the owner's */
+	uint64_t id;		      /* unique: worker in the top 8 bits, then a count from 1 */
+	struct flow_wheel_node timer; /* the owner's, of flow_table_wheel */
+	union {
+		uint32_t run_next;  /* the owner's: list of flows with work in this burst, flow_table_ref */
+		uint32_t next_free; /* the table's, of entries not in use */
+	};
+	uint32_t hash; /* of key, where deleting begins to look */
 };
+#define FLOW_ENTRY_SIZE 88u
+_Static_assert(sizeof(struct flow_entry) == FLOW_ENTRY_SIZE, "limits.flows is reckoned with it");
+_Static_assert(offsetof(struct flow_entry, id) + sizeof(uint64_t) == 64, "a look-up's part is one line's worth");
 
 struct flow_table; /* opaque, inside the caller's block */
 
-/* Octets of the block for capacity entries (1 .. 2^28). */
+/* Octets of the block for capacity entries (1 .. FLOW_CAPACITY_MAX). */
 size_t flow_table_size(uint32_t capacity);
 /* mem: flow_table_size(capacity) octets, aligned to 64. worker: 0..255, goes into ids. The table is
  * mem. */
 struct flow_table *flow_table_init(void *mem, uint32_t capacity, unsigned worker, uint64_t seed);
+/* The wheel of the entries' timers, in the table's block; the owner calls flow_wheel_init and must not destroy the
+ * block while it uses the wheel. */
+struct flow_wheel *flow_table_wheel(struct flow_table *t);
+
+/* A name of e in 32 bits, never 0: its distance from the table in 8 octets. */
+static inline uint32_t flow_table_ref(const struct flow_table *t, const struct flow_entry *e)
+{
+	return (uint32_t)(((uintptr_t)e - (uintptr_t)t) >> 3);
+}
+/* NULL for 0. */
+static inline struct flow_entry *flow_table_at(const struct flow_table *t, uint32_t ref)
+{
+	return ref ? (struct flow_entry *)((uintptr_t)t + ((uint64_t)ref << 3)) : NULL;
+}
 
 /* The hash under which either direction is found: the same for key and its reverse. Pure; seed as
  * in init. Also used to give a flow to a worker where the port cannot. */

@@ -181,6 +181,56 @@ static void test_seed_matters(void **state)
 	assert_true(same < 20);
 }
 
+/* 32 bits name every entry, and each timer is within the wheel's reach. */
+static void test_names(void **state)
+{
+	struct flow_table *t = table_new(1000);
+	struct flow_wheel *w = flow_table_wheel(t);
+	struct flow_entry *e, *last = NULL;
+
+	assert_null(flow_table_at(t, 0));
+	flow_wheel_init(w, 0);
+	for (uint32_t i = 0; i < 1000; i++) {
+		struct flow_key k = key_of(i);
+
+		assert_int_equal(flow_table_insert(t, &k, &e), 0);
+		assert_int_not_equal(flow_table_ref(t, e), 0);
+		assert_ptr_equal(flow_table_at(t, flow_table_ref(t, e)), e);
+		assert_true(flow_wheel_reaches(w, &e->timer, sizeof(e->timer)));
+		assert_false(flow_wheel_armed(&e->timer));
+		assert_ptr_not_equal(e, last);
+		flow_wheel_arm(w, &e->timer, 1 + i);
+		last = e;
+	}
+	assert_int_equal(w->armed, 1000);
+	for (uint64_t cursor = 0; (e = flow_table_next(t, &cursor));) {
+		flow_wheel_cancel(w, &e->timer);
+		flow_table_delete(t, e);
+	}
+	assert_int_equal(w->armed, 0);
+	assert_int_equal(flow_table_count(t), 0);
+	free(t);
+}
+
+/* docs/status.md has these figures: 20 million entries on paper, by the function that would ask for them. */
+static void test_memory(void **state)
+{
+	static const uint32_t entries[] = {65536, 1000000, 1048576, 1100000, 20000000, FLOW_CAPACITY_MAX};
+
+	for (unsigned i = 0; i < sizeof(entries) / sizeof(entries[0]); i++) {
+		size_t size = flow_table_size(entries[i]);
+		size_t rest = flow_table_size(1); /* header, wheel, one line and one entry */
+
+		print_message("%9u entries: %11zu octets, %6.2f each\n", entries[i], size, (double)size / entries[i]);
+		/* the index: 16 to 32 octets an entry, by rounding its lines up to a power of two */
+		assert_in_range(size - rest, entries[i] * (FLOW_ENTRY_SIZE + 16ull) - 256,
+				entries[i] * (FLOW_ENTRY_SIZE + 32ull));
+		assert_true(size <= FLOW_WHEEL_REACH);
+	}
+	assert_in_range(flow_table_size(20000000), 2000000000, 2400000000);
+	assert_in_range(flow_table_size(1) - 64 - FLOW_ENTRY_SIZE, 66000, 70000); /* the wheel, most of all */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -190,6 +240,8 @@ int main(void)
 		cmocka_unit_test(test_random_against_model),
 		cmocka_unit_test(test_cursor),
 		cmocka_unit_test(test_seed_matters),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,17 +9,23 @@
 
 #include "flow/flow_wheel.h"
 
+#define ALL UINT32_MAX
+#define SECOND 1000000ull
+#define SPAN (1ull << FLOW_WHEEL_SPAN_BITS)
+
 struct timer {
 	struct flow_wheel_node n; /* first: the node is the timer */
 	uint64_t fired_at;
 	uint32_t times;
 };
 
+/* Nodes lie above their wheel, so the timers come with it. */
 struct world {
 	struct flow_wheel w;
 	uint64_t now;
 	uint64_t rearm_us;    /* != 0: fn arms again that much later */
 	struct timer *victim; /* cancelled by fn */
+	struct timer t[];
 };
 
 static void fire(void *ctx, struct flow_wheel_node *n)
@@ -37,103 +43,168 @@ static void fire(void *ctx, struct flow_wheel_node *n)
 		flow_wheel_arm(&x->w, n, x->now + x->rearm_us - 1);
 }
 
-static struct world *world_new(uint64_t now)
+static struct world *world_new(uint64_t now, uint32_t timers)
 {
-	struct world *x = calloc(1, sizeof(*x));
+	size_t size = (sizeof(struct world) + timers * sizeof(struct timer) + 63) & ~63ull;
+	struct world *x = aligned_alloc(64, size);
 
+	assert_non_null(x);
+	memset(x, 0, size);
 	x->now = now;
 	flow_wheel_init(&x->w, now);
+	assert_true(flow_wheel_reaches(&x->w, x->t, timers * sizeof(struct timer)));
 	return x;
 }
 
 static uint32_t step(struct world *x, uint64_t us)
 {
 	x->now += us;
-	return flow_wheel_advance(&x->w, x->now, fire, x);
+	return flow_wheel_advance(&x->w, x->now, ALL, fire, x);
 }
 
 static void test_fires_in_time(void **state)
 {
-	struct world *x = world_new(123456789);
-	struct timer t = {0};
+	struct world *x = world_new(123456789, 1);
 
 	for (uint64_t d = 0; d < 10000; d += 37) {
 		uint64_t due = x->now + d;
 
-		t.times = 0;
-		flow_wheel_arm(&x->w, &t.n, due);
-		while (!t.times)
+		x->t->times = 0;
+		flow_wheel_arm(&x->w, &x->t->n, due);
+		while (!x->t->times)
 			step(x, 100);
-		assert_true(t.fired_at >= due);
-		assert_true(t.fired_at < due + 2 * FLOW_WHEEL_TICK_US + 100);
+		assert_true(x->t->fired_at >= due);
+		assert_true(x->t->fired_at < due + 2 * FLOW_WHEEL_TICK_US + 100);
 		assert_int_equal(x->w.armed, 0);
 	}
 	free(x);
 }
 
-static void test_far_deadline_waits_turns(void **state)
+/* Every distance at which a level ends, from every place in a span. */
+static void test_levels_meet(void **state)
 {
-	struct world *x = world_new(5);
-	struct timer t = {0};
-	uint64_t due = x->now + 10ull * FLOW_WHEEL_SLOTS * FLOW_WHEEL_TICK_US + 1234;
+	static const uint64_t edge[] = {1, SPAN, 2 * SPAN, 3 * SPAN, SPAN * SPAN, 2 * SPAN * SPAN, 2 * SPAN * SPAN + SPAN};
 
-	flow_wheel_arm(&x->w, &t.n, due);
-	while (x->now + 5000 < due) {
-		step(x, 4999);
-		assert_int_equal(t.times, 0);
+	for (uint64_t start = 0; start < 6000; start += 777) {
+		for (unsigned i = 0; i < sizeof(edge) / sizeof(edge[0]); i++) {
+			struct world *x = world_new((SPAN * SPAN - 3000 + start) * 1000, 3);
+			uint64_t due = x->now + edge[i] * 1000;
+
+			for (unsigned k = 0; k < 3; k++)
+				flow_wheel_arm(&x->w, &x->t[k].n, due + (k - 1ull) * 1000);
+			step(x, edge[i] * 1000 - 1500); /* over all the ticks between at once */
+			for (unsigned k = 0; k < 6; k++)
+				step(x, 1000);
+			for (unsigned k = 0; k < 3; k++) {
+				assert_int_equal(x->t[k].times, 1);
+				assert_true(x->t[k].fired_at < due + (k - 1ull) * 1000 + 2000 || edge[i] == 1);
+			}
+			free(x);
+		}
 	}
-	step(x, 7000);
-	assert_int_equal(t.times, 1);
+}
+
+/* Looked at when it is armed and once for each level: not once in a turn. */
+static void test_hours_are_not_looked_at(void **state)
+{
+	struct world *x = world_new(5, 1);
+	uint64_t due = x->now + 3 * 3600 * SECOND + 1234;
+	struct flow_wheel_link was;
+	unsigned moves = 0;
+
+	flow_wheel_arm(&x->w, &x->t->n, due);
+	was = x->t->n.link;
+	while (x->now + 22000 < due) {
+		step(x, 20000);
+		moves += memcmp(&was, &x->t->n.link, sizeof(was)) != 0;
+		was = x->t->n.link;
+		assert_int_equal(x->t->times, 0);
+	}
+	assert_int_equal(moves, 2);
+	step(x, 30000);
+	assert_int_equal(x->t->times, 1);
+	free(x);
+}
+
+/* 297 hours are all the levels have; longer ones go round. */
+static void test_beyond_the_top(void **state)
+{
+	struct world *x = world_new(77, 2);
+	uint64_t due = x->now + 310 * 3600 * SECOND;
+
+	flow_wheel_arm(&x->w, &x->t[0].n, due);
+	flow_wheel_arm(&x->w, &x->t[1].n, UINT64_MAX - 1);
+	while (x->now + 2 * SECOND < due) {
+		step(x, SECOND);
+		assert_int_equal(x->t[0].times, 0);
+	}
+	step(x, 2 * SECOND + 1000);
+	assert_int_equal(x->t[0].times, 1);
+	assert_int_equal(x->t[1].times, 0);
+	assert_true(flow_wheel_armed(&x->t[1].n));
 	free(x);
 }
 
 static void test_rearm_and_cancel(void **state)
 {
-	struct world *x = world_new(1000000);
-	struct timer t = {0};
+	struct world *x = world_new(1000000, 1);
+	struct timer *t = x->t;
 
-	flow_wheel_arm(&x->w, &t.n, x->now + 5000);
-	flow_wheel_arm(&x->w, &t.n, x->now + 50000); /* later */
+	flow_wheel_arm(&x->w, &t->n, x->now + 5000);
+	flow_wheel_arm(&x->w, &t->n, x->now + 50000); /* later */
 	assert_int_equal(x->w.armed, 1);
 	step(x, 20000);
-	assert_int_equal(t.times, 0);
-	flow_wheel_arm(&x->w, &t.n, x->now + 3000); /* earlier */
+	assert_int_equal(t->times, 0);
+	flow_wheel_arm(&x->w, &t->n, x->now + 3000); /* earlier */
 	step(x, 4000);
-	assert_int_equal(t.times, 1);
-	flow_wheel_arm(&x->w, &t.n, x->now + 3000);
-	flow_wheel_cancel(&x->w, &t.n);
-	flow_wheel_cancel(&x->w, &t.n);
-	flow_wheel_arm(&x->w, &t.n, x->now + 3000);
-	flow_wheel_arm(&x->w, &t.n, UINT64_MAX);
+	assert_int_equal(t->times, 1);
+	flow_wheel_arm(&x->w, &t->n, x->now + 3000);
+	flow_wheel_cancel(&x->w, &t->n);
+	flow_wheel_cancel(&x->w, &t->n);
+	flow_wheel_arm(&x->w, &t->n, x->now + 3000);
+	flow_wheel_arm(&x->w, &t->n, UINT64_MAX);
 	assert_int_equal(x->w.armed, 0);
 	step(x, 100000);
-	assert_int_equal(t.times, 1);
+	assert_int_equal(t->times, 1);
+	free(x);
+}
+
+/* Later, then earlier than that but later than at first: the place in the wheel is the first one. */
+static void test_back_and_forth(void **state)
+{
+	struct world *x = world_new(1000000, 1);
+	struct timer *t = x->t;
+
+	flow_wheel_arm(&x->w, &t->n, x->now + 50000);
+	flow_wheel_arm(&x->w, &t->n, x->now + 5000 * SECOND);
+	flow_wheel_arm(&x->w, &t->n, x->now + 90000);
+	for (int i = 0; i < 89; i++)
+		assert_int_equal(step(x, 1000), 0);
+	assert_int_equal(step(x, 2000), 1);
 	free(x);
 }
 
 static void test_past_deadline_fires_next_tick(void **state)
 {
-	struct world *x = world_new(1000000);
-	struct timer t = {0};
+	struct world *x = world_new(1000000, 1);
 
-	flow_wheel_arm(&x->w, &t.n, 0);
+	flow_wheel_arm(&x->w, &x->t->n, 0);
 	assert_int_equal(step(x, 10), 0);
 	assert_int_equal(step(x, 1000), 1);
 	free(x);
 }
 
 /* A function that arms for "now" must not be called again in the same advance, or a worker would
- * hang in it. */
+ * hang in it: INV-WHEEL-5. */
 static void test_rearm_inside_is_later(void **state)
 {
-	struct world *x = world_new(1000000);
-	struct timer t = {0};
+	struct world *x = world_new(1000000, 1);
 
 	x->rearm_us = 1;
-	flow_wheel_arm(&x->w, &t.n, x->now + 1000);
+	flow_wheel_arm(&x->w, &x->t->n, x->now + 1000);
 	for (int i = 1; i <= 100; i++) {
 		step(x, 1000);
-		assert_int_equal(t.times, i);
+		assert_int_equal(x->t->times, i);
 	}
 	assert_int_equal(step(x, 100000000), 1);
 	free(x);
@@ -141,72 +212,148 @@ static void test_rearm_inside_is_later(void **state)
 
 static void test_cancel_inside(void **state)
 {
-	struct world *x = world_new(1000000);
-	struct timer a = {0}, b = {0};
+	struct world *x = world_new(1000000, 2);
 
-	flow_wheel_arm(&x->w, &a.n, x->now + 2000);
-	flow_wheel_arm(&x->w, &b.n, x->now + 2000);
-	x->victim = &b;
+	flow_wheel_arm(&x->w, &x->t[0].n, x->now + 2000);
+	flow_wheel_arm(&x->w, &x->t[1].n, x->now + 2000);
+	x->victim = &x->t[1];
 	assert_int_equal(step(x, 10000), 1);
-	assert_int_equal(a.times, 1);
-	assert_int_equal(b.times, 0);
+	assert_int_equal(x->t[0].times, 1);
+	assert_int_equal(x->t[1].times, 0);
 	assert_int_equal(x->w.armed, 0);
 	free(x);
 }
 
 static void test_long_pause_meets_all(void **state)
 {
-	struct world *x = world_new(77);
-	struct timer *t = calloc(20000, sizeof(*t));
+	struct world *x = world_new(77, 20000);
 
 	for (int i = 0; i < 20000; i++)
-		flow_wheel_arm(&x->w, &t[i].n, x->now + (uint64_t)i * 997);
+		flow_wheel_arm(&x->w, &x->t[i].n, x->now + (uint64_t)i * 997);
 	assert_int_equal(step(x, 20000ull * 1000 + 5000), 20000);
 	for (int i = 0; i < 20000; i++)
-		assert_int_equal(t[i].times, 1);
-	free(t);
+		assert_int_equal(x->t[i].times, 1);
+	free(x);
+}
+
+/* A million timers of one tick, armed hours ahead: whether they are spread over levels or fired, no call does more than
+ * its budget, and a timer of a few milliseconds is not late unless it is of their tick. */
+static void test_million_in_slices(void **state)
+{
+	enum { N = 1000000, BUDGET = 256 };
+	struct world *x = world_new(9 * SECOND, N + 1);
+	uint64_t due = x->now + 3 * 3600 * SECOND;
+	uint32_t beats = 0, calls = 0, fired, all = 0;
+	struct timer *heart = &x->t[N];
+
+	for (uint32_t i = 0; i < N; i++)
+		flow_wheel_arm(&x->w, &x->t[i].n, due);
+	flow_wheel_arm(&x->w, &heart->n, x->now + 3000);
+	while (all < N) {
+		uint64_t late = heart->n.deadline_us + 2 * FLOW_WHEEL_TICK_US;
+
+		x->now += flow_wheel_behind(&x->w) ? 100 : 1000; /* a busy loop, an idle one */
+		fired = flow_wheel_advance(&x->w, x->now, BUDGET, fire, x);
+		assert_true(fired <= BUDGET); /* INV-WHEEL-4 */
+		if (heart->times) {
+			assert_true(heart->fired_at < late || heart->n.deadline_us / 1000 == due / 1000);
+			heart->times = 0;
+			fired--;
+			beats++;
+			flow_wheel_arm(&x->w, &heart->n, x->now + 3000);
+		} else {
+			assert_true(x->now < late || heart->n.deadline_us / 1000 == due / 1000);
+		}
+		all += fired;
+		calls += fired != 0;
+	}
+	assert_true(calls <= 4 * (N / BUDGET) + 1);
+	assert_true(beats > 1000);
+	for (uint32_t i = 0; i < N; i++)
+		assert_int_equal(x->t[i].times, 1);
+	assert_true(x->now < due + 2 * SECOND);
+	free(x);
+}
+
+/* The obvious model: a list of deadlines. Fires are compared one by one, budgets are of all sizes; what is due is
+ * fired at most so many calls later as INV-WHEEL-4 says. */
+static void model_run(uint32_t timers, uint32_t steps, uint64_t far_us, uint32_t budget_max, unsigned seed)
+{
+	struct world *x = world_new(987654321, timers);
+	uint64_t *deadline = malloc(timers * sizeof(*deadline)); /* UINT64_MAX: not armed */
+	uint32_t armed = 0;
+
+	for (uint32_t i = 0; i < timers; i++)
+		deadline[i] = UINT64_MAX;
+	srandom(seed);
+	for (uint32_t n = 0; n < steps; n++) {
+		uint32_t i = (uint32_t)random() % timers, fired = 0;
+		uint32_t budget = budget_max == ALL ? ALL : FLOW_WHEEL_BUDGET_MIN + (uint32_t)random() % budget_max;
+		uint64_t at = x->now + (uint64_t)random() * 1009 % (random() % 4 ? 50000 : far_us);
+
+		if (random() % 4 == 0)
+			at = UINT64_MAX;
+		armed += (at != UINT64_MAX) - (deadline[i] != UINT64_MAX);
+		if (at == UINT64_MAX && random() % 2)
+			flow_wheel_cancel(&x->w, &x->t[i].n);
+		else
+			flow_wheel_arm(&x->w, &x->t[i].n, at);
+		deadline[i] = at;
+		x->now += (uint64_t)random() % (random() % 1000 ? 700 : far_us / 50);
+		fired = flow_wheel_advance(&x->w, x->now, budget, fire, x);
+		assert_true(fired <= budget);
+		armed -= fired;
+		assert_int_equal(x->w.armed, armed);
+		if (fired || n % 64 == 0) {
+			uint32_t seen = 0;
+
+			for (uint32_t k = 0; k < timers; k++) {
+				if (x->t[k].times) {
+					assert_int_equal(x->t[k].times, 1);
+					assert_true(deadline[k] <= x->now);
+					deadline[k] = UINT64_MAX;
+					x->t[k].times = 0;
+					seen++;
+				}
+				assert_int_equal(flow_wheel_armed(&x->t[k].n), deadline[k] != UINT64_MAX);
+				if (!flow_wheel_behind(&x->w) && deadline[k] != UINT64_MAX)
+					assert_true(deadline[k] + FLOW_WHEEL_TICK_US > x->now); /* INV-WHEEL-1 */
+			}
+			assert_int_equal(seen, fired);
+		}
+	}
+	for (uint32_t call = 0; armed; call++) {
+		x->now += far_us / 2;
+		armed -= flow_wheel_advance(&x->w, x->now, ALL, fire, x);
+		assert_true(call < 8);
+	}
+	free(deadline);
 	free(x);
 }
 
 static void test_random_against_model(void **state)
 {
-	enum { N = 300 };
-	struct world *x = world_new(987654321);
-	struct timer *t = calloc(N, sizeof(*t));
-	uint32_t armed = 0;
-
-	srandom(7);
-	for (int round = 0; round < 20000; round++) {
-		struct timer *a = &t[random() % N];
-		bool was = flow_wheel_armed(&a->n);
-
-		if (random() % 4) {
-			flow_wheel_arm(&x->w, &a->n, x->now + random() % 9000000);
-			armed += !was;
-		} else {
-			flow_wheel_cancel(&x->w, &a->n);
-			armed -= was;
-		}
-		armed -= step(x, random() % 3000);
-		assert_int_equal(x->w.armed, armed);
-		for (int i = 0; i < N; i++)
-			assert_true(!flow_wheel_armed(&t[i].n) ||
-				    t[i].n.deadline_us + FLOW_WHEEL_TICK_US > x->now);
-	}
-	free(t);
-	free(x);
+	model_run(40, 1000000, 9000000, ALL, 7);
+	model_run(40, 1000000, 4000 * SECOND, ALL, 8);
+	model_run(40, 1000000, 9000000, 20, 9);
+	model_run(300, 200000, 100 * SECOND, 5, 10);
+	model_run(40, 5000, 80 * 3600 * SECOND, 50000, 11);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fires_in_time),
-		cmocka_unit_test(test_far_deadline_waits_turns),
+		cmocka_unit_test(test_levels_meet),
+		cmocka_unit_test(test_hours_are_not_looked_at),
+		cmocka_unit_test(test_beyond_the_top),
 		cmocka_unit_test(test_rearm_and_cancel),
+		cmocka_unit_test(test_back_and_forth),
 		cmocka_unit_test(test_past_deadline_fires_next_tick),
 		cmocka_unit_test(test_rearm_inside_is_later),
 		cmocka_unit_test(test_cancel_inside),
 		cmocka_unit_test(test_long_pause_meets_all),
+		cmocka_unit_test(test_million_in_slices),
 		cmocka_unit_test(test_random_against_model),
 	};
 

@@ -60,10 +60,7 @@ static int flows_create(struct worker *w, const struct worker_config *cfg, char 
 	size_t size = flow_table_size(cfg->limits->flows);
 	void *mem = rte_malloc_socket("opes_flows", size, RTE_CACHE_LINE_SIZE, cfg->socket_id);
 
-	w->wheel = rte_malloc_socket("opes_wheel", sizeof(*w->wheel), RTE_CACHE_LINE_SIZE,
-				     cfg->socket_id);
-	if (!mem || !w->wheel) {
-		rte_free(mem);
+	if (!mem) {
 		snprintf(err, err_len,
 			 "no hugepage memory for %u flows (%zu MiB per worker): lower limits.flows "
 			 "or give more hugepages",
@@ -71,6 +68,7 @@ static int flows_create(struct worker *w, const struct worker_config *cfg, char 
 		return -ENOMEM;
 	}
 	w->flows = flow_table_init(mem, cfg->limits->flows, cfg->index, cfg->seed);
+	w->wheel = flow_table_wheel(w->flows);
 	flow_wheel_init(w->wheel, worker_clock_us(cfg->clock, rte_rdtsc()));
 	return 0;
 }
@@ -182,6 +180,5 @@ void worker_destroy(struct worker *w)
 		ring_free(w->tx_ring[p]);
 	}
 	rte_free(w->flows);
-	rte_free(w->wheel);
 	memset(w, 0, sizeof(*w));
 }

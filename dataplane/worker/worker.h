@@ -36,6 +36,7 @@
 
 #define WORKER_RING_SIZE 2048 /* frames between worker 0 and another, per direction and port */
 #define WORKER_GAUGE_US 10000 /* gauges, questions of control */
+#define WORKER_TIMERS 128     /* timers looked at in one loop: what is more waits for the next */
 #define WORKER_SPIN_LOOPS 64  /* empty loops before the first sleep */
 #define WORKER_SPIN_SHARED 8  /* the same while a service works for us and the callout stage is on this core */
 #define WORKER_SLEEP_MIN_NS 5000

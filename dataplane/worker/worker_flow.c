@@ -11,9 +11,9 @@ static inline void run_queue(struct worker *w, struct flow_entry *e)
 	if (e->run_queued)
 		return;
 	e->run_queued = true;
-	e->run_next = NULL;
+	e->run_next = 0;
 	if (w->run_tail)
-		w->run_tail->run_next = e;
+		w->run_tail->run_next = flow_table_ref(w->flows, e);
 	else
 		w->run_head = e;
 	w->run_tail = e;
@@ -101,9 +101,8 @@ void worker_flow_syn(struct worker *w, unsigned port, struct rte_mbuf *m,
 	}
 	w->table_changed = true;
 	e->client_port = port;
-	e->generation = w->rules->generation;
 	info.id = e->id;
-	info.generation = e->generation;
+	info.generation = w->rules->generation;
 	info.client_port = port;
 	info.is_v6 = f->is_v6;
 	info.owner = e;
@@ -126,7 +125,7 @@ uint32_t worker_flow_run(struct worker *w)
 
 	w->run_head = w->run_tail = NULL;
 	for (; e; e = next, n++) {
-		next = e->run_next;
+		next = flow_table_at(w->flows, e->run_next);
 		e->run_queued = false;
 		if (!e->session) {
 			flow_table_delete(w->flows, e);

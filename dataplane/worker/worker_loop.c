@@ -140,7 +140,8 @@ uint32_t worker_round(struct worker *w, uint64_t now_us)
 	rules_adopt(w);
 	session_ctx_tick(w->sessions, w->now_us, w->matcher);
 	work = receive(w);
-	work += flow_wheel_advance(w->wheel, w->now_us, worker_flow_timer, w);
+	work += flow_wheel_advance(w->wheel, w->now_us, WORKER_TIMERS, worker_flow_timer, w) +
+		flow_wheel_behind(w->wheel);
 	work += session_poll(w->sessions);
 	work += worker_flow_run(w);
 	if (w->callout)

@@ -293,7 +293,7 @@ static void test_handshake_timeout_frees(void **state)
 	drop_sent();
 	for (; w.now_us < end; w.now_us += 100000) {
 		session_ctx_tick(w.sessions, w.now_us, w.matcher);
-		flow_wheel_advance(w.wheel, w.now_us, worker_flow_timer, &w);
+		flow_wheel_advance(w.wheel, w.now_us, UINT32_MAX, worker_flow_timer, &w);
 		worker_flow_run(&w);
 	}
 	assert_int_equal(flow_table_count(w.flows), 0);
