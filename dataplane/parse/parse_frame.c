@@ -402,6 +402,24 @@ enum parse_verdict parse_mbuf(struct parse_frame *p, struct rte_mbuf *m)
 			   rte_pktmbuf_pkt_len(m));
 }
 
+void parse_payload_cut(struct parse_frame *p, struct rte_mbuf *m)
+{
+	uint8_t *ip = rte_pktmbuf_mtod_offset(m, uint8_t *, p->l2_len);
+	uint16_t len = (uint16_t)(p->l3_len + p->l4_len - (p->is_v6 ? IPV6_LEN : 0));
+	uint8_t *field = ip + (p->is_v6 ? 4 : 2);
+
+	field[0] = (uint8_t)(len >> 8);
+	field[1] = (uint8_t)len;
+	rte_pktmbuf_free(m->next);
+	m->next = NULL;
+	m->nb_segs = 1;
+	m->data_len = p->payload_off;
+	m->pkt_len = p->payload_off;
+	p->frame_len = p->payload_off;
+	p->payload_len = 0;
+	p->pad_len = 0;
+}
+
 const char *parse_bad_text(enum parse_bad bad)
 {
 	static const char *const text[PARSE_BAD_MAX] = {

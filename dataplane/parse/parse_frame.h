@@ -132,6 +132,9 @@ bool parse_tcp_checksum_sum(const struct parse_frame *p, const struct rte_mbuf *
 /* Calculates both without looking at the offload flags and writes them into the packet (first
  * segment, writable): after headers were changed in place. Only for PARSE_TCP. */
 void parse_checksum_set(const struct parse_frame *p, struct rte_mbuf *m);
+/* Cuts payload and padding off, in however many segments, and makes the IP length right; p then describes what is left.
+ * Checksums are the caller's (parse_checksum_set). Only for PARSE_TCP; the first segment must be writable. */
+void parse_payload_cut(struct parse_frame *p, struct rte_mbuf *m);
 
 /* May a received frame be one that cannot leave as it came? mtu: of the port it would leave by. */
 static inline bool parse_offload_wanted(const struct rte_mbuf *m, uint32_t mtu)

@@ -495,6 +495,44 @@ static void sum_of_pieces(void **state)
 	}
 }
 
+static void payload_is_cut(void **state)
+{
+	for (unsigned v6 = 0; v6 < 2; v6++) {
+		for (uint32_t split = 0; split < 3; split++) {
+			struct rte_mbuf *m = rte_pktmbuf_alloc(pool), *next;
+			struct parse_frame p, again;
+			struct frame f;
+
+			ether(&f, v6 ? 0x86dd : 0x0800);
+			if (v6) {
+				ipv6(&f, 8 + 20 + 9, 60);
+				ADD(&f, 6, 0, 1, 4, 0, 0, 0, 0);
+			} else {
+				ipv4(&f, 5, 49, 0, 6);
+			}
+			tcp(&f, 5);
+			ADD(&f, 'h', 'e', 'l', 'l', 'o', '!', '!', '!', '!', 0xaa, 0xaa); /* two of padding */
+			memcpy(rte_pktmbuf_append(m, (uint16_t)(f.n - split)), f.b, f.n - split);
+			if (split) {
+				next = rte_pktmbuf_alloc(pool);
+				memcpy(rte_pktmbuf_append(next, (uint16_t)split), f.b + f.n - split, split);
+				assert_int_equal(rte_pktmbuf_chain(m, next), 0);
+			}
+			assert_int_equal(parse_mbuf(&p, m), PARSE_TCP);
+			assert_int_equal(p.payload_len, 9);
+			parse_payload_cut(&p, m);
+			parse_checksum_set(&p, m);
+			assert_int_equal(rte_pktmbuf_pkt_len(m), f.n - 11);
+			assert_int_equal(m->nb_segs, 1);
+			assert_int_equal(parse_mbuf(&again, m), PARSE_TCP);
+			assert_memory_equal(&p, &again, sizeof(p));
+			assert_int_equal(again.payload_len, 0);
+			assert_true(parse_ip_checksum_good(&again, m) && parse_tcp_checksum_good(&again, m));
+			rte_pktmbuf_free(m);
+		}
+	}
+}
+
 static void split_headers(void **state)
 {
 	struct parse_frame p;
@@ -546,7 +584,8 @@ int main(void)
 		cmocka_unit_test(ipv6_extensions),	 cmocka_unit_test(other_traffic),
 		cmocka_unit_test(wrong_lengths),	 cmocka_unit_test(cut_frames),
 		cmocka_unit_test(key_reverse),		 cmocka_unit_test(checksums),
-		cmocka_unit_test(sum_of_pieces),	 cmocka_unit_test(split_headers),
+		cmocka_unit_test(sum_of_pieces),	 cmocka_unit_test(payload_is_cut),
+		cmocka_unit_test(split_headers),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -93,6 +93,20 @@ static enum session_verdict handshake_done(struct session_ctx *c, struct session
 	return SESSION_CONSUMED;
 }
 
+/* What the handshake lets cross: without its payload, which no service has seen and the end sends again (INV-HS-1). */
+static void send_on(struct session_ctx *c, struct rte_mbuf *m, const struct parse_frame *f, uint8_t flags)
+{
+	struct parse_frame cut = *f;
+
+	if (f->payload_len) {
+		parse_payload_cut(&cut, m);
+		session_count(c, STATS_handshake_data_cut);
+	} else if (!(flags & TCP_F_SYN)) {
+		return;
+	}
+	parse_checksum_set(&cut, m); /* options may have changed, too */
+}
+
 static enum session_verdict handshake_segment(struct session_ctx *c, struct session **s, unsigned side,
 					      struct rte_mbuf *m, const struct parse_frame *f)
 {
@@ -113,8 +127,7 @@ static enum session_verdict handshake_segment(struct session_ctx *c, struct sess
 	r->last_us = c->now_us;
 	switch (tcp_handshake_input(&r->hs, side, &seg, hdr, session_mss(c, r->info.is_v6), r->info.is_v6, c->now_us)) {
 	case TCP_HS_FORWARD:
-		if (seg.flags & TCP_F_SYN)
-			parse_checksum_set(f, m); /* its options may have changed */
+		send_on(c, m, f, seg.flags);
 		if (r->hs.state == TCP_HS_RESET) {
 			r->kind = RECORD_DEAD;
 			session_count(c, STATS_flow_reset);

@@ -303,6 +303,8 @@ static void end_receive(struct world_end *e, struct rte_mbuf *m, const struct pa
 					   f->l4_len + f->payload_len), 0);
 	if (!e->open) {
 		e->isn = seg.seq; /* the other's, seen in its SYN */
+		e->last = seg;
+		e->came++;
 		return;
 	}
 	chunkq_init(&q);
@@ -496,7 +498,7 @@ static void end_open(unsigned i)
 {
 	struct world_end *e = &world.end[i];
 	struct tcp_params p = {
-		.snd_nxt = (i ? 7000u : 4294967000u) + 1, .rcv_nxt = (i ? 4294967000u : 7000u) + 1,
+		.snd_nxt = WORLD_ISN(i) + 1, .rcv_nxt = WORLD_ISN(!i) + 1,
 		.snd_wnd = 65535, .rcv_wnd = 65535, .mss = MSS, .rcv_mss = MSS,
 	};
 
@@ -534,11 +536,8 @@ const char *world_got(unsigned side)
 	return e->text;
 }
 
-void world_shake(void)
+void world_begin(void)
 {
-	static const uint8_t mss[4] = {2, 4, MSS >> 8, MSS & 255};
-	struct tcp_out syn = {.seq = 4294967000u, .flags = TCP_F_SYN, .window = 65535};
-	struct tcp_out ack = {.seq = 7000, .ack = 4294967001u, .flags = TCP_F_SYN | TCP_F_ACK, .window = 65535};
 	struct session_flow_info info = {.id = 1, .owner = &world};
 	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 	rte_be32_t ip[2] = {rte_cpu_to_be_32(CLIENT_IP), rte_cpu_to_be_32(SERVER_IP)};
@@ -565,12 +564,31 @@ void world_shake(void)
 	world.s = session_new(world.ctx, &info);
 	assert_non_null(world.s);
 	world.timer_at = UINT64_MAX;
-	one_frame(0, frame_new(0, &syn, mss, 4));
-	assert_int_equal(world.end[1].isn, syn.seq); /* it passed through */
-	one_frame(1, frame_new(1, &ack, mss, 4));
-	assert_int_equal(world.end[0].isn, ack.seq);
+}
+
+void world_frame(unsigned side, const struct tcp_out *o, const void *opt, unsigned opt_len)
+{
+	one_frame(side, frame_new(side, o, opt, opt_len));
+}
+
+void world_ends_open(void)
+{
 	end_open(0);
 	end_open(1);
+}
+
+void world_shake(void)
+{
+	static const uint8_t mss[4] = {2, 4, MSS >> 8, MSS & 255};
+	struct tcp_out syn = {.seq = WORLD_ISN(0), .flags = TCP_F_SYN, .window = 65535};
+	struct tcp_out ack = {.seq = WORLD_ISN(1), .ack = WORLD_ISN(0) + 1, .flags = TCP_F_SYN | TCP_F_ACK, .window = 65535};
+
+	world_begin();
+	world_frame(0, &syn, mss, 4);
+	assert_int_equal(world.end[1].isn, syn.seq); /* it passed through */
+	world_frame(1, &ack, mss, 4);
+	assert_int_equal(world.end[0].isn, ack.seq);
+	world_ends_open();
 	world_settle();
 }
 

@@ -37,6 +37,8 @@ struct world_end {
 	struct tcp_half half;
 	bool open, fin, reset, stopped;
 	uint32_t isn;
+	struct tcp_segment last; /* before it was open: what came */
+	unsigned came;
 	uint64_t len;
 	char text[WORLD_TEXT];
 	uint64_t sent;
@@ -76,6 +78,11 @@ extern bool world_chains;
 
 void world_start(unsigned bufs, unsigned chunks, const char *rules, const char *newer_rules);
 void world_stop(void);
+/* A new session of which nothing has been seen, and one frame of it; the ends note what comes, until world_ends_open. */
+void world_begin(void);
+void world_frame(unsigned side, const struct tcp_out *o, const void *opt, unsigned opt_len);
+#define WORLD_ISN(side) ((side) ? 7000u : 4294967000u)
+void world_ends_open(void);
 /* A new flow, its ends have had their handshake. */
 void world_shake(void);
 /* The same; it has its session. */

@@ -57,9 +57,8 @@ static void options_rewrite(struct syn_options *o, uint8_t *hdr, unsigned hlen, 
 		memset(hdr + off, TCP_OPT_END, hlen - off);
 }
 
-/* SYN or SYN/ACK: note what it offers. False: a flow we must not split. */
-static bool syn_note(struct tcp_handshake *hs, unsigned side, const struct tcp_segment *s,
-		     uint8_t *hdr, uint16_t mss_max, bool ipv6)
+/* Rewrites the options of a SYN or SYN/ACK; *y: what it offers. False: a flow we must not split, hdr is as it was. */
+static bool syn_rewrite(struct tcp_hs_syn *y, const struct tcp_segment *s, uint8_t *hdr, uint16_t mss_max, bool ipv6)
 {
 	struct syn_options o;
 	uint8_t whole[60];
@@ -73,133 +72,220 @@ static bool syn_note(struct tcp_handshake *hs, unsigned side, const struct tcp_s
 	}
 	hdr[12] &= 0xf0; /* no ECN (RFC 3168, accurate ECN): the halves do not echo marks */
 	hdr[13] &= (uint8_t) ~(TCP_F_ECE | TCP_F_CWR);
-	hs->isn[side] = s->seq;
-	hs->syn_wnd[side] = s->window;
-	hs->wnd[side] = s->window;
-	hs->mss[side] = o.mss ? o.mss : ipv6 ? MSS_DEFAULT_V6 : MSS_DEFAULT_V4;
-	if (hs->mss[side] > mss_max)
-		hs->mss[side] = mss_max;
-	if (hs->mss[side] < MSS_MIN)
-		hs->mss[side] = MSS_MIN;
-	hs->has_wscale[side] = o.has_wscale;
-	hs->wscale[side] = o.wscale;
-	hs->sack[side] = o.sack;
+	memset(y, 0, sizeof(*y));
+	y->seen = true;
+	y->isn = s->seq;
+	y->window = s->window;
+	y->mss = o.mss ? o.mss : ipv6 ? MSS_DEFAULT_V6 : MSS_DEFAULT_V4;
+	if (y->mss > mss_max)
+		y->mss = mss_max;
+	if (y->mss < MSS_MIN)
+		y->mss = MSS_MIN;
+	y->has_wscale = o.has_wscale;
+	y->wscale = o.wscale;
+	y->sack = o.sack;
 	return true;
 }
 
-static enum tcp_hs_verdict client_syn(struct tcp_handshake *hs, const struct tcp_segment *s,
-				      uint8_t *hdr, uint16_t mss_max, bool ipv6, uint64_t now_us)
+/* A SYN or SYN/ACK of side. keep: the one we have is confirmed, a new one is the other. True: it came before. */
+static bool syn_note(struct tcp_handshake *hs, unsigned side, const struct tcp_hs_syn *y, bool keep)
 {
-	bool again = hs->state != TCP_HS_NONE && hs->isn[0] == s->seq;
+	if (!hs->syn[side].seen || hs->syn[side].isn == y->isn) {
+		bool again = hs->syn[side].seen;
 
-	if (!again) {
-		memset(hs, 0, sizeof(*hs));
-		hs->state = TCP_HS_SYN_SEEN;
+		hs->syn[side] = *y;
+		return again;
 	}
-	if (!syn_note(hs, 0, s, hdr, mss_max, ipv6))
-		return TCP_HS_BYPASS;
-	hs->again |= again ? 1u << 1 : 0; /* the server's answer cannot be told apart */
+	if (hs->other[side].seen && hs->other[side].isn == y->isn) {
+		hs->other[side] = *y;
+		return true;
+	}
+	if (keep) {
+		hs->other[side] = *y;
+	} else {
+		hs->other[side] = hs->syn[side];
+		hs->syn[side] = *y;
+	}
+	return false;
+}
+
+/* Does ack acknowledge a SYN of side? That one is then the one that counts. *changed: it was not before. */
+static bool syn_acked(struct tcp_handshake *hs, unsigned side, uint32_t ack, bool *changed)
+{
+	struct tcp_hs_syn y = hs->syn[side];
+
+	*changed = false;
+	if (y.seen && ack == y.isn + 1)
+		return true;
+	if (!hs->other[side].seen || ack != hs->other[side].isn + 1)
+		return false;
+	hs->syn[side] = hs->other[side];
+	hs->other[side] = y;
+	*changed = true;
+	return true;
+}
+
+static enum tcp_hs_verdict plain_syn(struct tcp_handshake *hs, unsigned side, const struct tcp_hs_syn *y, uint64_t now_us)
+{
+	/* A server that has answered does not open a connection of its own on these ports. */
+	if (side == 1 && hs->state == TCP_HS_SYNACK_SEEN)
+		return TCP_HS_DROP;
+	if (hs->syn[side].seen)
+		hs->again |= 1u << !side; /* which one an answer is for cannot be told */
+	syn_note(hs, side, y, hs->state == TCP_HS_SYNACK_SEEN || hs->acked != 0);
+	if (hs->state == TCP_HS_NONE) {
+		hs->state = TCP_HS_SYN_SEEN;
+	} else if (side == 1) {
+		hs->state = TCP_HS_SYNS_CROSSED;
+		hs->again = 3;
+	}
 	hs->syn_us = now_us;
 	return TCP_HS_FORWARD;
 }
 
-static enum tcp_hs_verdict server_synack(struct tcp_handshake *hs, const struct tcp_segment *s,
-					 uint8_t *hdr, uint16_t mss_max, bool ipv6, uint64_t now_us)
+/* side has acknowledged the other's SYN. */
+static enum tcp_hs_verdict crossed_acked(struct tcp_handshake *hs, unsigned side, uint32_t window)
 {
-	bool again = hs->state == TCP_HS_SYNACK_SEEN && hs->isn[1] == s->seq;
-
-	/* Not an answer to this SYN: the client resets it (RFC 9293 3.10.7.3). */
-	if (s->ack != hs->isn[0] + 1)
+	hs->acked |= (uint8_t)(1u << side);
+	if (side == 0)
+		hs->wnd = window;
+	if (hs->acked != 3)
 		return TCP_HS_FORWARD;
-	if (!syn_note(hs, 1, s, hdr, mss_max, ipv6))
-		return TCP_HS_BYPASS;
-	if (again)
-		hs->again |= 1u << 0;
-	else
+	hs->state = TCP_HS_DONE;
+	return TCP_HS_ESTABLISHED;
+}
+
+static enum tcp_hs_verdict synack(struct tcp_handshake *hs, unsigned side, const struct tcp_segment *s,
+				  const struct tcp_hs_syn *y, uint64_t now_us)
+{
+	bool changed;
+
+	if (side == 0 && hs->state != TCP_HS_SYNS_CROSSED)
+		return TCP_HS_DROP;
+	/* Not an answer to any SYN that counts: its receiver resets it (RFC 9293 3.10.7.3, figure 9). */
+	if (!syn_acked(hs, !side, s->ack, &changed))
+		return TCP_HS_FORWARD;
+	if (hs->state == TCP_HS_SYNS_CROSSED) {
+		if (y->isn == hs->syn[side].isn)
+			return crossed_acked(hs, side, s->window);
+		if (side == 0)
+			return TCP_HS_FORWARD; /* for a SYN that is no longer the one */
+		/* The SYN from that side was not of the end that answers now. */
+		changed = true;
+	}
+	if (changed || hs->state != TCP_HS_SYNACK_SEEN) {
+		hs->syn[1] = *y;
+		hs->other[1].seen = false;
 		hs->synack_us = now_us;
+	} else {
+		syn_note(hs, 1, y, true);
+		hs->again |= 1u << 0;
+	}
 	hs->state = TCP_HS_SYNACK_SEEN;
 	return TCP_HS_FORWARD;
 }
 
-/* A RST ends the handshake if the end it goes to will believe it (RFC 9293 3.10.7.3, RFC 5961). */
+/* A RST ends the handshake if the end it goes to will believe it (RFC 9293 3.10.7.3, RFC 5961 3.2). */
 static void reset_note(struct tcp_handshake *hs, unsigned side, const struct tcp_segment *s)
 {
-	if (hs->state == TCP_HS_SYN_SEEN && side == 1) {
-		if ((s->flags & TCP_F_ACK) && s->ack == hs->isn[0] + 1)
-			hs->state = TCP_HS_RESET;
-	} else if (hs->state == TCP_HS_SYN_SEEN || hs->state == TCP_HS_SYNACK_SEEN) {
-		if (s->seq == hs->isn[side] + 1)
-			hs->state = TCP_HS_RESET;
+	/* In SYN-SENT only what acknowledges the SYN counts, after that only the very next number. */
+	bool by_ack = (s->flags & TCP_F_ACK) && hs->state != TCP_HS_SYNACK_SEEN, changed;
+	bool by_seq = side == 0 || hs->state != TCP_HS_SYN_SEEN;
+
+	if (hs->state == TCP_HS_NONE)
+		return;
+	if (by_ack && syn_acked(hs, !side, s->ack, &changed)) {
+		/* The other SYN is still without an answer. */
+		if (hs->other[!side].seen) {
+			hs->syn[!side] = hs->other[!side];
+			hs->other[!side].seen = false;
+			return;
+		}
+		hs->state = TCP_HS_RESET;
+	} else if (by_seq && hs->syn[side].seen && s->seq == hs->syn[side].isn + 1) {
+		hs->state = TCP_HS_RESET;
+	} else if (by_seq && hs->other[side].seen && s->seq == hs->other[side].isn + 1) {
+		hs->other[side].seen = false;
 	}
 }
 
-static enum tcp_hs_verdict client_ack(struct tcp_handshake *hs, const struct tcp_segment *s,
-				      uint64_t now_us)
+static uint32_t scaled(const struct tcp_handshake *hs, unsigned side, uint16_t window)
 {
-	uint32_t ahead = s->seq - (hs->isn[0] + 1);
+	bool both = hs->syn[0].has_wscale && hs->syn[1].has_wscale;
 
-	/* The server will reset what acknowledges something else. */
-	if (s->ack != hs->isn[1] + 1)
-		return TCP_HS_FORWARD;
-	/* Beyond what the server offered: not of this connection. */
-	if (ahead > hs->syn_wnd[1])
-		return TCP_HS_DROP;
-	hs->wnd[0] = s->window;
-	if (hs->has_wscale[0] && hs->has_wscale[1])
-		hs->wnd[0] <<= hs->wscale[0];
-	hs->ack_us = now_us;
-	hs->state = TCP_HS_DONE;
-	return TCP_HS_ESTABLISHED;
+	return both ? (uint32_t)window << hs->syn[side].wscale : window;
+}
+
+/* Lies s within what the other end offered in its SYN? */
+static bool in_window(const struct tcp_handshake *hs, unsigned side, const struct tcp_segment *s)
+{
+	return s->seq - (hs->syn[side].isn + 1) <= hs->syn[!side].window;
+}
+
+static enum tcp_hs_verdict plain_ack(struct tcp_handshake *hs, unsigned side, const struct tcp_segment *s, uint64_t now_us)
+{
+	bool changed, empty = s->len == 0 && !(s->flags & TCP_F_FIN);
+
+	if (hs->state == TCP_HS_NONE)
+		return TCP_HS_BYPASS; /* in mid-flow */
+	if (hs->state == TCP_HS_SYNACK_SEEN && side == 0 && syn_acked(hs, 1, s->ack, &changed)) {
+		if (!in_window(hs, 0, s))
+			return TCP_HS_DROP;
+		hs->wnd = scaled(hs, 0, s->window);
+		hs->ack_us = now_us;
+		if (changed)
+			hs->again |= 1u << 0;
+		hs->state = TCP_HS_DONE;
+		return TCP_HS_ESTABLISHED;
+	}
+	if (hs->state == TCP_HS_SYNS_CROSSED && syn_acked(hs, !side, s->ack, &changed) && in_window(hs, side, s) &&
+	    (empty || hs->acked & (1u << !side)))
+		return crossed_acked(hs, side, scaled(hs, side, s->window));
+	/* A challenge ACK of an old connection, a stray: the ends settle it among themselves, without data (INV-HS-1). */
+	return empty ? TCP_HS_FORWARD : TCP_HS_DROP;
 }
 
 enum tcp_hs_verdict tcp_handshake_input(struct tcp_handshake *hs, unsigned side,
 					const struct tcp_segment *s, uint8_t *hdr, uint16_t mss_max,
 					bool ipv6, uint64_t now_us)
 {
-	bool syn = s->flags & TCP_F_SYN, ack = s->flags & TCP_F_ACK;
+	struct tcp_hs_syn y;
 
-	if (hs->state == TCP_HS_DONE || hs->state == TCP_HS_RESET)
+	if (hs->state == TCP_HS_DONE || hs->state == TCP_HS_RESET || tcp_flags_bad(s->flags))
 		return TCP_HS_DROP;
 	if (s->flags & TCP_F_RST) {
 		reset_note(hs, side, s);
 		return TCP_HS_FORWARD;
 	}
-	if (syn && (s->flags & TCP_F_FIN))
-		return TCP_HS_DROP;
-	if (syn && !ack) {
-		if (side == 0)
-			return client_syn(hs, s, hdr, mss_max, ipv6, now_us);
-		return TCP_HS_BYPASS; /* simultaneous open has no client and no server */
-	}
-	if (hs->state == TCP_HS_NONE)
-		return TCP_HS_BYPASS; /* in mid-flow */
-	if (syn && side == 1)
-		return server_synack(hs, s, hdr, mss_max, ipv6, now_us);
-	if (syn)
-		return TCP_HS_DROP;
-	if (side == 0 && ack && hs->state == TCP_HS_SYNACK_SEEN)
-		return client_ack(hs, s, now_us);
-	/* A challenge ACK of an old connection, a stray: the ends settle it among themselves. */
-	return ack ? TCP_HS_FORWARD : TCP_HS_DROP;
+	if (!(s->flags & TCP_F_SYN))
+		return plain_ack(hs, side, s, now_us);
+	if (hs->state == TCP_HS_NONE && (side == 1 || s->flags & TCP_F_ACK))
+		return TCP_HS_BYPASS; /* its beginning was not seen */
+	/* Later, MD5 or AO is no reason to let go of a flow: its first SYN had neither, so this cannot be its own. */
+	if (!syn_rewrite(&y, s, hdr, mss_max, ipv6))
+		return hs->state == TCP_HS_NONE ? TCP_HS_BYPASS : TCP_HS_DROP;
+	if (s->flags & TCP_F_ACK)
+		return synack(hs, side, s, &y, now_us);
+	return plain_syn(hs, side, &y, now_us);
 }
 
 void tcp_handshake_params(const struct tcp_handshake *hs, unsigned side, struct tcp_params *p)
 {
-	unsigned other = !side;
+	const struct tcp_hs_syn *peer = &hs->syn[side], *far = &hs->syn[!side];
 
 	memset(p, 0, sizeof(*p));
-	p->snd_nxt = hs->isn[other] + 1;
-	p->rcv_nxt = hs->isn[side] + 1;
-	p->snd_wnd = hs->wnd[side];
-	p->rcv_wnd = hs->syn_wnd[other];
-	p->mss = hs->mss[side];
-	p->rcv_mss = hs->mss[other];
-	p->wscale = hs->has_wscale[0] && hs->has_wscale[1];
+	p->snd_nxt = far->isn + 1;
+	p->rcv_nxt = peer->isn + 1;
+	p->snd_wnd = side == 0 ? hs->wnd : peer->window;
+	p->rcv_wnd = far->window;
+	p->mss = peer->mss;
+	p->rcv_mss = far->mss;
+	p->wscale = hs->syn[0].has_wscale && hs->syn[1].has_wscale;
 	if (p->wscale) {
-		p->snd_wscale = hs->wscale[side];
-		p->rcv_wscale = hs->wscale[other];
+		p->snd_wscale = peer->wscale;
+		p->rcv_wscale = far->wscale;
 	}
-	p->sack = hs->sack[0] && hs->sack[1];
+	p->sack = hs->syn[0].sack && hs->syn[1].sack;
 	if (!(hs->again & (1u << side))) {
 		uint64_t rtt = side ? hs->synack_us - hs->syn_us : hs->ack_us - hs->synack_us;
 
