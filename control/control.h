@@ -3,7 +3,8 @@
  * opes-control: the state of the daemon and the parts that act on it.
  *
  * One thread, one loop (control_main.c): socket, signals and a tick. Nothing
- * waits for the dataplane except control_query_flows, for at most half a second.
+ * waits for the dataplane except control_query.c: for half a second, and longer only while a
+ * worker is seen to go through its table.
  */
 #ifndef CONTROL_CONTROL_H
 #define CONTROL_CONTROL_H
@@ -121,9 +122,11 @@ json_t *control_answer_error(const json_t *id, const char *text, json_t *errors)
  */
 
 /* Asks every worker for its flows, at most max rows. 0 with *out, or -ETIMEDOUT (worker: who did
- * not answer). */
+ * not answer). A worker that goes on looking is waited for, five seconds at most. */
 int control_query_flows(struct shm_root *root, uint64_t max, json_t **out, bool *more,
 			unsigned *worker);
+/* Asks for one flow in full. 0 with *out, -ENOENT: there is none of that id (any more), or -ETIMEDOUT. */
+int control_query_flow(struct shm_root *root, uint64_t id, json_t **out);
 
 /* --- control_restart.c ---------------------------------------------------------------------------
  */

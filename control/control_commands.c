@@ -2,6 +2,7 @@
 #include "control.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -220,6 +221,26 @@ static int handle_flows(struct call *call)
 	}
 	call->result = json_pack("{s:o, s:b}", "flows", list, "more", more);
 	return 0;
+}
+
+static int handle_flows_show(struct call *call)
+{
+	struct shm_root *root = root_get(call);
+	uint64_t id = (uint64_t)json_integer_value(json_object_get(call->args, "flow"));
+	int r;
+
+	if (!root)
+		return -ENOTCONN;
+	r = control_query_flow(root, id, &call->result);
+	if (r == -ENOENT)
+		snprintf(call->error, sizeof(call->error),
+			 "no flow %" PRIx64 ": it is over, or was never there; opesctl flows lists those of this moment",
+			 id);
+	else if (r)
+		snprintf(call->error, sizeof(call->error),
+			 "worker %u does not answer; is the dataplane stalled? see status",
+			 (unsigned)(id >> SHM_FLOW_ID_WORKER_SHIFT));
+	return r;
 }
 
 static int handle_services(struct call *call)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "control_json.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -300,39 +299,4 @@ json_t *control_json_ports(const struct shm_root *root)
 		json_array_append_new(list, o);
 	}
 	return list;
-}
-
-/* "192.0.2.1:80" or "[2001:db8::1]:80". */
-static json_t *endpoint(const uint8_t addr[16], uint16_t port)
-{
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-	char ip[INET6_ADDRSTRLEN], text[INET6_ADDRSTRLEN + 10];
-
-	if (memcmp(addr, mapped, sizeof(mapped)) == 0) {
-		inet_ntop(AF_INET, addr + 12, ip, sizeof(ip));
-		snprintf(text, sizeof(text), "%s:%u", ip, port);
-	} else {
-		inet_ntop(AF_INET6, addr, ip, sizeof(ip));
-		snprintf(text, sizeof(text), "[%s]:%u", ip, port);
-	}
-	return json_string(text);
-}
-
-json_t *control_json_flow(const struct shm_flow_row *r, unsigned worker)
-{
-	json_t *o =
-		json_pack("{s:I, s:i, s:o, s:o, s:o, s:o, s:o}", "id", (json_int_t)r->id, "worker",
-			  (int)worker, "client", endpoint(r->client, r->client_port), "server",
-			  endpoint(r->server, r->server_port), "state", FIELD(r->state), "protocol",
-			  FIELD(r->protocol), "rule", FIELD(r->rule));
-
-	json_object_set_new(o, "octets_from_client", INT(r->octets[0]));
-	json_object_set_new(o, "octets_from_server", INT(r->octets[1]));
-	json_object_set_new(o, "messages_from_client", INT(r->messages[0]));
-	json_object_set_new(o, "messages_from_server", INT(r->messages[1]));
-	json_object_set_new(o, "preserved", INT(r->preserved));
-	json_object_set_new(o, "txns", INT(r->txns));
-	json_object_set_new(o, "age_us", INT(r->age_us));
-	json_object_set_new(o, "idle_us", INT(r->idle_us));
-	return o;
 }

@@ -15,6 +15,7 @@ struct policy_errors;
 struct policy_image;
 struct shm_event;
 struct shm_flow_row;
+struct shm_flow_detail;
 struct shm_root;
 
 json_t *control_json_text(const char *s, size_t size);
@@ -29,6 +30,10 @@ json_t *control_json_services(const struct policy_image *img, const struct shm_r
 json_t *control_json_buffers(const struct shm_root *root);
 json_t *control_json_counters(const struct shm_root *root);
 json_t *control_json_ports(const struct shm_root *root);
+/* control_json_flow.c */
 json_t *control_json_flow(const struct shm_flow_row *row, unsigned worker);
+/* The keys of the row, "halves" (towards client and server; those that exist) and "directions" (from client, from
+ * server). What does not apply is null. */
+json_t *control_json_flow_detail(const struct shm_flow_detail *d, unsigned worker, const struct shm_root *root);
 
 #endif

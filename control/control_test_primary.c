@@ -71,7 +71,7 @@ static void root_fill(struct shm_root *root)
 static void flow_fill(struct shm_flow_row *r, unsigned worker, uint64_t i)
 {
 	memset(r, 0, sizeof(*r));
-	r->id = (uint64_t)worker << 32 | (i + 1);
+	r->id = (uint64_t)worker << SHM_FLOW_ID_WORKER_SHIFT | (i + 1);
 	memset(r->client + 10, 0xff, 2);
 	memset(r->server + 10, 0xff, 2);
 	r->client[12] = 10;
@@ -84,13 +84,30 @@ static void flow_fill(struct shm_flow_row *r, unsigned worker, uint64_t i)
 	r->octets[0] = i;
 }
 
+static void detail_fill(struct shm_query *q, unsigned worker)
+{
+	uint64_t i = (q->id & UINT32_MAX) - 1;
+	struct shm_half_detail *h = &q->detail.half[1];
+
+	q->found = i < FLOWS;
+	memset(&q->detail, 0, sizeof(q->detail));
+	flow_fill(&q->detail.row, worker, i);
+	h->present = 1;
+	strcpy(h->state, "close-wait");
+	h->cwnd = 14600 + (uint32_t)i;
+	strcpy(q->detail.pipe[0].mode, "http");
+	q->detail.pipe[0].identity = SHM_UNKNOWN;
+}
+
 static void query_answer(struct shm_query *q, unsigned worker)
 {
 	uint32_t ask = atomic_load_explicit(&q->ask, memory_order_acquire);
 
 	if (ask == atomic_load_explicit(&q->answer, memory_order_relaxed))
 		return;
-	for (q->rows = 0; q->rows < SHM_FLOW_ROWS && q->cursor + q->rows < FLOWS; q->rows++)
+	if (q->kind == SHM_QUERY_FLOW)
+		detail_fill(q, worker);
+	for (q->rows = 0; q->kind == SHM_QUERY_ROWS && q->rows < SHM_FLOW_ROWS && q->cursor + q->rows < FLOWS; q->rows++)
 		flow_fill(&q->row[q->rows], worker, q->cursor + q->rows);
 	q->next = q->cursor + q->rows < FLOWS ? q->cursor + q->rows : 0;
 	atomic_store_explicit(&q->answer, ask, memory_order_release);

@@ -412,6 +412,50 @@ static void flows_name_both_families(void **state)
 	json_decref(o);
 }
 
+static void a_flow_in_full(void **state)
+{
+	struct shm_root *root = *state;
+	struct shm_flow_detail d = {.row = {.id = 0x2a, .state = "open"}, .client_port = 1, .joined = 1};
+	const json_t *half, *pipe;
+	json_t *o;
+
+	strcpy(root->port[1].name, "outside");
+	d.delta[0] = 7;
+	d.delta[1] = UINT32_MAX - 299;
+	d.half[1] = (struct shm_half_detail){.present = 1, .state = "closing", .snd_una = UINT32_MAX, .snd_wscale = 9,
+					     .ssthresh = SHM_UNKNOWN32, .timer_us = SHM_UNKNOWN, .rtos = 3, .sack = 1};
+	d.pipe[0] = (struct shm_pipe_detail){.mode = "http", .octets = 1ull << 40, .identity = SHM_UNKNOWN, .offset = 0};
+	o = control_json_flow_detail(&d, 0, root);
+	assert_string_equal(json_string_value(json_object_get(o, "flow")), "2a");
+	assert_string_equal(json_string_value(json_object_get(o, "client_port")), "outside");
+	assert_int_equal(json_integer_value(json_object_get(o, "delta_from_client")), 7);
+	assert_int_equal(json_integer_value(json_object_get(o, "delta_from_server")), -300);
+	assert_int_equal(json_array_size(json_object_get(o, "halves")), 1);
+	half = json_array_get(json_object_get(o, "halves"), 0);
+	assert_string_equal(json_string_value(json_object_get(half, "towards")), "server");
+	assert_string_equal(json_string_value(json_object_get(half, "state")), "closing");
+	/* a sequence number may be all ones */
+	assert_int_equal(json_integer_value(json_object_get(half, "snd_una")), UINT32_MAX);
+	assert_int_equal(json_integer_value(json_object_get(half, "snd_wscale")), 9);
+	assert_int_equal(json_integer_value(json_object_get(half, "rtos")), 3);
+	assert_true(json_is_null(json_object_get(half, "ssthresh")));
+	assert_true(json_is_null(json_object_get(half, "timer_us")));
+	assert_true(json_is_true(json_object_get(half, "sack")));
+	assert_true(json_is_false(json_object_get(half, "rx_finished")));
+	/* every field but "present" */
+	assert_int_equal(json_object_size(half), 37);
+	assert_int_equal(json_array_size(json_object_get(o, "directions")), 1);
+	pipe = json_array_get(json_object_get(o, "directions"), 0);
+	assert_int_equal(json_integer_value(json_object_get(pipe, "octets")), 1ll << 40);
+	assert_true(json_is_null(json_object_get(pipe, "identity")));
+	assert_true(json_is_integer(json_object_get(pipe, "offset")));
+	json_decref(o);
+	d.joined = 0;
+	o = control_json_flow_detail(&d, 0, root);
+	assert_null(json_object_get(o, "delta_from_client"));
+	json_decref(o);
+}
+
 /* Workers share the pool of packet buffers: its figures are not added up. */
 static void totals_of_gauges(void **state)
 {
@@ -542,6 +586,7 @@ int main(void)
 		T(the_list_keeps_its_bounds),
 		T(text_is_bounded_and_valid),
 		T(flows_name_both_families),
+		T(a_flow_in_full),
 		T(totals_of_gauges),
 		T(rules_and_services_are_listed),
 		T(locks_of_the_dead_are_released),

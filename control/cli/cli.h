@@ -42,6 +42,8 @@ void cli_render(const struct command *cmd, const json_t *result, FILE *out);
 /* One line per entry of "errors", and the sentence. */
 void cli_render_error(const json_t *answer, FILE *err);
 void cli_render_event(const json_t *event, FILE *out);
+/* cli_render_flow.c: flows show */
+void cli_render_flow(const json_t *result, FILE *out);
 void cli_render_help(FILE *out, bool shell);
 
 /* --- cli_check.c ---------------------------------------------------------------------------------

@@ -239,7 +239,7 @@ static void render_flows(const json_t *r, FILE *out)
 		    ">KEPT|>TRANSACTIONS|>AGE|>IDLE");
 	json_array_foreach(json_object_get(r, "flows"), i, f)
 	{
-		cli_table_add(&t, "%llx", plain(f, "id"));
+		cli_table_add(&t, "%s", text(f, "flow"));
 		cli_table_add(&t, "%llu", plain(f, "worker"));
 		cli_table_add(&t, "%s", text(f, "client"));
 		cli_table_add(&t, "%s", text(f, "server"));
@@ -260,6 +260,11 @@ static void render_flows(const json_t *r, FILE *out)
 		fprintf(out, "there are more; say how many with -n\n");
 }
 
+static void render_flows_show(const json_t *r, FILE *out)
+{
+	cli_render_flow(r, out);
+}
+
 /* --- buffers, counters, events -------------------------------------------------------------------
  */
 
@@ -270,6 +275,10 @@ static const struct {
 } gauge[] = {
 	{"flows", "flows", false},
 	{"flows_max", "flows, limit", false},
+	{"flows_active", "flows, active", false},
+	{"flows_active_max", "flows, active, limit", false},
+	{"flows_parked", "flows, parked", false},
+	{"flows_joined", "flows, joined", false},
 	{"txns", "transactions", false},
 	{"messages", "messages", false},
 	{"preserved_octets", "preserved", true},

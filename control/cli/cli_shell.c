@@ -17,6 +17,48 @@ static struct {
 	int argc;
 } before;
 
+/* Of the flows of this moment, while the id of one is completed. */
+static struct {
+	struct cli_client *client;
+	json_t *answer;
+	size_t next;
+} flows;
+
+#define FLOWS_COMPLETED 1000
+
+static bool wants_flow(void)
+{
+	struct command_call call;
+	char err[256];
+
+	if (!before.argc)
+		return false;
+	command_parse(before.argc, before.argv, &call, err, sizeof(err));
+	return call.command && (call.command->options & COMMAND_ID) && !call.id;
+}
+
+static char *flow_candidate(const char *prefix, int state)
+{
+	const json_t *list;
+	char err[256];
+
+	if (state == 0) {
+		json_decref(flows.answer);
+		flows.answer = cli_client_ask(flows.client,
+					      json_pack("{s:s, s:{s:i}}", "command", "flows", "args", "max", FLOWS_COMPLETED),
+					      err, sizeof(err));
+		flows.next = 0;
+	}
+	list = json_object_get(json_object_get(flows.answer, "result"), "flows");
+	while (flows.next < json_array_size(list)) {
+		const char *id = json_string_value(json_object_get(json_array_get(list, flows.next++), "flow"));
+
+		if (id && strncmp(id, prefix, strlen(prefix)) == 0)
+			return strdup(id);
+	}
+	return NULL;
+}
+
 static char *candidate(const char *prefix, int state)
 {
 	static size_t next;
@@ -47,7 +89,9 @@ static char **complete(const char *word, int start, int end)
 	n = command_split(before.line, before.argv, COMMAND_WORDS_MAX);
 	before.argc = n < 0 ? 0 : n;
 	rl_attempted_completion_over = wants_file() ? 0 : 1;
-	return rl_attempted_completion_over ? rl_completion_matches(word, candidate) : NULL;
+	if (!rl_attempted_completion_over)
+		return NULL;
+	return rl_completion_matches(word, wants_flow() ? flow_candidate : candidate);
 }
 
 static void history_path(char *buf, size_t len)
@@ -101,6 +145,7 @@ int cli_shell(struct cli *cli)
 	cli->shell = true;
 	if (!isatty(STDIN_FILENO))
 		return lines_run(cli);
+	flows.client = &cli->client;
 	rl_readline_name = (char *)"opesctl";
 	rl_initialize();
 	rl_attempted_completion_function = complete;
@@ -117,6 +162,8 @@ int cli_shell(struct cli *cli)
 		}
 		free(line);
 	}
+	json_decref(flows.answer);
+	flows.answer = NULL;
 	if (*path)
 		write_history(path);
 	if (!cli->quit)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "command/command.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,17 @@ static int number_parse(const char *s, uint64_t *out)
 	return errno || *end ? -EINVAL : 0;
 }
 
+static int flow_id_parse(const char *s, uint64_t *out)
+{
+	char *end;
+
+	if (!isxdigit((unsigned char)*s))
+		return -EINVAL;
+	errno = 0;
+	*out = strtoull(s, &end, 16);
+	return errno || *end || !*out ? -EINVAL : 0;
+}
+
 /* One option at argv[i]. Returns the words it took, or -EINVAL with err. */
 static int option_parse(int argc, char **argv, int i, struct command_call *out, char *err,
 			size_t err_len)
@@ -85,6 +97,14 @@ static int option_parse(int argc, char **argv, int i, struct command_call *out, 
 	}
 	if ((can & COMMAND_FILE) && w[0] != '-' && !out->file) {
 		out->file = w;
+		return 1;
+	}
+	if ((can & COMMAND_ID) && w[0] != '-' && !out->id) {
+		if (flow_id_parse(w, &out->id)) {
+			snprintf(err, err_len, "%s: \"%s\" is not the id of a flow; opesctl flows lists them",
+				 out->command->words, w);
+			return -EINVAL;
+		}
 		return 1;
 	}
 	snprintf(err, err_len, "%s: unexpected argument \"%s\"", out->command->words, w);
@@ -131,6 +151,10 @@ int command_parse(int argc, char **argv, struct command_call *out, char *err, si
 			return n;
 		i += n;
 	}
+	if ((out->command->options & COMMAND_ID) && !out->id) {
+		snprintf(err, err_len, "%s wants the id of a flow; opesctl flows lists them", out->command->words);
+		return -EINVAL;
+	}
 	return 0;
 }
 
@@ -154,12 +178,15 @@ json_t *command_request(const struct command_call *call, uint64_t id)
 		json_object_set_new(args, "all", json_true());
 	if (call->has_number)
 		json_object_set_new(args, "max", json_integer((json_int_t)call->number));
+	if (call->command->options & COMMAND_ID)
+		json_object_set_new(args, "flow", json_integer((json_int_t)call->id));
 	return json_pack("{s:s, s:o, s:I}", "command", name, "args", args, "id", (json_int_t)id);
 }
 
 void command_synopsis(const struct command *cmd, char *buf, size_t len)
 {
-	snprintf(buf, len, "%s%s%s%s%s", cmd->words, cmd->options & COMMAND_FOLLOW ? " [-f]" : "",
+	snprintf(buf, len, "%s%s%s%s%s%s", cmd->words, cmd->options & COMMAND_ID ? " ID" : "",
+		 cmd->options & COMMAND_FOLLOW ? " [-f]" : "",
 		 cmd->options & COMMAND_NUMBER ? " [-n N]" : "",
 		 cmd->options & COMMAND_ALL ? " [--all]" : "",
 		 cmd->options & COMMAND_FILE ? " [FILE]" : "");

@@ -27,6 +27,7 @@
 #define COMMAND_ALL 8u	   /* takes [--all] */
 #define COMMAND_FOLLOW 16u /* takes [-f] */
 #define COMMAND_NUMBER 32u /* takes [-n N] */
+#define COMMAND_ID 64u	   /* wants ID, of a flow: hexadecimal, as flows and events show it */
 
 #define COMMAND_WORDS_MAX 16   /* of one line */
 #define COMMAND_LINE_MAX 65536 /* octets of a request line; a client that sends more is cut off */
@@ -47,6 +48,7 @@ struct command_call {
 	const struct command *command;
 	bool all, follow, has_number;
 	uint64_t number;
+	uint64_t id;	  /* COMMAND_ID; 0 = not given yet */
 	const char *file; /* NULL = not given */
 };
 

@@ -42,6 +42,34 @@ static void parses_words_and_options(void **state)
 	assert_string_equal(c.file, "/etc/my rules.yaml");
 }
 
+static void takes_the_id_of_a_flow(void **state)
+{
+	struct command_call c;
+	char err[256], *text;
+	json_t *r;
+
+	assert_int_equal(parse("flows show 100000000000a3f", &c, err), 0);
+	assert_string_equal(c.command->words, "flows show");
+	assert_true(c.id == 0x100000000000a3f);
+	r = command_request(&c, 7);
+	text = json_dumps(r, JSON_COMPACT | JSON_SORT_KEYS);
+	assert_string_equal(text, "{\"args\":{\"flow\":72057594037930559},\"command\":\"flows.show\",\"id\":7}");
+	free(text);
+	json_decref(r);
+	assert_int_equal(parse("flows show 0x2a", &c, err), 0);
+	assert_int_equal(c.id, 42);
+	assert_int_equal(parse("flows show", &c, err), -EINVAL);
+	assert_string_equal(err, "flows show wants the id of a flow; opesctl flows lists them");
+	/* what completion needs to know */
+	assert_string_equal(c.command->words, "flows show");
+	assert_int_equal(parse("flows show 12g", &c, err), -EINVAL);
+	assert_string_equal(err, "flows show: \"12g\" is not the id of a flow; opesctl flows lists them");
+	assert_int_equal(parse("flows show 0", &c, err), -EINVAL);
+	assert_int_equal(parse("flows show 1ffffffffffffffff", &c, err), -EINVAL);
+	assert_int_equal(parse("flows show 1 2", &c, err), -EINVAL);
+	assert_int_equal(parse("flows 1", &c, err), -EINVAL);
+}
+
 static void refuses_with_a_sentence(void **state)
 {
 	struct command_call c;
@@ -116,6 +144,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parses_words_and_options),
+		cmocka_unit_test(takes_the_id_of_a_flow),
 		cmocka_unit_test(refuses_with_a_sentence),
 		cmocka_unit_test(splits_lines),
 		cmocka_unit_test(completes_each_word_once),

@@ -85,11 +85,13 @@ struct shm_service {
 };
 enum shm_service_state { SHM_SERVICE_DOWN, SHM_SERVICE_CONNECTING, SHM_SERVICE_UP };
 
+#define SHM_FLOW_ID_WORKER_SHIFT 56 /* the worker of a flow is in its id (flow/flow_table.h) */
+
 struct shm_flow_row {
 	uint64_t id;
 	uint8_t client[16], server[16]; /* network order, IPv4 mapped */
 	uint16_t client_port, server_port; /* host order */
-	char state[16];
+	char state[16];         /* "handshake", "open", "parked" (open, nothing under way), "joined", "closing" */
 	char protocol[8];
 	char rule[64];          /* of the message under way */
 	uint64_t octets[2];     /* received from client, from server */
