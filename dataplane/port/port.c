@@ -59,10 +59,10 @@ static void caps_tso(struct port_caps *c, const struct rte_eth_dev_info *info, c
 	c->tso6 = c->tso;
 	c->tx_segs = segs && segs < PORT_TSO_SEGMENTS ? segs : PORT_TSO_SEGMENTS;
 	if (driver_is(info, "net_tap")) {
-		/* It cuts with rte_gso, which of DPDK 22.11 knows IPv4 only; and takes the MTU for the length of a frame:
-		 * mtu_set gives it room for the headers. */
+		/* It cuts with rte_gso, which of DPDK 22.11 knows IPv4 only; and takes the MTU for the length of a frame,
+		 * Ethernet header included, but does not let us set one larger than the real one. */
 		c->tso6 = false;
-		c->tso_frame = (uint16_t)(p->mtu + PORT_L2_MAX);
+		c->tso_frame = p->mtu;
 	}
 }
 
@@ -177,30 +177,14 @@ static void conf_fill(struct rte_eth_conf *conf, const struct port *p,
 		conf->rxmode.mtu = p->mtu;
 }
 
-/* net_tap refuses to cut into frames whose headers do not count into its MTU: it is told a larger one, and the
- * interface the right one again. */
-static int tap_mtu_set(struct port *p, unsigned ifindex, char *err, size_t err_len)
-{
-	int rc = rte_eth_dev_set_mtu(p->id, p->caps.tso_frame);
-
-	if (rc == 0)
-		rc = port_device_iface_mtu(ifindex, p->mtu);
-	if (rc)
-		return fail(err, err_len, rc, "port %s: device %s does not take an MTU of %u: %s", p->name, p->device,
-			    p->mtu, rte_strerror(-rc));
-	return 0;
-}
-
 /* Interfaces of the kernel got theirs before (port_device_prepare): net_af_packet calls 1500 the
  * most it can although its frames are larger. A driver that cannot set an MTU is taken at its word
  * that it has none (memif, ring, null, pcap). */
-static int mtu_set(struct port *p, const struct port_device *d, unsigned ifindex, char *err, size_t err_len)
+static int mtu_set(struct port *p, const struct port_device *d, char *err, size_t err_len)
 {
 	uint16_t now = 0;
 	int rc;
 
-	if (p->caps.tso_frame)
-		return tap_mtu_set(p, ifindex, err, err_len);
 	if (d->iface[0] || (rte_eth_dev_get_mtu(p->id, &now) == 0 && now == p->mtu))
 		return 0;
 	rc = rte_eth_dev_set_mtu(p->id, p->mtu);
@@ -257,7 +241,7 @@ static int port_start(struct port *p, const struct port_pair *pp,
 	rc = queues_set(p, info, pp->bufs, err, err_len);
 	if (rc)
 		return rc;
-	rc = mtu_set(p, d, info->if_index, err, err_len);
+	rc = mtu_set(p, d, err, err_len);
 	if (rc)
 		return rc;
 	rc = rte_eth_dev_start(p->id);

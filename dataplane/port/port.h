@@ -41,7 +41,7 @@ struct port_caps {
 	bool tso6;	/* over IPv6 */
 	bool lro;	/* merges received segments: frames of up to 64 KiB, in many mbufs */
 	uint16_t tx_segs; /* mbufs of a frame to be cut at most */
-	uint16_t tso_frame; /* frames after cutting, octets at most; 0: as the MTU says */
+	uint16_t tso_frame; /* frames after cutting, octets with Ethernet header at most; 0: as the MTU says */
 };
 
 #define PORT_TSO_SEGMENTS 64 /* a frame is cut into at most */
@@ -91,6 +91,12 @@ int port_pair_open(struct port_pair *pp, const struct port_pair_config *cfg, cha
 /* Stops and closes both ports. The pool is left to the end of the process: packets may still be
  * referenced. */
 void port_pair_close(struct port_pair *pp);
+
+/* Largest IP packet of what the port is to cut. */
+static inline uint16_t port_segment_max(const struct port *p)
+{
+	return p->caps.tso && p->caps.tso_frame ? (uint16_t)(p->caps.tso_frame - RTE_ETHER_HDR_LEN) : p->mtu;
+}
 
 /* One worker's way out of one port. */
 struct port_tx {

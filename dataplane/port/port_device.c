@@ -254,20 +254,3 @@ int port_device_prepare(const struct port_device *d, char *err, size_t err_len)
 	close(fd);
 	return rc;
 }
-
-int port_device_iface_mtu(unsigned ifindex, uint16_t mtu)
-{
-	struct ifreq ifr;
-	char err[128];
-	int fd, rc;
-
-	memset(&ifr, 0, sizeof(ifr));
-	if (!if_indextoname(ifindex, ifr.ifr_name))
-		return -errno;
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	rc = iface_mtu(fd, &ifr, mtu, err, sizeof(err));
-	close(fd);
-	return rc;
-}

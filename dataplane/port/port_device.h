@@ -44,7 +44,4 @@ int port_device_check(const struct port_device *d, char *err, size_t err_len);
  * would make frames larger than the MTU. Does nothing for other devices. 0 or -errno. */
 int port_device_prepare(const struct port_device *d, char *err, size_t err_len);
 
-/* Gives the kernel interface of that index its MTU. 0 or -errno. */
-int port_device_iface_mtu(unsigned ifindex, uint16_t mtu);
-
 #endif

@@ -106,7 +106,7 @@ static int sessions_create(struct worker *w, const struct worker_config *cfg, ch
 		sc.caps[p].tso_segs = port->caps.tx_segs;
 		sc.caps[p].tso_cut = PORT_TSO_SEGMENTS;
 		sc.caps[p].multi_seg = port->caps.multi_seg && port->caps.indirect;
-		sc.caps[p].mtu = port->mtu;
+		sc.caps[p].mtu = port_segment_max(port);
 	}
 	rc = session_ctx_create(&w->sessions, &sc);
 	if (rc)

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A lab whose cables are the appliance's own: each port is a TAP interface of the kernel (net_tap) that is moved to its
+end's namespace once the dataplane has made it. The kernel ends are real; the driver says that it cuts large frames (TSO)."""
+
+from __future__ import annotations
+
+from opes_api.lab import CLI4, CLI6, SRV4, SRV6, Lab, Process, run, wait_for
+
+
+class TapLab(Lab):
+    """As Lab, without veth pairs. Addresses exist only after start_dataplane."""
+
+    def __init__(self, **kw) -> None:
+        super().__init__(driver="tap", **kw)
+
+    def make(self) -> None:
+        self._made = True
+        for ns in self.ns.values():
+            run("ip", "netns", "add", ns)
+        for node in (self.cli, self.dut, self.srv):
+            node.run("ip", "link", "set", "lo", "up")
+
+    def devices(self, driver: str) -> tuple[str, str]:
+        return f"net_tap0,iface={self.cli.dev}", f"net_tap1,iface={self.srv.dev}"
+
+    def start_dataplane(self) -> Process:
+        p = super().start_dataplane()
+        for node, a4, a6, mac in ((self.cli, CLI4, CLI6, 1), (self.srv, SRV4, SRV6, 4)):
+            self.dut.run("ip", "link", "set", node.dev, "netns", node.prefix[-1])
+            node.run("ip", "link", "set", node.dev, "address", f"02:00:00:77:00:0{mac}", "up")
+            node.run("ip", "address", "replace", f"{a4}/24", "dev", node.dev)
+            node.run("ip", "address", "replace", f"{a6}/64", "dev", node.dev, "nodad")
+            node.sysctl("net.ipv4.ip_local_port_range", "10000 65000")
+        wait_for("a ping crosses the appliance", self.ping_ok, 5)
+        return p
