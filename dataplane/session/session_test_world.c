@@ -19,15 +19,17 @@
 
 struct world world;
 bool world_chains;
+unsigned world_tso;
 
 static struct chunk *starved; /* a list */
 static struct rte_mbuf *starved_bufs[65536];
 static unsigned starved_bufs_n;
 
 #define HOLD_MAX 64
+#define FRAME_MAX 65600
 static struct held_frame {
 	struct rte_mbuf *m;
-	uint8_t octets[2048];
+	uint8_t octets[FRAME_MAX];
 	uint32_t len;
 } held[HOLD_MAX]; /* the oldest first */
 static unsigned held_n;
@@ -253,7 +255,8 @@ static struct rte_mbuf *frame_new(unsigned side, const struct tcp_out *o, const 
 		uint32_t n = RTE_MIN(left, c->len - skip);
 
 		for (uint32_t i = 0; i < n; i++, done++) {
-			if (world.split && done % world.split == 0) {
+			/* What a port has merged begins behind the headers. */
+			if (world.split && done % world.split == 0 && (done || !world.merged)) {
 				tail->next = rte_pktmbuf_alloc(world.nic.bufs);
 				assert_non_null(tail->next);
 				tail = tail->next;
@@ -267,6 +270,12 @@ static struct rte_mbuf *frame_new(unsigned side, const struct tcp_out *o, const 
 	}
 	assert_int_equal(parse_mbuf(&f, m), PARSE_TCP);
 	parse_checksum_set(&f, m);
+	if (o->payload_len > MSS) { /* its field is not to be believed */
+		world.large[0]++;
+		((struct rte_tcp_hdr *)(rte_pktmbuf_mtod(m, uint8_t *) + f.l4_off))->cksum = 0xdead;
+		m->ol_flags |= RTE_MBUF_F_RX_LRO;
+		m->tso_segsz = MSS;
+	}
 	return m;
 }
 
@@ -331,7 +340,7 @@ static void end_receive(struct world_end *e, struct rte_mbuf *m, const struct pa
 static void held_release(void)
 {
 	const struct held_frame *h = &held[0];
-	uint8_t flat[2048];
+	static uint8_t flat[FRAME_MAX];
 
 	assert_int_equal(h->m->pkt_len, h->len);
 	assert_memory_equal(rte_pktmbuf_read(h->m, 0, h->len, flat), h->octets, h->len);
@@ -371,14 +380,82 @@ struct rte_mbuf *world_held(unsigned side)
 	return m;
 }
 
+/* To the end, and to who looks at the wire. */
+static void deliver(unsigned port, struct rte_mbuf *m, const struct parse_frame *f)
+{
+	struct parse_frame g;
+	struct rte_mbuf *copy;
+	uint8_t *p;
+
+	if (world.sent) {
+		copy = rte_pktmbuf_alloc(world.nic.bufs);
+		assert_non_null(copy);
+		p = (uint8_t *)rte_pktmbuf_append(copy, (uint16_t)m->pkt_len);
+		assert_non_null(p);
+		memcpy(p, rte_pktmbuf_read(m, 0, m->pkt_len, (uint8_t[2048]){0}), m->pkt_len);
+		assert_int_equal(parse_mbuf(&g, copy), PARSE_TCP);
+		parse_checksum_set(&g, copy);
+		world.sent(port, p, m->pkt_len);
+		rte_pktmbuf_free(copy);
+	}
+	if (!world.no_tx && !(world.loss && world_random(1000) < world.loss))
+		end_receive(&world.end[port], m, f);
+}
+
+/* As a port would cut it. */
+static void cut(unsigned port, const struct rte_mbuf *m, const struct parse_frame *f)
+{
+	static uint8_t flat[FRAME_MAX];
+	const uint8_t *from = rte_pktmbuf_read(m, 0, m->pkt_len, flat);
+	uint32_t sum = parse_sum(from + 26, 8) + rte_cpu_to_be_16(IPPROTO_TCP);
+
+	world.large[1]++;
+	assert_true(world_tso && m->nb_segs <= world_tso);
+	assert_int_equal(m->l2_len, f->l2_len);
+	assert_int_equal(m->l3_len, f->l3_len);
+	assert_int_equal(m->l4_len, f->l4_len);
+	assert_int_equal(m->tso_segsz, MSS);
+	assert_int_equal(f->payload_len % MSS, 0);
+	assert_true(f->payload_len > MSS);
+	assert_true(m->ol_flags & RTE_MBUF_F_TX_IP_CKSUM);
+	assert_int_equal(f->pad_len, 0);
+	sum = (sum >> 16) + (sum & 0xffff);
+	assert_int_equal(((const struct rte_tcp_hdr *)(from + 34))->cksum, (uint16_t)((sum >> 16) + (sum & 0xffff)));
+	for (uint32_t off = 0; off < f->payload_len; off += MSS) {
+		uint32_t n = RTE_MIN(f->payload_len - off, (uint32_t)MSS);
+		struct rte_mbuf *s = rte_pktmbuf_alloc(world.nic.bufs);
+		uint8_t *p = rte_pktmbuf_mtod(s, uint8_t *);
+		struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(p + 14);
+		struct rte_tcp_hdr *t = (struct rte_tcp_hdr *)(ip + 1);
+		struct parse_frame g;
+
+		assert_non_null(rte_pktmbuf_append(s, (uint16_t)(FRAME_HEAD + n)));
+		memcpy(p, from, FRAME_HEAD);
+		memcpy(p + FRAME_HEAD, from + FRAME_HEAD + off, n);
+		ip->total_length = rte_cpu_to_be_16((uint16_t)(40 + n));
+		ip->packet_id = rte_cpu_to_be_16((uint16_t)(rte_be_to_cpu_16(ip->packet_id) + off / MSS));
+		t->sent_seq = rte_cpu_to_be_32(rte_be_to_cpu_32(t->sent_seq) + off);
+		if (off + n < f->payload_len)
+			t->tcp_flags &= (uint8_t)~(TCP_F_PSH | TCP_F_FIN);
+		assert_int_equal(parse_mbuf(&g, s), PARSE_TCP);
+		parse_checksum_set(&g, s);
+		deliver(port, s, &g);
+		rte_pktmbuf_free(s);
+	}
+}
+
 static void on_tx(void *cb, unsigned port, struct rte_mbuf *m)
 {
+	const char *why;
 	struct parse_frame f;
 
+	if (rte_mbuf_check(m, 1, &why)) fail_msg("%s: %u segs, %u octets", why, m->nb_segs, m->pkt_len); /* links, lengths and counts agree */
 	/* The ends are by port: inside is the client's. */
 	assert_int_equal(parse_mbuf(&f, m), PARSE_TCP);
-	if (!world.no_tx && !(world.loss && world_random(1000) < world.loss))
-		end_receive(&world.end[port], m, &f);
+	if (m->ol_flags & RTE_MBUF_F_TX_TCP_SEG)
+		cut(port, m, &f);
+	else
+		deliver(port, m, &f);
 	held_put(port, m, &f);
 }
 
@@ -401,6 +478,8 @@ static void one_frame(unsigned side, struct rte_mbuf *m)
 	struct parse_frame f;
 
 	assert_int_equal(parse_mbuf(&f, m), PARSE_TCP);
+	if (parse_offload_wanted(m, 1500))
+		parse_offload(&f, m, 1500);
 	if (!world.s) {
 		rte_pktmbuf_free(m);
 		return;
@@ -504,6 +583,8 @@ static void end_open(unsigned i)
 
 	e->open = true;
 	tcp_half_open(&e->half, &p, &e->env);
+	if (world.merged)
+		tcp_half_tso(&e->half, 44 * MSS);
 }
 
 void world_send(unsigned side, const void *bytes, uint32_t n)
@@ -747,6 +828,11 @@ void world_start(unsigned bufs, unsigned chunks, const char *rules, const char *
 	world.events = calloc(1, sizeof(*world.events));
 	for (unsigned i = 0; i < 2; i++)
 		cfg.caps[i].tx_cksum = cfg.caps[i].tx_ip_cksum = cfg.caps[i].multi_seg = world_chains;
+	for (unsigned i = 0; i < 2 && world_tso; i++) {
+		cfg.caps[i].tso[0] = 65452;
+		cfg.caps[i].tso_segs = (uint16_t)world_tso;
+		cfg.caps[i].tso_cut = 64;
+	}
 	cfg.bufs = world.bufs;
 	cfg.shm = world.shm;
 	cfg.events = world.events;

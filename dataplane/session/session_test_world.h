@@ -62,6 +62,10 @@ struct world {
 	unsigned frames[2];
 	unsigned split;          /* received frames are chains, cut after so many octets of payload */
 	bool woken, no_tx, no_room;
+	bool merged;             /* before world_open, with split: frames towards the session are of several segments (LRO) */
+	/* Each frame to an end as it would be on the wire: cut, checksums filled in. NULL: nobody looks. */
+	void (*sent)(unsigned port, const uint8_t *frame, uint32_t len);
+	unsigned large[2];       /* frames of several segments: received, sent */
 	unsigned hold;           /* so many frames stay with the ports; nobody may write to one meanwhile */
 	unsigned loss;           /* of 1000 frames */
 	uint32_t seed;
@@ -75,6 +79,8 @@ struct world {
 extern struct world world;
 /* Before world_start: the ports chain buffers and make checksums. */
 extern bool world_chains;
+/* Before world_start: the ports cut large frames of so many mbufs at most (TSO); 0: they cannot. Needs world_chains. */
+extern unsigned world_tso;
 
 void world_start(unsigned bufs, unsigned chunks, const char *rules, const char *newer_rules);
 void world_stop(void);
