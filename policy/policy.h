@@ -147,7 +147,26 @@ struct policy_limits {
 	uint64_t idle_timeout_us;   /* flow without a segment */
 	uint64_t handshake_timeout_us;
 	uint32_t http_head;         /* octets of an HTTP head */
+	uint32_t half_open;         /* selected connections per worker in their handshake; 0: policy_half_open */
 };
+
+/* Of selected traffic. Zeros are the defaults. */
+enum policy_mid_stream { POLICY_MID_PASS, POLICY_MID_DROP, POLICY_MID_RESET };
+enum policy_half_open_exceeded { POLICY_HALF_OPEN_BYPASS, POLICY_HALF_OPEN_DROP };
+struct policy_tcp {
+	uint32_t mid_stream;         /* enum policy_mid_stream */
+	uint32_t half_open_exceeded; /* enum policy_half_open_exceeded */
+};
+
+/* What limits.half-open comes to: a quarter of the flows, 16 to 16384, where it is not given. */
+static inline uint32_t policy_half_open(const struct policy_limits *l)
+{
+	uint32_t quarter = l->flows / 4;
+
+	if (l->half_open)
+		return l->half_open;
+	return quarter < 16 ? 16 : quarter > 16384 ? 16384 : quarter;
+}
 
 struct policy_config {
 	char file[4096];
@@ -162,6 +181,7 @@ struct policy_config {
 	uint32_t memory_mb;         /* hugepage memory, 0 = DPDK's default */
 	bool no_huge;               /* tests of single processes only */
 	struct policy_limits limits;
+	struct policy_tcp tcp;
 	uint32_t nservices;
 	struct policy_service *services;
 	uint32_t nrules;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "policy/policy_schema.h"
 #include "policy/policy_value.h"
+#include "policy/policy_words.h"
 
 #define FILE_MAX ((size_t)64 << 20)
 #define LCORES 128 /* RTE_MAX_LCORE of Debian's DPDK */
@@ -116,8 +117,25 @@ static const struct policy_key limits_keys[] = {
 	{"http-head", POLICY_T_SIZE, 0, POLICY_AT(struct policy_limits, http_head), .def = "64KiB",
 	 .min = 1024, .max = 65536,
 	 .doc = "Longest head (start line and fields) of an HTTP message."},
+	{"half-open", POLICY_T_INTEGER, 0, POLICY_AT(struct policy_limits, half_open), .def = "0", .max = 1 << 20,
+	 .doc = "Selected flows per worker whose handshake is not complete. 0: a quarter of `flows`, at most 16384. "
+		"Beyond half of it the oldest are forgotten after 3 s in place of `handshake-timeout`, beyond it "
+		"`tcp.half-open-exceeded` decides."},
 };
 static const struct policy_section limits_section = POLICY_SECTION("limits", limits_keys);
+
+static const struct policy_key tcp_keys[] = {
+	{"mid-stream", POLICY_T_ENUM, 0, POLICY_AT(struct policy_tcp, mid_stream), .def = "pass",
+	 .words = policy_mid_stream_words,
+	 .doc = "Segments of connections that a rule would select and whose beginning was not seen. `pass`: they cross "
+		"untouched. `drop`: they do not. `reset`: nor do they, and their sender is told by a reset, at most "
+		"200 a second and worker."},
+	{"half-open-exceeded", POLICY_T_ENUM, 0, POLICY_AT(struct policy_tcp, half_open_exceeded), .def = "bypass",
+	 .words = policy_half_open_words,
+	 .doc = "A new connection beyond `limits.half-open`. `bypass`: it crosses untouched, no service sees it. `drop`: "
+		"its SYN is dropped, and comes again a second later."},
+};
+static const struct policy_section tcp_section = POLICY_SECTION("tcp", tcp_keys);
 
 static const struct policy_key root_keys[] = {
 	{"name", POLICY_T_STRING, POLICY_RESTART, POLICY_AT(struct policy_config, name),
@@ -134,6 +152,8 @@ static const struct policy_key root_keys[] = {
 	 .doc = "Who runs where."},
 	{"limits", POLICY_T_SECTION, POLICY_RESTART, offsetof(struct policy_config, limits), 0,
 	 .section = &limits_section, .doc = "Sizes fixed at start."},
+	{"tcp", POLICY_T_SECTION, POLICY_RESTART, offsetof(struct policy_config, tcp), 0,
+	 .section = &tcp_section, .doc = "How selected TCP connections are treated."},
 	{"services", POLICY_T_CUSTOM, 0, 0, 0, .section = &policy_service_section,
 	 .fn = policy_read_services, .how = "list of up to 64 maps", .doc = "Callout services."},
 	{"rules", POLICY_T_CUSTOM, 0, 0, 0, .section = &policy_rule_section,

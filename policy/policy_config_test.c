@@ -71,6 +71,9 @@ static const struct bad bad[] = {
 	{PORTS "limits: {idle-timeout: 1ms}\n", 2, 24, "not within 1s to 30d"},
 	{PORTS "limits: {callout-ring: 100}\n", 2, 24, "power of two"},
 	{PORTS "limits: {preservation: 1MiB}\n", 2, 24, "more than preservation"},
+	{PORTS "limits: {half-open: 2000000}\n", 2, 21, "not within 0 to 1048576"},
+	{PORTS "tcp: {mid-stream: open}\n", 2, 19, "known: pass, drop, reset"},
+	{PORTS "tcp: {half-open-exceeded: reset}\n", 2, 27, "known: bypass, drop"},
 	{PORTS "control-socket: opes.sock\n", 2, 17, "absolute path"},
 	/* ports and lcores */
 	{"ports: {inside: {device: \"a,iface=x\"}, outside: {device: \"a,iface=y\"}}\n", 1, 58,
@@ -255,6 +258,10 @@ static void defaults(void **state)
 	assert_int_equal(c->limits.idle_timeout_us, 3600000000);
 	assert_int_equal(c->limits.handshake_timeout_us, 30000000);
 	assert_int_equal(c->limits.http_head, 65536);
+	assert_int_equal(c->limits.half_open, 0);
+	assert_int_equal(policy_half_open(&c->limits), 16384);
+	assert_int_equal(c->tcp.mid_stream, POLICY_MID_PASS);
+	assert_int_equal(c->tcp.half_open_exceeded, POLICY_HALF_OPEN_BYPASS);
 	assert_int_equal(c->nservices, 1);
 	assert_string_equal(c->services[0].uri, "urn:opes:service:echo");
 	assert_int_equal(c->services[0].dialect, POLICY_DIALECT_DRAFT);
@@ -354,6 +361,10 @@ static void restart(void **state)
 		{"lcores: {idle-backoff: false}\n", "lcores.idle-backoff"},
 		{"limits: {flows: 100}\n", "limits.flows"},
 		{"limits: {http-head: 1KiB}\n", "limits.http-head"},
+		{"limits: {half-open: 100}\n", "limits.half-open"},
+		{"tcp: {mid-stream: pass}\n", NULL},
+		{"tcp: {mid-stream: reset}\n", "tcp.mid-stream"},
+		{"tcp: {half-open-exceeded: drop}\n", "tcp.half-open-exceeded"},
 	};
 	struct policy_config *a = parse(PORTS), *b;
 

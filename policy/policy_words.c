@@ -16,6 +16,17 @@ const struct policy_word policy_on_failure_words[] = {
 	{NULL, 0},
 };
 
+const struct policy_word policy_mid_stream_words[] = {
+	{"pass", POLICY_MID_PASS},
+	{"drop", POLICY_MID_DROP},
+	{"reset", POLICY_MID_RESET},
+	{NULL, 0},
+};
+const struct policy_word policy_half_open_words[] = {
+	{"bypass", POLICY_HALF_OPEN_BYPASS},
+	{"drop", POLICY_HALF_OPEN_DROP},
+	{NULL, 0},
+};
 const struct policy_word policy_protocol_words[] = {
 	{"http", POLICY_PROTO_HTTP},
 	{"tcp", POLICY_PROTO_TCP},

@@ -41,6 +41,7 @@ struct flow_entry {
 	uint8_t client_port; /* port the client is on: 0 or 1 */
 	bool run_queued;     /* the owner's: it is on that list */
 	bool used;
+	bool half_open; /* the owner's: in its handshake */
 	struct session *session;      /* the owner's */
 	uint64_t id;		      /* unique: worker in the top 8 bits, then a count from 1 */
 	struct flow_wheel_node timer; /* the owner's, of flow_table_wheel */

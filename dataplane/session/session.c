@@ -318,6 +318,11 @@ void session_timer(struct session_ctx *c, struct session *s)
 	session_run(c, s);
 }
 
+bool session_handshake(const struct session *s)
+{
+	return session_is_record(s) && session_record_of(s)->kind == RECORD_HANDSHAKE;
+}
+
 bool session_dead(const struct session *s)
 {
 	return session_is_record(s) ? session_record_of(s)->kind == RECORD_DEAD : s->state == SESSION_DEAD;

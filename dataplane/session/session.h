@@ -127,6 +127,8 @@ void session_run(struct session_ctx *c, struct session *s);
 /* Absolute microseconds, UINT64_MAX: none. */
 uint64_t session_deadline(const struct session_ctx *c, const struct session *s);
 void session_timer(struct session_ctx *c, struct session *s);
+/* Its handshake is not complete. */
+bool session_handshake(const struct session *s);
 /* No segment of it is of interest any more: session_free, and forget the flow. */
 bool session_dead(const struct session *s);
 /* Also of a live session (shutdown, table pressure): nothing is sent. */

@@ -298,6 +298,7 @@ static int workers_make(struct program *p)
 		.ports = &p->ports,
 		.shm = p->shm,
 		.limits = &p->cfg->limits,
+		.tcp = &p->cfg->tcp,
 		.clock = &p->clock,
 		.quit = &p->quit,
 	};

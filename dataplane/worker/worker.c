@@ -117,6 +117,22 @@ static int sessions_create(struct worker *w, const struct worker_config *cfg, ch
 	return rc;
 }
 
+static int policies_set(struct worker *w, const struct worker_config *cfg, char *err, size_t err_len)
+{
+	const struct policy_tcp none = {0}, *tcp = cfg->tcp ? cfg->tcp : &none;
+
+	w->mid_stream = (uint8_t)tcp->mid_stream;
+	w->slow_flags = UINT32_MAX;
+	for (unsigned f = 0; f < 32 && w->mid_stream == POLICY_MID_PASS; f++)
+		if ((f & (TCP_F_SYN | TCP_F_ACK)) != TCP_F_SYN && !tcp_flags_bad((uint8_t)f))
+			w->slow_flags &= ~(1u << f);
+	if (worker_half_open_create(&w->half_open, policy_half_open(cfg->limits), cfg->limits->handshake_timeout_us,
+				    tcp->half_open_exceeded == POLICY_HALF_OPEN_DROP) == 0)
+		return 0;
+	snprintf(err, err_len, "no memory for limits.half-open");
+	return -ENOMEM;
+}
+
 int worker_create(struct worker *w, const struct worker_config *cfg, char *err, size_t err_len)
 {
 	int rc;
@@ -129,6 +145,7 @@ int worker_create(struct worker *w, const struct worker_config *cfg, char *err, 
 	w->ports = cfg->ports;
 	w->slot = cfg->slot;
 	w->shm = &cfg->shm->worker[cfg->index];
+	w->events = &cfg->shm->events[cfg->index];
 	w->query = &cfg->shm->query[cfg->index];
 	w->callout = cfg->callout;
 	w->peer = cfg->peers;
@@ -139,7 +156,9 @@ int worker_create(struct worker *w, const struct worker_config *cfg, char *err, 
 	w->queue = cfg->ports->rss ? cfg->index : 0;
 	for (unsigned p = 0; p < 2; p++)
 		port_tx_init(&w->tx[p], cfg->ports, p, cfg->ports->own_tx ? cfg->index : 0);
-	rc = rings_create(w, err, err_len);
+	rc = policies_set(w, cfg, err, err_len);
+	if (rc == 0)
+		rc = rings_create(w, err, err_len);
 	if (rc == 0)
 		rc = flows_create(w, cfg, err, err_len);
 	if (rc == 0)
@@ -179,6 +198,7 @@ void worker_destroy(struct worker *w)
 		ring_free(w->rx_ring[p]);
 		ring_free(w->tx_ring[p]);
 	}
+	worker_half_open_destroy(&w->half_open);
 	rte_free(w->flows);
 	memset(w, 0, sizeof(*w));
 }

@@ -64,6 +64,21 @@ struct worker_callout {
 	uint32_t generation;
 };
 
+/* worker_half_open.c: flows in their handshake, the oldest first. */
+struct worker_half_open_slot {
+	struct flow_entry *e;
+	uint32_t id;	   /* of the flow that had e, low 32 bits */
+	uint32_t since_ms; /* of its first SYN */
+};
+struct worker_half_open {
+	struct worker_half_open_slot *ring;
+	uint32_t mask, head, tail;
+	uint32_t count, max;
+	uint32_t expire_ms;
+	bool drop; /* what is beyond max */
+	uint64_t event_us;
+};
+
 struct worker {
 	unsigned index;
 	unsigned workers;
@@ -91,6 +106,12 @@ struct worker {
 	_Atomic bool *quit;
 	uint64_t now_us;
 	uint64_t gauge_us;
+	struct shm_events *events;
+	struct worker_half_open half_open;
+	uint32_t slow_flags; /* bit (flags & 0x17): segments without a flow that are looked at, when rules select anything */
+	uint8_t mid_stream;  /* enum policy_mid_stream */
+	uint32_t resets;     /* sent since reset_us */
+	uint64_t reset_us;
 	uint32_t draining;  /* generation whose predecessors may still be in use, 0 = none */
 	bool table_changed; /* since the lookup of the burst at hand */
 };
@@ -104,6 +125,7 @@ struct worker_config {
 	struct shm_root *shm;
 	struct ctl_rules_slot *slot;
 	const struct policy_limits *limits;
+	const struct policy_tcp *tcp; /* NULL: the defaults */
 	struct callout_port *callout_port;
 	struct worker_callout *callout; /* NULL unless this worker runs the callout stage in turn */
 	struct worker *peers;
@@ -145,6 +167,23 @@ void worker_flow_segment(struct worker *w, struct flow_entry *e, unsigned side, 
 void worker_flow_syn(struct worker *w, unsigned port, struct rte_mbuf *m,
 		     const struct parse_frame *f);
 void worker_flow_forget(struct worker *w, struct flow_entry *e);
+/* As the end that sent f would open the connection. */
+void worker_tuple(struct policy_tuple *t, const struct parse_frame *f, unsigned port);
+/* worker_half_open.c: may there be one more (else it is counted and told)? One more. What is over with its handshake, in
+ * whatever way, is taken out. */
+int worker_half_open_create(struct worker_half_open *h, uint32_t max, uint64_t timeout_us, bool drop);
+void worker_half_open_destroy(struct worker_half_open *h);
+bool worker_half_open_room(struct worker *w);
+void worker_half_open_add(struct worker *w, struct flow_entry *e);
+static inline void worker_half_open_done(struct worker *w, struct flow_entry *e)
+{
+	e->half_open = false;
+	w->half_open.count--;
+}
+/* Forgets the oldest where there are too many, a few at a time. */
+uint32_t worker_half_open_age(struct worker *w);
+/* worker_stray.c: a segment without a flow, for which bit (flags & 0x17) of slow_flags is set. */
+void worker_stray(struct worker *w, unsigned port, struct rte_mbuf *m, const struct parse_frame *f);
 uint32_t worker_flow_run(struct worker *w);
 void worker_flow_timer(void *ctx, struct flow_wheel_node *n);
 void worker_session_wake(void *cb, struct session *s);

@@ -23,6 +23,8 @@ static inline void run_queue(struct worker *w, struct flow_entry *e)
 void worker_flow_forget(struct worker *w, struct flow_entry *e)
 {
 	flow_wheel_cancel(w->wheel, &e->timer);
+	if (e->half_open)
+		worker_half_open_done(w, e);
 	if (e->session) {
 		session_free(w->sessions, e->session);
 		e->session = NULL;
@@ -54,10 +56,12 @@ void worker_flow_segment(struct worker *w, struct flow_entry *e, unsigned side, 
 		rte_pktmbuf_free(m);
 		break;
 	}
+	if (unlikely(e->half_open) && !session_handshake(e->session))
+		worker_half_open_done(w, e);
 	run_queue(w, e);
 }
 
-static void tuple_fill(struct policy_tuple *t, const struct parse_frame *f, unsigned port)
+void worker_tuple(struct policy_tuple *t, const struct parse_frame *f, unsigned port)
 {
 	memset(t, 0, sizeof(*t));
 	memcpy(t->client, f->key.src, sizeof(t->client));
@@ -76,7 +80,7 @@ void worker_flow_syn(struct worker *w, unsigned port, struct rte_mbuf *m,
 	int rc;
 
 	memset(&info, 0, sizeof(info));
-	tuple_fill(&info.tuple, f, port);
+	worker_tuple(&info.tuple, f, port);
 	policy_select_flow(w->matcher, &info.tuple, &info.sel);
 	if (info.sel.first < 0) {
 		worker_bypass(w, port, m);
@@ -86,6 +90,13 @@ void worker_flow_syn(struct worker *w, unsigned port, struct rte_mbuf *m,
 	if (unlikely(!parse_ip_checksum_good(f, m) || !parse_tcp_checksum_good(f, m))) {
 		w->shm->counter[STATS_bad_checksum]++;
 		rte_pktmbuf_free(m);
+		return;
+	}
+	if (unlikely(!worker_half_open_room(w))) {
+		if (w->half_open.drop)
+			rte_pktmbuf_free(m);
+		else
+			worker_bypass(w, port, m);
 		return;
 	}
 	rc = flow_table_insert(w->flows, &f->key, &e);
@@ -113,6 +124,7 @@ void worker_flow_syn(struct worker *w, unsigned port, struct rte_mbuf *m,
 		worker_bypass(w, port, m);
 		return;
 	}
+	worker_half_open_add(w, e);
 	worker_flow_segment(w, e, 0, port, m, f);
 }
 

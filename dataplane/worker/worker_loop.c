@@ -144,6 +144,7 @@ uint32_t worker_round(struct worker *w, uint64_t now_us)
 		flow_wheel_behind(w->wheel);
 	work += session_poll(w->sessions);
 	work += worker_flow_run(w);
+	work += worker_half_open_age(w);
 	if (w->callout)
 		work += worker_callout_round(w->callout, w->now_us);
 	if (w->index == 0 && w->workers > 1 && !w->ports->own_tx)

@@ -17,6 +17,12 @@ static inline void bypass(struct worker *w, unsigned port, struct rte_mbuf *m, s
 	worker_send(w, !port, m);
 }
 
+/* Not an ordinary segment of a connection under way: see worker.slow_flags. */
+static inline bool is_slow(uint32_t slow_flags, const struct parse_frame *f)
+{
+	return slow_flags >> (f->tcp_flags & (TCP_F_FIN | TCP_F_SYN | TCP_F_RST | TCP_F_ACK)) & 1;
+}
+
 static inline bool is_first_syn(const struct parse_frame *f)
 {
 	return (f->tcp_flags & (TCP_F_SYN | TCP_F_ACK | TCP_F_RST | TCP_F_FIN)) == TCP_F_SYN;
@@ -59,6 +65,12 @@ static void frame_tcp(struct worker *w, unsigned port, struct rte_mbuf *m,
 			worker_bypass(w, port, m);
 			return;
 		}
+		/* Not even for an acknowledgement: RFC 9293 3.10.7.4 has them dropped, or no end sends them. */
+		if (unlikely(tcp_flags_bad(f->tcp_flags))) {
+			w->shm->counter[STATS_bad_flags]++;
+			rte_pktmbuf_free(m);
+			return;
+		}
 		if (likely(!is_first_syn(f)) || !session_reusable(e->session, side, m, f)) {
 			worker_flow_segment(w, e, side, port, m, f);
 			return;
@@ -70,7 +82,7 @@ static void frame_tcp(struct worker *w, unsigned port, struct rte_mbuf *m,
 	if (is_first_syn(f) && w->rules && w->rules->selects)
 		worker_flow_syn(w, port, m, f);
 	else
-		worker_bypass(w, port, m);
+		worker_stray(w, port, m, f);
 }
 
 /* By the upper bits of the hash: the lower ones choose the place in the owner's table. The uppermost is always set. */
@@ -122,8 +134,8 @@ void worker_frames(struct worker *w, unsigned port, struct rte_mbuf **pkt, unsig
 	struct flow_entry *e[PORT_BURST];
 	uint8_t side[PORT_BURST], at[PORT_BURST];
 	struct tally t = {0, 0};
+	uint32_t slow_flags;
 	unsigned nkeys = 0;
-	bool syns;
 
 	for (unsigned i = 0; i < n && i < 4; i++)
 		rte_prefetch0(rte_pktmbuf_mtod(pkt[i], void *));
@@ -142,13 +154,13 @@ void worker_frames(struct worker *w, unsigned port, struct rte_mbuf **pkt, unsig
 	}
 	offloads(w, port, pkt, f, n);
 	w->table_changed = false;
-	syns = w->rules && w->rules->selects;
+	slow_flags = w->rules && w->rules->selects ? w->slow_flags : 0;
 	if (nkeys)
 		flow_table_lookup_bulk(w->flows, key, nkeys, e, side);
 	for (unsigned i = 0; i < n; i++) {
 		if (f[i].verdict != PARSE_TCP)
 			frame_other(w, port, pkt[i], &f[i], &t);
-		else if (!e[at[i]] && !w->table_changed && !(syns && is_first_syn(&f[i])))
+		else if (!e[at[i]] && !w->table_changed && !is_slow(slow_flags, &f[i]))
 			bypass(w, port, pkt[i], &t);
 		else
 			frame_tcp(w, port, pkt[i], &f[i], e[at[i]], side[at[i]]);

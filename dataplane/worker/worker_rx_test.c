@@ -36,6 +36,7 @@ static struct port_pair ports;
 static struct callout_lcore *callout;
 static struct worker w;
 static _Atomic bool quit;
+static struct policy_tcp tcp_policy;
 
 static void stages_start(void)
 {
@@ -68,6 +69,7 @@ static int setup(void **state)
 				   .shm = shm,
 				   .slot = &rules.worker[0],
 				   .limits = &cfg->limits,
+				   .tcp = &tcp_policy,
 				   .callout_port = callout_lcore_port(callout, 0),
 				   .peers = &w,
 				   .clock = &now,
@@ -284,6 +286,283 @@ static void test_table_full(void **state)
 	drop_sent();
 }
 
+/* --- what is selected and is not the first segment of a connection ------------------------------------------------ */
+
+static void one(unsigned port, struct rte_mbuf *m)
+{
+	burst(port, &m, 1);
+}
+
+/* No end sends them; they make no flow, get no answer, and do not reach a server that would believe them. */
+static void test_bad_flags(void **state)
+{
+	static const uint8_t bad[] = {
+		RTE_TCP_SYN_FLAG | RTE_TCP_FIN_FLAG,
+		RTE_TCP_SYN_FLAG | RTE_TCP_RST_FLAG,
+		RTE_TCP_SYN_FLAG | RTE_TCP_FIN_FLAG | RTE_TCP_ACK_FLAG,
+		0,
+		RTE_TCP_FIN_FLAG,
+		RTE_TCP_FIN_FLAG | RTE_TCP_PSH_FLAG | RTE_TCP_URG_FLAG,
+	};
+
+	for (unsigned round = 0; round < 2; round++) {
+		uint64_t before = count(STATS_bad_flags);
+
+		for (unsigned i = 0; i < sizeof(bad); i++) {
+			one(0, tcp(false, 4000, 80, bad[i]));
+			one(1, tcp(true, 4000, 80, bad[i]));
+		}
+		assert_int_equal(count(STATS_bad_flags), before + 2 * sizeof(bad));
+		assert_int_equal(w.tx[0].count + w.tx[1].count, 0);
+		assert_int_equal(flow_table_count(w.flows), round);
+		one(0, tcp(false, 4000, 80, RTE_TCP_SYN_FLAG)); /* and the same with a flow */
+		drop_sent();
+	}
+	/* nobody selects these */
+	for (unsigned i = 0; i < sizeof(bad); i++)
+		one(0, tcp(false, 4000, 8080, bad[i]));
+	assert_int_equal(w.tx[1].count, sizeof(bad));
+	drop_sent();
+}
+
+static void mid_stream(unsigned policy)
+{
+	tcp_policy.mid_stream = policy;
+	teardown(NULL);
+	setup(NULL);
+}
+
+static void test_mid_stream(void **state)
+{
+	static const uint8_t flags[] = {RTE_TCP_ACK_FLAG, RTE_TCP_SYN_FLAG | RTE_TCP_ACK_FLAG,
+					RTE_TCP_FIN_FLAG | RTE_TCP_ACK_FLAG, RTE_TCP_RST_FLAG};
+
+	for (unsigned policy = POLICY_MID_PASS; policy <= POLICY_MID_RESET; policy++) {
+		mid_stream(policy);
+		for (unsigned i = 0; i < sizeof(flags); i++) { /* towards port 80, and from it: both may be the selected one */
+			one(0, tcp(false, 4000, 80, flags[i]));
+			one(1, tcp(true, 4000, 80, flags[i]));
+			one(1, tcp(false, 4000, 80, flags[i]));
+		}
+		if (policy == POLICY_MID_PASS) {
+			assert_int_equal(w.tx[0].count, 8);
+			assert_int_equal(w.tx[1].count, 4);
+			assert_int_equal(count(STATS_bypass_frames), 12);
+		} else {
+			assert_int_equal(count(STATS_mid_stream_dropped), 12);
+			assert_int_equal(count(STATS_mid_stream_reset), policy == POLICY_MID_RESET ? 9 : 0);
+			assert_int_equal(w.tx[0].count, policy == POLICY_MID_RESET ? 3 : 0); /* none for a RST */
+			assert_int_equal(w.tx[1].count, policy == POLICY_MID_RESET ? 6 : 0);
+		}
+		drop_sent();
+		one(0, tcp(false, 4000, 8080, RTE_TCP_ACK_FLAG)); /* selected by no rule */
+		one(1, tcp(true, 80, 8080, RTE_TCP_ACK_FLAG)); /* an ephemeral port 80: as if it were a server's */
+		assert_int_equal(w.tx[1].count, policy == POLICY_MID_RESET ? 2 : 1);
+		assert_int_equal(flow_table_count(w.flows), 0);
+		drop_sent();
+	}
+	mid_stream(POLICY_MID_PASS);
+}
+
+/* RFC 9293 3.10.7.1, with tags, IPv4 and IPv6. */
+static void test_reset_form(void **state)
+{
+	static const uint8_t v6[78 + 4] = {
+		2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x81, 0, 0, 7, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 24, 6, 64,
+		[18 + 8] = 0xfd, [18 + 23] = 1, 0xfd, [18 + 39] = 2, 0x1f, 0x90, 0, 80, 0, 0, 0, 5, 0, 0, 0, 77,
+		0x50, RTE_TCP_ACK_FLAG | RTE_TCP_FIN_FLAG, 1, 1};
+	struct seg s = segment(false, 4000, 80, RTE_TCP_ACK_FLAG);
+	struct parse_frame f;
+	struct rte_mbuf *m;
+	struct seg *r;
+
+	mid_stream(POLICY_MID_RESET);
+	memcpy(&s.eth.src_addr, "\2\0\0\0\0\1", 6);
+	memcpy(&s.eth.dst_addr, "\2\0\0\0\0\2", 6);
+	s.tcp.recv_ack = rte_cpu_to_be_32(5555);
+	s.tcp.cksum = 0;
+	s.tcp.cksum = rte_ipv4_udptcp_cksum(&s.ip, &s.tcp);
+	one(0, raw(&s, sizeof(s)));
+	assert_int_equal(w.tx[0].count, 1);
+	r = rte_pktmbuf_mtod(w.tx[0].pkt[0], struct seg *);
+	assert_memory_equal(&r->eth.dst_addr, &s.eth.src_addr, 6);
+	assert_memory_equal(&r->eth.src_addr, &s.eth.dst_addr, 6);
+	assert_int_equal(r->ip.src_addr, s.ip.dst_addr);
+	assert_int_equal(r->ip.dst_addr, s.ip.src_addr);
+	assert_int_equal(r->tcp.src_port, s.tcp.dst_port);
+	assert_int_equal(r->tcp.dst_port, s.tcp.src_port);
+	assert_int_equal(r->tcp.tcp_flags, RTE_TCP_RST_FLAG);
+	assert_int_equal(rte_be_to_cpu_32(r->tcp.sent_seq), 5555);
+	assert_int_equal(parse_mbuf(&f, w.tx[0].pkt[0]), PARSE_TCP);
+	assert_true(parse_ip_checksum_good(&f, w.tx[0].pkt[0]) && parse_tcp_checksum_good(&f, w.tx[0].pkt[0]));
+	drop_sent();
+	/* a broken one is answered by nobody */
+	s.tcp.cksum ^= 1;
+	one(0, raw(&s, sizeof(s)));
+	assert_int_equal(w.tx[0].count, 0);
+
+	m = raw(v6, sizeof(v6));
+	assert_int_equal(parse_mbuf(&f, m), PARSE_TCP);
+	parse_checksum_set(&f, m);
+	one(1, m);
+	assert_int_equal(w.tx[1].count, 1);
+	m = w.tx[1].pkt[0];
+	assert_int_equal(parse_mbuf(&f, m), PARSE_TCP);
+	assert_true(parse_tcp_checksum_good(&f, m));
+	assert_int_equal(f.key.vlan[0], 7);
+	assert_int_equal(f.tcp_flags, RTE_TCP_RST_FLAG);
+	assert_int_equal(f.key.sport, rte_cpu_to_be_16(80));
+	assert_memory_equal(f.key.dst, v6 + 26, 16);
+	assert_memory_equal(rte_pktmbuf_mtod_offset(m, void *, f.l4_off + 4), "\0\0\0\115", 4); /* 77 */
+	drop_sent();
+	/* no more than 200 a second */
+	s.tcp.cksum ^= 1;
+	for (unsigned i = 0; i < 400; i++) {
+		one(0, raw(&s, sizeof(s)));
+		drop_sent();
+	}
+	assert_int_equal(count(STATS_mid_stream_reset), 200);
+	w.now_us += 1000000;
+	one(0, raw(&s, sizeof(s)));
+	assert_int_equal(count(STATS_mid_stream_reset), 201);
+	drop_sent();
+	mid_stream(POLICY_MID_PASS);
+}
+
+/* --- half-open flows --------------------------------------------------------------------------------------------- */
+
+static void half_open(uint32_t flows, uint32_t max, unsigned exceeded)
+{
+	cfg->limits.flows = flows;
+	cfg->limits.half_open = max;
+	tcp_policy.half_open_exceeded = exceeded;
+	teardown(NULL);
+	setup(NULL);
+}
+
+static void half_open_end(void)
+{
+	half_open(FLOWS, 0, POLICY_HALF_OPEN_BYPASS);
+}
+
+static void syn(unsigned i)
+{
+	one(0, tcp(false, (uint16_t)(1024 + i), 80, RTE_TCP_SYN_FLAG));
+	drop_sent();
+}
+
+/* SYN/ACK and ACK of what syn(i) began: INV the budget is for handshakes, not for connections. */
+static void shake(unsigned i)
+{
+	struct seg s = segment(true, (uint16_t)(1024 + i), 80, RTE_TCP_SYN_FLAG | RTE_TCP_ACK_FLAG);
+
+	s.tcp.recv_ack = rte_cpu_to_be_32(1001);
+	s.tcp.cksum = 0;
+	s.tcp.cksum = rte_ipv4_udptcp_cksum(&s.ip, &s.tcp);
+	one(1, raw(&s, sizeof(s)));
+	s = segment(false, (uint16_t)(1024 + i), 80, RTE_TCP_ACK_FLAG);
+	s.tcp.sent_seq = rte_cpu_to_be_32(1001);
+	s.tcp.recv_ack = rte_cpu_to_be_32(1001);
+	s.tcp.cksum = 0;
+	s.tcp.cksum = rte_ipv4_udptcp_cksum(&s.ip, &s.tcp);
+	one(0, raw(&s, sizeof(s)));
+	drop_sent();
+}
+
+static void test_half_open_budget(void **state)
+{
+	for (unsigned exceeded = POLICY_HALF_OPEN_BYPASS; exceeded <= POLICY_HALF_OPEN_DROP; exceeded++) {
+		uint64_t events = atomic_load(&shm->events[0].head);
+		unsigned n = 0;
+
+		half_open(512, 40, exceeded);
+		for (unsigned i = 0; i < 100; i++) {
+			one(0, tcp(false, (uint16_t)(1024 + i), 80, RTE_TCP_SYN_FLAG));
+			n += w.tx[1].count;
+			drop_sent();
+		}
+		assert_int_equal(flow_table_count(w.flows), 40);
+		assert_int_equal(w.half_open.count, 40);
+		assert_int_equal(count(STATS_half_open_exceeded), 60);
+		assert_int_equal(count(STATS_bypass_frames), exceeded == POLICY_HALF_OPEN_DROP ? 0 : 60);
+		assert_int_equal(n, exceeded == POLICY_HALF_OPEN_DROP ? 40 : 100);
+		assert_int_equal(atomic_load(&shm->events[0].head), events + 1); /* told once */
+		/* those that go on leave room for others, those that were there already count once */
+		syn(0);
+		assert_int_equal(count(STATS_half_open_exceeded), 60);
+		for (unsigned i = 0; i < 10; i++)
+			shake(i);
+		assert_int_equal(count(STATS_flow_established), 10);
+		assert_int_equal(w.half_open.count, 30);
+		for (unsigned i = 200; i < 210; i++)
+			syn(i);
+		assert_int_equal(flow_table_count(w.flows), 50);
+		assert_int_equal(count(STATS_half_open_exceeded), 60);
+	}
+	half_open_end();
+}
+
+/* Beyond half the budget they are forgotten after 3 s, oldest first; what is established stays. */
+static void test_half_open_ages(void **state)
+{
+	half_open(512, 40, POLICY_HALF_OPEN_BYPASS);
+	for (unsigned i = 0; i < 30; i++)
+		syn(i);
+	shake(0);
+	w.now_us += 2900000;
+	syn(100);
+	w.now_us += 200000;
+	worker_half_open_age(&w);
+	assert_int_equal(w.half_open.count, 20);
+	assert_int_equal(count(STATS_half_open_expired), 10);
+	assert_int_equal(flow_table_count(w.flows), 21);
+	shake(1); /* too late: it is in mid-stream */
+	assert_int_equal(count(STATS_flow_established), 1);
+	shake(29);
+	assert_int_equal(count(STATS_flow_established), 2);
+	w.now_us += 10000000;
+	worker_half_open_age(&w);
+	assert_int_equal(w.half_open.count, 19); /* no more than half: the usual timeout applies */
+	half_open_end();
+}
+
+/* A flood between handshakes that go on and others that stay: the ring holds, the count is right, and neither the budget nor
+ * the number of steps in a loop is exceeded. */
+static void test_half_open_for_long(void **state)
+{
+	uint32_t x = 9, established = 0;
+
+	half_open(4096, 100, POLICY_HALF_OPEN_DROP);
+	for (unsigned i = 0; i < 20000; i++) {
+		unsigned port = i % 60000;
+		uint32_t n = w.half_open.count;
+
+		x = x * 1664525 + 1013904223;
+		syn(port);
+		if (x >> 30 && w.half_open.count > n) {
+			uint32_t flows = flow_table_count(w.flows);
+
+			shake(port);
+			established++;
+			assert_int_equal(w.half_open.count, n);
+			/* and gone: only the handshake is of interest here */
+			for (uint64_t cursor = 0; flow_table_count(w.flows) == flows;) {
+				struct flow_entry *e = flow_table_next(w.flows, &cursor);
+
+				if (!e->half_open)
+					worker_flow_forget(&w, e);
+			}
+		}
+		w.now_us += 20000;
+		assert_true(worker_half_open_age(&w) <= 64);
+		assert_true(w.half_open.count <= 100);
+		assert_true(w.half_open.tail - w.half_open.head <= w.half_open.mask + 1);
+		assert_int_equal(w.half_open.count, flow_table_count(w.flows));
+	}
+	assert_true(established > 10000);
+	half_open_end();
+}
+
 static void test_handshake_timeout_frees(void **state)
 {
 	struct rte_mbuf *m[1] = {tcp(false, 4000, 80, RTE_TCP_SYN_FLAG)};
@@ -353,6 +632,12 @@ int main(int argc, char **argv)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_wrong_checksum_makes_no_flow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_table_full, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bad_flags, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mid_stream, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reset_form, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_half_open_budget, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_half_open_ages, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_half_open_for_long, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_handshake_timeout_frees, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_spreading, setup, teardown),
 	};
