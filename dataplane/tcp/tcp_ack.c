@@ -3,21 +3,27 @@
 #include "tcp/tcp_internal.h"
 #include "tcp/tcp_ack.h"
 
-/* Frees n acknowledged bytes; no cursor is left on a freed chunk. */
-static void queue_acked(struct tcp_env *env, struct tcp_half *h, uint32_t n)
+/* Frees n acknowledged bytes; no cursor is left on a freed chunk. True: when the last of them was sent is in stamp. */
+static bool queue_acked(struct tcp_env *env, struct tcp_half *h, uint32_t n, uint32_t *stamp)
 {
 	struct chunk *c;
+	bool timed = false;
 
 	h->una_skip += n;
 	while ((c = h->sndq.head) && h->una_skip >= c->len) {
 		h->una_skip -= c->len;
 		chunkq_pop(&h->sndq);
+		*stamp = c->rsvd;
+		timed = true;
+		if (h->score)
+			tcp_score_forget(h, c);
 		if (h->nxt.c == c)
 			h->nxt.c = NULL; /* it stood at the end of c, which is snd_una now */
 		if (h->rtx.c == c)
 			h->rtx.c = NULL;
 		chunk_free(env->pool, c);
 	}
+	return timed;
 }
 
 /* RFC 9293 3.10.7.4, ACK field: a window is taken from the latest segment only. */
@@ -38,10 +44,8 @@ static void window_update(struct tcp_half *h, const struct tcp_segment *s)
 	h->max_wnd = max_u32(h->max_wnd, wnd);
 }
 
-/* Returns whether the peer reported a duplicate (RFC 2883). */
-static bool sack_blocks(struct tcp_env *env, struct tcp_half *h, const struct tcp_segment *s)
+static void sack_blocks(struct tcp_env *env, struct tcp_half *h, const struct tcp_segment *s, struct tcp_news *news)
 {
-	bool dup = false;
 	unsigned i;
 
 	for (i = 0; i < s->nsack; i++) {
@@ -52,43 +56,34 @@ static bool sack_blocks(struct tcp_env *env, struct tcp_half *h, const struct tc
 		if (i == 0 &&
 		    (seq_le(right, s->ack) || (s->nsack > 1 && seq_le(s->sack[1].left, left) &&
 					       seq_le(right, s->sack[1].right)))) {
-			env->count.dsack_in++;
-			dup = true;
+			tcp_loss_dsack(env, h, left, right); /* RFC 2883 */
+			news->dup = true;
 			continue;
 		}
 		if (seq_lt(left, h->snd_una) || seq_lt(h->snd_nxt, right))
 			continue;
-		tcp_score_sack(env, h, left, right);
-		if (h->rtt_at != TCP_NEVER && seq_lt(left, h->rtt_seq) &&
-		    seq_le(h->rtt_seq, right)) {
-			tcp_rtt_sample(h, env->now_us - h->rtt_at);
-			h->rtt_at = TCP_NEVER;
-		}
+		tcp_score_sack(env, h, left, right, news);
 	}
-	return dup;
 }
 
 /* snd_una moves on to ack. Returns TCP_EV_ACKED if bytes (not only the FIN) were freed. */
-static uint32_t una_advance(struct tcp_env *env, struct tcp_half *h, uint32_t ack)
+static uint32_t una_advance(struct tcp_env *env, struct tcp_half *h, uint32_t ack, struct tcp_news *news)
 {
-	uint32_t n = ack - h->snd_una, bytes = n;
+	uint32_t una = h->snd_una, n = ack - una, bytes = n, stamp = 0;
+	bool timed;
 
 	if ((h->flags & HALF_FIN_SENT) && ack == h->snd_nxt) {
 		bytes--;
 		if (h->state == TCP_FIN_WAIT_1)
 			h->state = TCP_FIN_WAIT_2;
 	}
-	queue_acked(env, h, bytes);
+	timed = queue_acked(env, h, bytes, &stamp) && !(h->flags & HALF_TLP_AGAIN);
 	h->snd_una = ack;
 	h->dupacks = 0;
 	h->backoff = 0;
 	if (!(h->flags & HALF_SACK))
 		h->sacked = h->sacked > n ? h->sacked - n : 0;
-	tcp_score_ack(h);
-	if (h->rtt_at != TCP_NEVER && seq_le(h->rtt_seq, ack)) {
-		tcp_rtt_sample(h, env->now_us - h->rtt_at);
-		h->rtt_at = TCP_NEVER;
-	}
+	tcp_score_ack(env, h, una, timed, stamp, news);
 	h->timer_kind = TCP_TIMER_NONE; /* RFC 6298 5.3: starts anew with the next output */
 	h->timer_at = TCP_NEVER;
 	return bytes ? TCP_EV_ACKED : 0;
@@ -110,41 +105,71 @@ static void dupack(struct tcp_env *env, struct tcp_half *h, const struct tcp_seg
 	h->sacked = min_u32(h->sacked + h->mss, flight > h->mss ? flight - h->mss : 0);
 }
 
-/* RFC 8985 7.4: the probe is answered. If the peer did not see it twice, it has mended a loss that
+/* RFC 8985 7.4.2: a probe that repeated bytes, and the peer did not say that it had them: it has mended a loss that
  * nobody else noticed. */
-static void probe_answered(struct tcp_half *h, uint32_t acked, bool dup)
+static void probe_answered(struct tcp_half *h, const struct tcp_segment *s, uint32_t acked, bool dup)
 {
-	if (!h->loss_probes)
-		return;
-	if (!dup && h->ca == TCP_CA_OPEN && seq_le(h->tlp_high, h->snd_una)) {
-		tcp_cc_reduce(h);
-		h->cwnd = h->ssthresh;
-	}
 	if (acked || dup)
 		h->loss_probes = 0;
+	if (!(h->flags & HALF_TLP_AGAIN) || seq_lt(h->snd_una, h->tlp_high))
+		return;
+	if (dup || (!acked && !s->nsack)) {
+		h->flags &= ~HALF_TLP_AGAIN;
+	} else if (seq_lt(h->tlp_high, h->snd_una)) {
+		h->flags &= ~HALF_TLP_AGAIN;
+		if (h->ca == TCP_CA_OPEN) {
+			tcp_cc_reduce(h, false);
+			h->cwnd = h->ssthresh;
+		}
+	}
+}
+
+/* An ACK overtaken by a later one: what it says of single segments is news all the same. */
+static void old_ack(struct tcp_env *env, struct tcp_half *h, const struct tcp_segment *s)
+{
+	struct tcp_delivery d = {.flight = h->snd_nxt - h->snd_una};
+	struct tcp_news news = {0};
+	uint32_t before = h->sacked;
+
+	if (!(h->flags & HALF_SACK) || !s->nsack)
+		return;
+	sack_blocks(env, h, s, &news);
+	d.delivered = h->sacked > before ? h->sacked - before : 0;
+	d.orig = news.orig;
+	if (d.delivered || news.dup)
+		tcp_loss_acked(env, h, &d);
 }
 
 uint32_t tcp_ack_input(struct tcp_env *env, struct tcp_half *h, const struct tcp_segment *s)
 {
 	uint32_t before = h->sacked, acked = s->ack - h->snd_una, wnd = h->snd_wnd, ev = 0;
+	struct tcp_delivery d = {.acked = acked, .flight = h->snd_nxt - h->snd_una};
+	struct tcp_news news = {0};
 	int32_t delivered;
-	bool dup = false;
 
 	h->probes = 0;
-	if (seq_lt(s->ack, h->snd_una))
-		return 0; /* overtaken by a later one */
+	if (seq_lt(s->ack, h->snd_una)) {
+		old_ack(env, h, s);
+		return 0;
+	}
 	if (acked)
-		ev = una_advance(env, h, s->ack);
+		ev = una_advance(env, h, s->ack, &news);
 	window_update(h, s);
 	if ((h->flags & HALF_SACK) && s->nsack)
-		dup = sack_blocks(env, h, s);
+		sack_blocks(env, h, s, &news);
 	if (!acked)
 		dupack(env, h, s, h->snd_wnd != wnd);
-	probe_answered(h, acked, dup);
+	probe_answered(h, s, acked, news.dup);
+	if (news.rtt_us)
+		tcp_rtt_sample(h, news.rtt_us);
+	if (acked && seq_le(h->round_end, h->snd_una))
+		tcp_loss_round(h);
 	delivered = (int32_t)(acked + h->sacked - before);
-	if (delivered > 0 && h->timer_kind == TCP_TIMER_TLP)
+	d.delivered = delivered > 0 ? (uint32_t)delivered : 0;
+	d.orig = news.orig;
+	if (d.delivered && h->timer_kind == TCP_TIMER_TLP)
 		h->timer_kind = TCP_TIMER_NONE; /* answers do come */
-	if (acked || h->score || h->dupacks || h->ca != TCP_CA_OPEN)
-		tcp_loss_acked(env, h, acked, delivered > 0 ? (uint32_t)delivered : 0);
+	if (acked || news.dup || h->score || h->dupacks || h->ca != TCP_CA_OPEN)
+		tcp_loss_acked(env, h, &d);
 	return ev;
 }

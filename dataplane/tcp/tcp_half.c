@@ -11,7 +11,10 @@ void tcp_half_open(struct tcp_half *h, const struct tcp_params *p, const struct 
 	h->rcv_adv = p->rcv_nxt + p->rcv_wnd;
 	h->snd_una = h->snd_nxt = p->snd_nxt;
 	h->nxt.seq = h->rtx.seq = p->snd_nxt;
-	h->lost_high = h->rtx_high = h->rack_seq = h->recover = h->reo_seq = p->snd_nxt;
+	h->lost_high = h->rtx_high = h->rack_seq = h->recover = h->reo_round = h->round_end = p->snd_nxt;
+	h->rack_us = (uint32_t)env->now_us;
+	h->reo_mult = 1;
+	h->challenge_at = (uint32_t)(env->now_us >> TCP_CHALLENGE_SHIFT);
 	h->snd_wnd = h->max_wnd = p->snd_wnd;
 	h->snd_wl1 = p->rcv_nxt - 1;
 	h->snd_wl2 = p->snd_nxt;
@@ -23,13 +26,12 @@ void tcp_half_open(struct tcp_half *h, const struct tcp_params *p, const struct 
 	h->quickack = TCP_QUICKACKS;
 	/* The first ACK tells the peer that the handshake is over and what it may send. */
 	h->flags = HALF_ACK_NOW | (p->sack ? HALF_SACK : 0);
-	h->timer_at = h->delack_at = h->reo_at = h->rtt_at = TCP_NEVER;
+	h->timer_at = h->delack_at = h->reo_at = TCP_NEVER;
 	h->sent_at = env->now_us;
 	h->rto_us = TCP_RTO_FIRST;
 	h->snd_cap = tcp_snd_cap(env);
-	h->cc = env->cc;
 	stream_reasm_init(&h->ooo);
-	tcp_cc_open(h);
+	tcp_cc_open(h, env->cc);
 	if (p->srtt_us)
 		tcp_rtt_sample(h, p->srtt_us);
 }
@@ -207,8 +209,8 @@ uint32_t tcp_half_timer(struct tcp_env *env, struct tcp_half *h)
 		h->flags |= HALF_ACK_NOW;
 	}
 	if (now >= h->reo_at) {
-		tcp_score_reorder_due(env, h);
-		tcp_loss_acked(env, h, 0, 0);
+		h->reo_at = TCP_NEVER;
+		tcp_loss_acked(env, h, &(struct tcp_delivery){0});
 	}
 	if (now >= h->timer_at)
 		return timer_due(env, h);

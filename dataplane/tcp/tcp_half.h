@@ -15,6 +15,8 @@
  * INV-TCP-4  every range of the scoreboard lies in [snd_una, snd_nxt), in order, disjoint.
  * INV-TCP-5  a byte below lost_high that is in no range of the scoreboard is lost and waits to be
  *            sent again; one above is in flight.
+ * INV-TCP-6  rsvd of a chunk in sndq is the time (low 32 bits of microseconds) its last byte that was sent was sent
+ *            for the first time. Along the queue these times never go back.
  *
  * A half that is tcp_half_quiet keeps, of all this: state, flags, snd_nxt (== snd_una), snd_wnd, max_wnd, rcv_nxt
  * (== rcv_acked), rcv_adv, rcv_fin, both scales, mss, rcv_mss, srtt_us, rttvar_us, min_rtt_us, rto_us, cwnd, ssthresh,
@@ -37,13 +39,23 @@ struct tcp_cursor {
 	uint32_t seq;
 };
 
-/* CUBIC, RFC 9438; windows in bytes. */
+/* What congestion control remembers; windows in bytes. The two stages never meet. */
 struct tcp_cubic {
-	uint64_t epoch_us; /* start of this congestion avoidance stage, 0 = none */
 	float w_max;
-	float k; /* seconds */
-	float w_est;
-	float origin; /* the plateau of this epoch */
+	union {
+		struct { /* congestion avoidance, RFC 9438 */
+			uint32_t epoch; /* when it began, 1.024 ms, 0 = not yet */
+			float k;	/* seconds */
+			float w_est;
+			float origin; /* the plateau of this epoch */
+		};
+		struct { /* the first slow start, RFC 9406 */
+			uint32_t now_min_us, last_min_us; /* of this round and the one before */
+			uint32_t css_base_us;
+			uint8_t samples;
+			uint8_t css; /* rounds of conservative slow start, 0 = none */
+		};
+	};
 };
 
 /* First what every segment of a bulk transfer touches, by cache line: bytes that come in turn and the ACKs for ours, the
@@ -85,34 +97,35 @@ struct tcp_half {
 	uint32_t cwnd; /* bytes */
 	uint32_t ssthresh;
 
-	uint64_t rtt_at;  /* when the timed byte went out */
 	uint64_t sent_at; /* last payload sent */
 	uint64_t reo_at;
-	uint32_t rtt_seq; /* timed: the byte before this one */
 	uint32_t srtt_us;
 	uint32_t rttvar_us;
 	uint32_t min_rtt_us;
 	uint32_t rto_us; /* without back-off */
 	uint32_t max_wnd;
 	uint32_t snd_cap; /* bytes to queue at most, follows env->rcvbuf_max */
-
 	/* Loss recovery. */
 	uint32_t sacked; /* bytes the peer holds beyond snd_una */
 	uint32_t lost;	 /* bytes lost and not sent again */
 	uint32_t lost_high;
-	uint32_t rtx_high; /* without a scoreboard: sent again up to here */
-	uint32_t rack_seq; /* highest first-time byte delivered */
-	uint32_t prr_out;
-	struct tcp_cursor rtx; /* last place sent again from */
-	uint32_t rtx_no;       /* number of the last retransmission */
-	uint32_t rack_no;      /* highest such number delivered */
-	uint32_t reo_seq;      /* holes below are lost when reo_at passes */
-	uint32_t recover;      /* recovery ends here */
-	uint32_t tlp_high;     /* snd_nxt when the last loss probe went out */
-	uint32_t prr_delivered, prr_flight; /* RFC 6937 */
+	uint32_t rtx_high;  /* without a scoreboard: sent again up to here */
+	uint32_t round_end; /* a round trip is over when this is acknowledged */
+	uint32_t rack_us;   /* RFC 8985: when the segment sent last of those delivered went out, low 32 bits */
+
+	struct tcp_cursor rtx;	/* last place sent again from */
+	uint32_t rack_seq;	/* its end */
+	uint32_t rack_rtt_us;	/* how long it took */
+	uint32_t reo_round;	/* the reordering window grows again when this is acknowledged */
+	uint32_t recover;	/* recovery ends here */
+	uint32_t tlp_high;	/* snd_nxt when the last loss probe went out */
+	uint32_t prr_out, prr_delivered, prr_flight; /* RFC 6937 */
+	uint32_t undo_cwnd, undo_ssthresh;	     /* before the last reduction */
+	uint32_t undo_una;			     /* snd_una then */
+	uint32_t undo_rtx;			     /* bytes sent again since, not reported as duplicates */
 
 	struct tcp_cubic cubic;
-	uint64_t challenge_at;		  /* no challenge ACK before */
+	uint32_t challenge_at; /* no challenge ACK before, 1.024 ms */
 	uint32_t rcv_fin;		  /* where the peer's FIN stands, if HALF_RCV_FIN_KNOWN */
 	uint32_t dsack_left, dsack_right; /* duplicate to report once, RFC 2883 */
 	uint16_t tso_max;		  /* payload of one tcp_out at most, where that is more than the MSS; else 0 */
@@ -120,11 +133,15 @@ struct tcp_half {
 	uint32_t retrans;		  /* segments sent again */
 	uint16_t rtos, undos;		  /* saturating */
 	uint8_t cc;			  /* enum tcp_cc_kind */
-	uint8_t unused[7];		  /* to the end of the cache line */
+	uint8_t frto;			  /* enum tcp_frto */
+	uint8_t reo_mult;		  /* reordering window in quarters of min_rtt_us */
+	uint8_t reo_persist;		  /* recoveries before that shrinks again */
+	uint8_t dupacks_owed;		  /* duplicate ACKs to send, each for a segment received */
+	uint8_t unused[11];		  /* to the end of the cache line */
 };
 
 _Static_assert(sizeof(struct tcp_half) == 384, "a flow has two of these, each from the beginning of a cache line");
 _Static_assert(offsetof(struct tcp_half, state) == 64 && offsetof(struct tcp_half, sndq) == 128 &&
-	       offsetof(struct tcp_half, rtt_at) == 192, "what belongs together shares a cache line");
+	       offsetof(struct tcp_half, sent_at) == 192 && offsetof(struct tcp_half, rtx) == 256, "what belongs together shares a cache line");
 
 #endif

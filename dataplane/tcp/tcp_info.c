@@ -24,7 +24,6 @@ void tcp_half_info(const struct tcp_env *env, const struct tcp_half *h, struct t
 		[TCP_CLOSING] = "closing",	   [TCP_LAST_ACK] = "last-ack",
 		[TCP_TIME_WAIT] = "time-wait",	   [TCP_CLOSED] = "closed",
 	};
-	static const char *const kinds[] = {[TCP_CC_CUBIC] = "cubic", [TCP_CC_NEWRENO] = "newreno"};
 	static const char *const phases[] = {
 		[TCP_CA_OPEN] = "open", [TCP_CA_RECOVERY] = "recovery", [TCP_CA_LOSS] = "loss"};
 	static const char *const timers[] = {
@@ -35,7 +34,7 @@ void tcp_half_info(const struct tcp_env *env, const struct tcp_half *h, struct t
 
 	memset(i, 0, sizeof(*i));
 	i->state = states[h->state];
-	i->cc = kinds[h->cc];
+	i->cc = tcp_cc_name(h);
 	i->ca = phases[h->ca];
 	i->timer = timers[h->timer_kind];
 	i->timer_us = h->timer_kind == TCP_TIMER_NONE || h->timer_at == TCP_NEVER ? TCP_NEVER

@@ -18,9 +18,11 @@ static uint32_t ooo_chunks_max(const struct tcp_env *env)
  * two halves that disagree cannot keep each other busy (RFC 5961 section 7). */
 static void challenge(struct tcp_env *env, struct tcp_half *h)
 {
-	if (env->now_us < h->challenge_at)
+	uint32_t now = (uint32_t)(env->now_us >> TCP_CHALLENGE_SHIFT);
+
+	if (seq_lt(now, h->challenge_at))
 		return;
-	h->challenge_at = env->now_us + TCP_CHALLENGE_GAP;
+	h->challenge_at = now + TCP_CHALLENGE_GAP;
 	h->flags |= HALF_ACK_NOW;
 	env->count.challenge++;
 }
@@ -29,7 +31,8 @@ static void dsack_note(struct tcp_half *h, uint32_t left, uint32_t right)
 {
 	if (!(h->flags & HALF_SACK) || !seq_lt(left, right))
 		return;
-	h->dsack_left = left;
+	if (h->dsack_left == h->dsack_right || h->dsack_right != left)
+		h->dsack_left = left; /* else it goes on where the last one ends */
 	h->dsack_right = right;
 }
 

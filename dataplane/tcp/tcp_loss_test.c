@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "tcp/tcp_rig.h"
+#include "tcp/tcp_internal.h"
 
 static void test_initial_window(void **state)
 {
@@ -87,6 +88,7 @@ static void test_reorder_timer(void **state)
 	rig_open(true, 60000);
 	rig_send(2000);
 	rig_output();
+	r.env.now_us += 10000;
 	rig_sack(0, 1000, 2000);
 	assert_int_equal(rig_output(), 0);
 	begin = r.env.now_us;
@@ -216,6 +218,196 @@ static void test_reneging(void **state)
 	rig_close();
 }
 
+/* RFC 8985 6.2: once the path has been seen to reorder, three segments above a hole prove nothing, time does. */
+static void test_rack_reordered(void **state)
+{
+	rig_open(true, 60000);
+	rig_send(10000);
+	rig_output();
+	r.env.now_us += 10000;
+	rig_sack(0, 1000, 2000);
+	rig_output();
+	rig_ack(2000); /* the first one was late only */
+	rig_output();
+	rig_sack(2000, 3000, 6000); /* one hole, three above it */
+	assert_int_equal(rig_output(), 0);
+	assert_in_range(tcp_half_deadline(&r.h) - r.env.now_us, 2000, 3000); /* min_rtt / 4 */
+	rig_wait();
+	assert_int_equal(rig_output(), 1);
+	assert_int_equal(r.out[0].o.seq, ISS + 2000);
+	assert_int_equal(r.env.count.fast_rtx, 1);
+	rig_close();
+}
+
+/* Only what was sent early enough is lost: two batches, 5 ms apart. */
+static void test_rack_times(void **state)
+{
+	rig_open(true, 60000);
+	rig_send(4000);
+	rig_output();
+	r.env.now_us += 5000;
+	rig_send(4000);
+	rig_output();
+	r.env.now_us += 5000;
+	rig_sack(0, 1000, 4000); /* of the first batch */
+	rig_output();
+	assert_int_equal(r.n, 1);
+	assert_int_equal(r.out[0].o.seq, ISS);
+	r.env.now_us += 5000;
+	rig_sack(0, 1000, 5000); /* one of the second: nothing sent before it is missing */
+	assert_int_equal(rig_output(), 0);
+	rig_sack(0, 7000, 8000); /* the last: 5000 to 7000 were sent with it */
+	rig_output();
+	assert_int_equal(r.n, 2);
+	assert_int_equal(r.out[0].o.seq, ISS + 5000);
+	assert_int_equal(r.out[1].o.seq, ISS + 6000);
+	rig_close();
+}
+
+/* Every segment sent again came twice: the reduction was for nothing, RFC 3708. */
+static void test_undo_dsack(void **state)
+{
+	struct tcp_sack_block dup = {ISS, ISS + 1000};
+	uint32_t cwnd, wnd;
+
+	rig_open(true, 60000);
+	rig_send(10000);
+	rig_output();
+	cwnd = r.h.cwnd;
+	r.env.now_us += 10000;
+	rig_sack(0, 1000, 5000);
+	rig_output();
+	assert_int_equal(r.out[0].o.seq, ISS);
+	assert_true(r.h.ssthresh < cwnd);
+	wnd = r.h.reo_mult;
+	rig_ack(5000); /* the first one, late */
+	rig_output();
+	assert_int_equal(r.env.count.undo, 0);
+	rig_in(TCP_F_ACK, IRS, ISS + 5000, 0, 15000, &dup, 1);
+	assert_int_equal(r.env.count.undo, 1);
+	assert_int_equal(r.env.count.dsack_in, 1);
+	assert_true(r.h.cwnd >= cwnd);
+	assert_true(r.h.ssthresh == UINT32_MAX);
+	assert_int_equal(r.h.reo_mult, wnd + 1);
+	rig_close();
+}
+
+static void until_timeout(void)
+{
+	while (r.env.count.rto < 1) {
+		rig_wait();
+		rig_output();
+	}
+}
+
+/* RFC 5682 section 3: after a timeout bytes are acknowledged that were sent once. */
+static void test_frto_sack(void **state)
+{
+	uint32_t cwnd;
+
+	rig_open(true, 60000);
+	rig_send(8000);
+	rig_output();
+	cwnd = r.h.cwnd;
+	until_timeout();
+	assert_int_equal(r.h.cwnd, MSS);
+	rig_ack(3000); /* not only what went out again */
+	assert_int_equal(r.env.count.undo, 1);
+	assert_true(r.h.cwnd >= cwnd);
+	assert_int_equal(r.h.lost, 0);
+	assert_int_equal(rig_output(), 0); /* nothing is sent again */
+	rig_close();
+}
+
+/* A real timeout: only what was sent again is acknowledged. New segments are tried once, then the rest goes again. */
+static void test_frto_real(void **state)
+{
+	rig_open(true, 60000);
+	rig_send(14000);
+	rig_output();
+	until_timeout();
+	rig_ack(1000);
+	assert_int_equal(rig_output(), 2);
+	assert_int_equal(r.out[0].o.seq, r.h.snd_nxt - 2000);
+	rig_sack(1000, r.h.snd_nxt - 2000 - ISS, r.h.snd_nxt - 1000 - ISS);
+	rig_output();
+	assert_true(r.n >= 1);
+	assert_int_equal(r.out[0].o.seq, ISS + 1000);
+	assert_int_equal(r.env.count.undo, 0);
+	rig_close();
+}
+
+/* RFC 5682 section 2 without SACK: two ACKs that move on, new segments between them. */
+static void test_frto_plain(void **state)
+{
+	rig_open(false, 60000);
+	rig_send(14000);
+	rig_output();
+	until_timeout();
+	rig_ack(1000);
+	assert_int_equal(rig_output(), 2);
+	assert_int_equal(r.out[0].o.seq, ISS + 10000);
+	rig_ack(2000);
+	assert_int_equal(r.env.count.undo, 1);
+	rig_output();
+	for (unsigned i = 0; i < r.n; i++)
+		assert_true(r.out[i].o.seq - ISS >= 12000);
+	rig_close();
+	/* A duplicate instead: it was lost. */
+	rig_open(false, 60000);
+	rig_send(14000);
+	rig_output();
+	until_timeout();
+	rig_ack(1000);
+	rig_output();
+	rig_ack(1000);
+	rig_output();
+	assert_int_equal(r.out[0].o.seq, ISS + 1000);
+	assert_int_equal(r.env.count.undo, 0);
+	rig_close();
+}
+
+/* RFC 8985 7.3: a probe is a new segment where there is one, whatever the congestion window says. */
+static void test_probe_new(void **state)
+{
+	rig_open(true, 60000);
+	rig_send(12000);
+	assert_int_equal(rig_output(), 10);
+	rig_wait();
+	assert_int_equal(rig_output(), 1);
+	assert_int_equal(r.out[0].o.seq, ISS + 10000);
+	assert_int_equal(r.env.count.retrans, 0);
+	rig_close();
+}
+
+/* RFC 8985 7.4.2: the probe has mended a loss unless the peer says it came twice. */
+static void test_probe_verdict(void **state)
+{
+	struct tcp_sack_block dup = {ISS + 2000, ISS + 3000};
+	uint32_t cwnd;
+	unsigned i;
+
+	for (i = 0; i < 2; i++) {
+		rig_open(true, 60000);
+		rig_send(3000);
+		rig_output();
+		cwnd = r.h.cwnd;
+		rig_wait();
+		assert_int_equal(rig_output(), 1);
+		rig_in(TCP_F_ACK, IRS, ISS + 3000, 0, 15000, &dup, i);
+		assert_int_equal(r.h.cwnd, cwnd);
+		rig_send(1000);
+		rig_output();
+		r.env.now_us += 10000;
+		rig_ack(4000);
+		if (i)
+			assert_true(r.h.cwnd >= cwnd);
+		else
+			assert_true(r.h.cwnd < cwnd);
+		rig_close();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -228,6 +420,14 @@ int main(void)
 		cmocka_unit_test(test_timeout_backoff),
 		cmocka_unit_test(test_timeout_recovers),
 		cmocka_unit_test(test_reneging),
+		cmocka_unit_test(test_rack_reordered),
+		cmocka_unit_test(test_rack_times),
+		cmocka_unit_test(test_undo_dsack),
+		cmocka_unit_test(test_frto_sack),
+		cmocka_unit_test(test_frto_real),
+		cmocka_unit_test(test_frto_plain),
+		cmocka_unit_test(test_probe_new),
+		cmocka_unit_test(test_probe_verdict),
 	};
 
 	return cmocka_run_group_tests_name("tcp_loss", tests, rig_setup, rig_teardown);

@@ -98,37 +98,24 @@ static int ack_emit(struct tcp_env *env, struct tcp_half *h, uint32_t seq)
 	return rc;
 }
 
-/* To a chunk with bytes left in it, if there is one. */
-static inline void cursor_settle(const struct tcp_half *h, struct tcp_cursor *cur)
+/* Past n bytes that are sent now for the first time (INV-TCP-6). */
+static inline void nxt_advance(struct tcp_half *h, uint32_t n, uint32_t now)
 {
-	if (!cur->c) {
-		cur->c = h->sndq.head;
-		cur->skip = h->una_skip;
-	}
-	while (cur->c && cur->skip >= cur->c->len && cur->c->next) {
-		cur->skip -= cur->c->len;
-		cur->c = cur->c->next;
-	}
-}
+	struct tcp_cursor *cur = &h->nxt;
 
-static void cursor_advance(const struct tcp_half *h, struct tcp_cursor *cur, uint32_t n)
-{
-	cur->skip += n;
 	cur->seq += n;
-	cursor_settle(h, cur);
-}
+	while (n) {
+		uint32_t room = cur->c->len - cur->skip;
 
-/* Walks forward only: a pass over the lost stretches costs one walk along the queue. */
-static void rtx_seek(struct tcp_half *h, uint32_t seq)
-{
-	struct tcp_cursor *cur = &h->rtx;
-
-	if (!cur->c || seq_lt(seq, cur->seq) || seq_lt(cur->seq, h->snd_una)) {
-		cur->c = NULL;
-		cur->seq = h->snd_una;
+		cur->c->rsvd = now;
+		if (n < room || !cur->c->next) {
+			cur->skip += n;
+			return;
+		}
+		n -= room;
+		cur->c = cur->c->next;
+		cur->skip = 0;
 	}
-	cursor_settle(h, cur);
-	cursor_advance(h, cur, seq - cur->seq);
 }
 
 static uint8_t push_flag(const struct tcp_half *h, uint32_t right)
@@ -148,7 +135,7 @@ static int segment_again(struct tcp_env *env, struct tcp_half *h, uint32_t left,
 		right = end;
 	}
 	if (left != right) {
-		rtx_seek(h, left);
+		tcp_cursor_seek(h, &h->rtx, left);
 		o.c = h->rtx.c;
 		o.skip = h->rtx.skip;
 		o.payload_len = right - left;
@@ -160,9 +147,7 @@ static int segment_again(struct tcp_env *env, struct tcp_half *h, uint32_t left,
 	env->count.retrans++;
 	h->retrans++;
 	h->sent_at = env->now_us;
-	/* Karn: the timed byte, or without SACK any below it, says nothing now. */
-	if (!(h->flags & HALF_SACK) || (seq_lt(left, h->rtt_seq) && seq_le(h->rtt_seq, all)))
-		h->rtt_at = TCP_NEVER;
+	tcp_loss_again(h, all - left);
 	return 0;
 }
 
@@ -197,7 +182,7 @@ static int segment_new(struct tcp_env *env, struct tcp_half *h, struct tcp_out *
 	o->flags = fin ? TCP_F_FIN : 0;
 	o->payload_len = len;
 	if (len) {
-		cursor_settle(h, &h->nxt);
+		tcp_cursor_settle(h, &h->nxt);
 		o->c = h->nxt.c;
 		o->skip = h->nxt.skip;
 		o->flags |= push_flag(h, h->snd_nxt + len);
@@ -205,14 +190,10 @@ static int segment_new(struct tcp_env *env, struct tcp_half *h, struct tcp_out *
 	rc = segment_pass(env, h, o);
 	if (rc)
 		return rc;
-	cursor_advance(h, &h->nxt, len);
+	nxt_advance(h, len, (uint32_t)env->now_us);
 	h->nxt.seq += fin;
 	h->snd_nxt += len + fin;
 	h->prr_out += len;
-	if (h->rtt_at == TCP_NEVER && h->ca != TCP_CA_LOSS) {
-		h->rtt_at = env->now_us;
-		h->rtt_seq = h->snd_nxt;
-	}
 	if (fin) {
 		h->flags |= HALF_FIN_SENT;
 		h->state = h->state == TCP_CLOSE_WAIT ? TCP_LAST_ACK : TCP_FIN_WAIT_1;
@@ -231,7 +212,7 @@ static uint32_t segment_bytes(struct tcp_half *h, uint32_t max)
 	const struct chunk *c;
 	uint32_t n;
 
-	cursor_settle(h, &h->nxt);
+	tcp_cursor_settle(h, &h->nxt);
 	c = h->nxt.c;
 	n = c->len - h->nxt.skip;
 	while (n < max && (c = c->next)) {
@@ -294,9 +275,13 @@ static uint32_t output_new(struct tcp_env *env, struct tcp_half *h)
 	struct tcp_out o;
 	bool fin;
 
-	h->flags &= ~(HALF_CWND_LIMITED | HALF_WND_LIMITED);
-	if (unsent && h->snd_una == h->snd_nxt && env->now_us - h->sent_at > h->rto_us)
-		tcp_cc_idle(h);
+	h->flags &= ~HALF_WND_LIMITED;
+	if (unsent && h->snd_una == h->snd_nxt) {
+		if (env->now_us - h->sent_at > h->rto_us)
+			tcp_cc_idle(h);
+		h->rack_us = (uint32_t)env->now_us; /* times before this one mean nothing any more */
+		h->rack_seq = h->snd_nxt;
+	}
 	while (unsent && !(h->flags & HALF_EMIT_FAILED)) {
 		len = h->tso_max ? segment_large(h, unsent, tcp_pipe(h)) : 0;
 		if (!len)
@@ -320,21 +305,55 @@ static uint32_t output_new(struct tcp_env *env, struct tcp_half *h)
 	return n;
 }
 
-/* Loss probe, in the way of RFC 8985 section 7: an answer has been due for a while. Always bytes
- * sent before, since the peer answers those at once and may sit on the ACK of new ones: the last
- * segment where nothing is known to be missing, the first missing one otherwise. */
+/* A new segment where the peer's window lets one pass, whatever the congestion window says. */
+static bool probe_new(struct tcp_env *env, struct tcp_half *h)
+{
+	uint32_t unsent = tcp_unsent(h), len;
+	struct tcp_out o;
+
+	if (!unsent || h->score || h->loss_probes > 1)
+		return false;
+	len = segment_size(h, unsent, 0);
+	if (!len)
+		return false;
+	batch_begin(env, h, &o);
+	return segment_new(env, h, &o, len, len == unsent && (h->flags & HALF_FIN_QUEUED)) == 0;
+}
+
+/* Loss probe, RFC 8985 7.3: an answer has been due for a while. A new segment if there is one, else the last one again.
+ * In recovery, where the RFC has none, the first missing one: the timeout, that would come instead, costs far more. */
 static uint32_t output_probe(struct tcp_env *env, struct tcp_half *h)
 {
-	uint32_t len = min_u32(h->snd_nxt - h->snd_una, h->mss);
-	uint32_t left = h->score ? h->snd_una : h->snd_nxt - len;
+	uint32_t left, right, len = min_u32(h->snd_nxt - h->snd_una, h->mss);
 
 	h->flags &= ~HALF_TLP_DUE;
 	if (!len)
 		return 0;
 	env->count.tlp++;
 	h->loss_probes++;
-	h->tlp_high = h->snd_nxt;
-	return segment_again(env, h, left, left + len) == 0;
+	h->flags &= ~HALF_TLP_AGAIN;
+	if (probe_new(env, h))
+		return 1;
+	left = h->snd_nxt - len;
+	right = h->snd_nxt;
+	if (h->score && !tcp_score_missing(h, &left, &right))
+		return 0;
+	right = seq_min(right, left + h->mss);
+	if (segment_again(env, h, left, right))
+		return 0;
+	if (h->score) {
+		tcp_score_again(env, h, left, right);
+	} else {
+		h->flags |= HALF_TLP_AGAIN;
+		h->tlp_high = h->snd_nxt;
+	}
+	return 1;
+}
+
+/* RFC 8985 7.2, but two of them instead of one: on a short path the timeout takes a thousand round trips. */
+static bool probe_allowed(const struct tcp_half *h)
+{
+	return (h->flags & HALF_SACK) && h->loss_probes < TCP_TLP_MAX && h->srtt_us && !h->backoff;
 }
 
 static uint64_t probe_timeout(const struct tcp_half *h)
@@ -362,8 +381,7 @@ void tcp_timer_arm(struct tcp_env *env, struct tcp_half *h)
 	if (h->snd_una != h->snd_nxt) {
 		if (h->timer_kind == TCP_TIMER_RTO || h->timer_kind == TCP_TIMER_TLP)
 			return;
-		if ((h->flags & HALF_SACK) && h->loss_probes < TCP_TLP_MAX && h->srtt_us &&
-		    !h->backoff && probe_timeout(h) < rto) {
+		if (probe_allowed(h) && probe_timeout(h) < rto) {
 			h->timer_kind = TCP_TIMER_TLP;
 			h->timer_at = env->now_us + probe_timeout(h);
 			return;
@@ -381,6 +399,25 @@ void tcp_timer_arm(struct tcp_env *env, struct tcp_half *h)
 	}
 	h->timer_kind = TCP_TIMER_NONE;
 	h->timer_at = TCP_NEVER;
+}
+
+/* Lost bytes, then new ones. RFC 5682 2.1 step 2b has it the other way round for once: if there is nothing new to send
+ * or no window for it, what came tells nothing. */
+static uint32_t output_queue(struct tcp_env *env, struct tcp_half *h)
+{
+	uint32_t n = 0;
+
+	if (h->lost && h->frto == TCP_FRTO_NEW) {
+		n = output_new(env, h);
+		if (n || tcp_pipe(h) || (h->flags & HALF_EMIT_FAILED))
+			return n;
+		h->frto = TCP_FRTO_OFF;
+	}
+	if (h->lost)
+		n += output_lost(env, h);
+	if (!(h->flags & HALF_EMIT_FAILED))
+		n += output_new(env, h);
+	return n;
 }
 
 uint32_t tcp_half_output(struct tcp_env *env, struct tcp_half *h)
@@ -402,10 +439,7 @@ uint32_t tcp_half_output(struct tcp_env *env, struct tcp_half *h)
 	}
 	if (h->flags & HALF_TLP_DUE)
 		n += output_probe(env, h);
-	if (h->lost)
-		n += output_lost(env, h);
-	if (!(h->flags & HALF_EMIT_FAILED))
-		n += output_new(env, h);
+	n += output_queue(env, h);
 	if ((h->flags & HALF_ACK_NOW) && !(h->flags & HALF_EMIT_FAILED))
 		n += ack_emit(env, h, h->snd_nxt) == 0;
 	if ((h->flags & HALF_EMIT_FAILED) && (h->flags & HALF_ACK_NOW))

@@ -7,7 +7,7 @@
 
 /* What was programmed is not among them: a quiet half has nothing programmed. */
 #define KEPT_FLAGS \
-	(HALF_SACK | HALF_RCV_FIN_KNOWN | HALF_RCV_FIN | HALF_FIN_QUEUED | HALF_FIN_SENT | HALF_CWND_LIMITED)
+	(HALF_SACK | HALF_RCV_FIN_KNOWN | HALF_RCV_FIN | HALF_FIN_QUEUED | HALF_FIN_SENT | HALF_REORDERED)
 
 void tcp_half_park(struct tcp_half *h, struct tcp_parked *p)
 {

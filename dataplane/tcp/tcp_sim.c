@@ -150,6 +150,7 @@ void sim_open(struct sim *s, const struct sim_conf *conf, struct chunk_pool *poo
 		side->env.emit = sim_emit;
 		side->env.ctx = side;
 		side->env.rcvbuf_max = conf->rcvbuf;
+		side->env.cc = conf->cc;
 		side->credit_us = s->now;
 		tcp_half_open(&side->half, &p, &side->env);
 	}

@@ -25,6 +25,7 @@ struct sim_conf {
 	uint64_t send[2];      /* bytes each side sends, then FIN */
 	uint64_t read_rate[2]; /* bytes per second taken, 0 = all at once */
 	uint32_t piece;	       /* the application writes pieces of at most this, 0 = what fits */
+	uint8_t cc;	       /* enum tcp_cc_kind */
 	bool no_sack, no_wscale, no_fin;
 };
 
