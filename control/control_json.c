@@ -81,9 +81,9 @@ json_t *control_json_event(const struct shm_event *e, const char *writer, uint64
 
 static const char *action_name(uint32_t v)
 {
-	static const char *const name[] = {"bypass", "block", "observe", "adapt"};
+	static const char *const name[] = {"bypass", "block", "observe", "adapt", "tunnel"};
 
-	return v < 4 ? name[v] : "unknown";
+	return v < 5 ? name[v] : "unknown";
 }
 
 static const char *failure_name(uint8_t v)

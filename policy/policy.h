@@ -25,7 +25,13 @@
 #define POLICY_IMAGE_ALIGN 64  /* an image begins at a multiple of this */
 #define POLICY_CAUSES 16       /* >= CALLOUT_CAUSE_MAX */
 
-enum policy_action { POLICY_BYPASS, POLICY_BLOCK, POLICY_OBSERVE, POLICY_ADAPT };
+enum policy_action {
+	POLICY_BYPASS,
+	POLICY_BLOCK,
+	POLICY_OBSERVE,
+	POLICY_ADAPT,
+	POLICY_TUNNEL, /* as bypass, and all that follows on the flow */
+};
 enum policy_on_failure { POLICY_OPEN, POLICY_CLOSED, POLICY_ANSWER };
 enum policy_protocol { POLICY_PROTO_TCP, POLICY_PROTO_HTTP };
 enum policy_kind { POLICY_KIND_REQUEST = 1, POLICY_KIND_RESPONSE = 2, POLICY_KIND_STREAM = 4 }; /* bits */
@@ -56,6 +62,12 @@ struct policy_rule {
 	int32_t priority;       /* OCP connection priority of its transactions */
 	uint64_t preserve_max;  /* octets of originals kept per message */
 };
+
+/* A message of such a rule is not looked at; the rule alone is no reason to select a flow. */
+static inline bool policy_passes(uint32_t action)
+{
+	return action == POLICY_BYPASS || action == POLICY_TUNNEL;
+}
 
 struct policy_image; /* opaque; begins with a header holding magic, version, length, checksum */
 
@@ -100,7 +112,7 @@ const struct policy_image *policy_matcher_image(const struct policy_matcher *m);
  * the results are the same. */
 bool policy_matcher_classifies(const struct policy_matcher *m);
 
-/* At the SYN. Rules count in file order; a bypass rule without message conditions that matches first ends the
+/* At the SYN, where tunnel counts as bypass. Rules count in file order; a bypass rule without message conditions that matches first ends the
  * search: bypass. A bypass rule with message conditions is no reason to select a flow; where a later rule is one, first
  * names whichever comes first, so that the bypass is met before it. Does not write to m: threads may share it for this. */
 void policy_select_flow(const struct policy_matcher *m, const struct policy_tuple *t, struct policy_selection *out);

@@ -117,7 +117,7 @@ static void add_rule(struct builder *b, const struct policy_rules *r,
 	g->protocol = (uint8_t)rule->pub.protocol;
 	g->kinds = (uint8_t)rule->pub.kinds;
 	g->direction = (uint8_t)rule->direction;
-	if (rule->pub.action == POLICY_BYPASS)
+	if (policy_passes(rule->pub.action))
 		g->flags = rule->pub.kinds == all && !rule->ngroups ? POLICY_GATE_BYPASS
 								    : POLICY_GATE_CONDITION;
 	g->host_hash = host_hash(rule);

@@ -110,6 +110,8 @@ static const struct bad bad[] = {
 	{HEAD "- {name: a, action: bypass, service: echo}\n", 4, 38, "uses no service"},
 	{HEAD "- {name: a, action: adapt, service: ecko, match: {protocol: tcp}}\n", 4, 37,
 	 "did you mean 'echo'"},
+	{HEAD "- {name: a, action: tunnel, service: echo}\n", 4, 38, "uses no service"},
+	{HEAD "- {name: a, action: tunnel, match: {host: x}}\n", 4, 36, "needs protocol"},
 	{HEAD "- {name: a, action: bypass}\n- {name: a, action: bypass}\n", 5, 10, "Two rules"},
 	{HEAD
 	 "- {name: a, action: adapt, service: echo, match: {protocol: tcp}, on-failure: answer}\n",

@@ -87,13 +87,13 @@ static bool rules_sound(const struct policy_image *img)
 	for (uint32_t i = 0; i < policy_image_rules(img); i++, g++) {
 		const struct policy_rule *r = policy_image_rule(img, i);
 
-		if (!memchr(r->name, 0, sizeof(r->name)) || r->action > POLICY_ADAPT ||
+		if (!memchr(r->name, 0, sizeof(r->name)) || r->action > POLICY_TUNNEL ||
 		    r->protocol > POLICY_PROTO_HTTP || g->protocol != r->protocol ||
 		    g->kinds != r->kinds)
 			return false;
 		if (r->service != UINT32_MAX && r->service >= policy_image_services(img))
 			return false;
-		if (r->service == UINT32_MAX && r->action >= POLICY_OBSERVE)
+		if (r->service == UINT32_MAX && (r->action == POLICY_OBSERVE || r->action == POLICY_ADAPT))
 			return false;
 		for (uint32_t j = 0; j < POLICY_CAUSES; j++) {
 			if (r->on_failure[j] > POLICY_ANSWER)

@@ -41,7 +41,7 @@ static const struct policy_word directions[] = {
  * policy_subject. */
 static const struct policy_key match_keys[] = {
 	{"protocol", POLICY_T_ENUM, 0, FULL(pub.protocol), .words = policy_protocol_words,
-	 .doc = "How the flow is cut into messages. Needed by every rule but `bypass`: what the "
+	 .doc = "How the flow is cut into messages. Needed by every rule but `bypass` and `tunnel`: what the "
 		"first rule that may match a flow says holds for the whole flow, and rules with "
 		"the other one take no part in it."},
 	{"kind", POLICY_T_CUSTOM, 0, FULL(pub.kinds), .fn = read_kind,
@@ -450,7 +450,7 @@ void policy_match_finish(struct policy_reader *r, yaml_node_t *node, struct poli
 {
 	yaml_node_t *match = policy_node_find(r, node, "match");
 	yaml_node_t *protocol = policy_node_find(r, match, "protocol");
-	bool bypass = rule->pub.action == POLICY_BYPASS;
+	bool bypass = policy_passes(rule->pub.action);
 	bool message = rule->ngroups || rule->pub.kinds;
 
 	if (!protocol && (!bypass || message) && policy_node_find(r, node, "action"))

@@ -243,6 +243,14 @@ static void selection(void **state)
 		{"[{name: a, action: bypass, match: {protocol: http}}, {name: b, action: block, "
 		 "match: {protocol: tcp}}]",
 		 -1, 0},
+		/* at the SYN, a tunnel is a bypass */
+		{"[{name: a, action: tunnel, match: {server-port: 80}}, {name: b, action: block, "
+		 "match: {protocol: tcp}}]",
+		 -1, 0},
+		{"[{name: a, action: tunnel, match: {protocol: http, host: x}}]", -1, 0},
+		{"[{name: a, action: tunnel, match: {protocol: http, host: x}}, {name: b, action: "
+		 "block, match: {protocol: http}}]",
+		 0, POLICY_PROTO_HTTP},
 		/* a bypass of some messages does not, and must come before the others */
 		{"[{name: a, action: bypass, match: {protocol: http, host: x}}]", -1, 0},
 		{"[{name: a, action: bypass, match: {protocol: http, host: x}}, {name: b, action: "

@@ -26,7 +26,9 @@ static const struct policy_key rule_keys[] = {
 	{"action", POLICY_T_ENUM, POLICY_REQUIRED, RULE(action), .words = policy_action_words,
 	 .doc = "`bypass`: crosses untouched. `block`: HTTP gets an answer with the status of "
 		"`answer`, any other flow a reset. `observe`: the service sees it, the traffic "
-		"does not wait. `adapt`: the service decides what goes on."},
+		"does not wait. `adapt`: the service decides what goes on. "
+		"`tunnel`: this message and all that follows on its flow cross without a look, in "
+		"both directions; messages that began before end as they would have."},
 	{"service", POLICY_T_CUSTOM, 0, RULE(service), .fn = read_service,
 	 .how = "name of a service",
 	 .doc = "Required by `observe` and `adapt`, refused with the others."},

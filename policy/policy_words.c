@@ -6,6 +6,7 @@ const struct policy_word policy_action_words[] = {
 	{"block", POLICY_BLOCK},
 	{"observe", POLICY_OBSERVE},
 	{"adapt", POLICY_ADAPT},
+	{"tunnel", POLICY_TUNNEL},
 	{NULL, 0},
 };
 

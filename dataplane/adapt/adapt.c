@@ -282,6 +282,15 @@ bool adapt_want(const struct adapt *a)
 	return !adapt_keep_full(a) || adapt_overrun(a);
 }
 
+bool adapt_passes(const struct adapt *a)
+{
+	uint32_t ams = a->am_tail - a->am_head;
+
+	return a->status == ADAPT_RUNNING && !a->head && !a->observe && a->rest && a->end_called && !a->starved &&
+	       !a->orig_done && a->rest_from == a->orig_len && chunkq_empty(&a->hq) && chunkq_empty(&a->out) &&
+	       (ams == 0 || (ams == 1 && chunkq_empty(&a->am[a->am_head % ADAPT_AMS].q)));
+}
+
 static enum callout_part adapt_part(const struct adapt *a, uint64_t off)
 {
 	bool req = a->kind == POLICY_KIND_REQUEST;

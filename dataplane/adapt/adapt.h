@@ -180,6 +180,9 @@ void adapt_feed_end(struct adapt *a, bool ok);
 bool adapt_want(const struct adapt *a);
 /* Moves originals to the service and returned octets to out. Idempotent. */
 void adapt_pump(struct adapt *a);
+/* Of an opaque stream: the service has left or was given up, all that arrived so far has been taken from out, and what
+ * follows would go through unchanged. The owner may release a and pass the rest of the stream on itself. */
+bool adapt_passes(const struct adapt *a);
 /* Absolute time at which adapt_pump should run again without an event, UINT64_MAX: none. */
 uint64_t adapt_deadline(const struct adapt *a);
 /* From callout_poll. */

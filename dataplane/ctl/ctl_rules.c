@@ -44,7 +44,7 @@ static int rules_make(struct ctl_rules **out, const struct ctl_rules_main *r, co
 		goto fail;
 	x->generation = policy_image_generation(x->image);
 	for (uint32_t i = 0; i < policy_image_rules(x->image); i++)
-		x->selects |= policy_image_rule(x->image, i)->action != POLICY_BYPASS;
+		x->selects |= !policy_passes(policy_image_rule(x->image, i)->action);
 	*why = "no memory for the matchers of the image";
 	for (unsigned i = 0; i < r->workers; i++) {
 		rc = policy_matcher_create(&x->matcher[i], x->image, r->socket_id);

@@ -207,8 +207,11 @@ bool session_reusable(const struct session *s, unsigned side, const struct rte_m
 	struct tcp_segment seg;
 	enum tcp_state far;
 
-	if (session_is_record(s))
-		return session_record_of(s)->kind == RECORD_DEAD;
+	if (session_is_record(s)) {
+		const struct session_record *r = session_record_of(s);
+
+		return r->kind == RECORD_DEAD || (r->kind == RECORD_JOINED && session_joined_reusable(r));
+	}
 	if (s->state == SESSION_DEAD)
 		return true;
 	if (s->state != SESSION_OPEN ||
@@ -268,6 +271,8 @@ void session_run(struct session_ctx *c, struct session *s)
 		session_count(c, STATS_flow_closed);
 	}
 	queues_note(c, s, false);
+	if (s->pipe[0].mode != PIPE_FRAMED && s->state == SESSION_OPEN)
+		session_leave(c, s);
 }
 
 static uint64_t idle_deadline(const struct session_ctx *c, const struct session *s)
@@ -291,6 +296,7 @@ uint64_t session_deadline(const struct session_ctx *c, const struct session *s)
 		if (s->pipe[i].adapt)
 			timers = RTE_MIN(timers, adapt_deadline(s->pipe[i].adapt));
 	}
+	timers = RTE_MIN(timers, session_leave_deadline(c, s));
 	if (timers == UINT64_MAX && session_quiet(s))
 		timers = s->last_us + SESSION_PARK_US;
 	return RTE_MIN(at, timers);
@@ -311,7 +317,7 @@ void session_timer(struct session_ctx *c, struct session *s)
 			session_abort(c, s);
 		s->state = SESSION_DEAD;
 	}
-	if (c->now_us >= s->last_us + SESSION_PARK_US && session_quiet(s)) {
+	if (!s->leaving && c->now_us >= s->last_us + SESSION_PARK_US && session_quiet(s)) {
 		session_park(c, s);
 		return;
 	}
@@ -338,6 +344,8 @@ void session_free(struct session_ctx *c, struct session *s)
 	c->flows--;
 	if (session_is_record(s)) {
 		c->parked -= session_record_of(s)->kind == RECORD_PARKED;
+		c->joined -= session_record_of(s)->kind == RECORD_JOINED;
+		session_passed_free(c, session_record_of(s));
 		session_record_free(c, session_record_of(s));
 		return;
 	}

@@ -64,6 +64,8 @@ struct session_config {
 	int socket_id;
 	uint32_t flows_max;            /* selected flows: parked, in their handshake, or active */
 	uint32_t active_max;           /* of them, those with work under way; 0 or more than flows_max: flows_max */
+	bool forget_joined;            /* segments of flows that are not known cross: a joined one whose numbers need not be
+					* moved is dead at once */
 	uint32_t txns_max;             /* struct adapt, 0: 4096 */
 	uint32_t chunks;               /* chunk descriptors */
 	struct rte_mempool *bufs;      /* direct mbufs for what we send and generate */

@@ -189,6 +189,7 @@ void session_gauges(const struct session_ctx *c, struct shm_gauges *g)
 	g->flows_active = c->sessions;
 	g->flows_active_max = c->cfg.active_max;
 	g->flows_parked = c->parked;
+	g->flows_joined = c->joined;
 }
 
 bool session_older_than(const struct session_ctx *c, uint32_t generation)

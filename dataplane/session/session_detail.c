@@ -111,7 +111,7 @@ static void record_fill(const struct session_ctx *c, const struct session_record
 	if (r->kind != RECORD_PARKED)
 		return;
 	for (unsigned i = 0; i < 2; i++) {
-		const struct session_parked_pipe *k = &r->parked.pipe[i];
+		const struct session_parked_pipe *k = &r->pipe[i];
 		struct session_pipe p = {
 			.mode = k->mode,
 			.route = k->route,
@@ -124,7 +124,7 @@ static void record_fill(const struct session_ctx *c, const struct session_record
 		};
 		struct tcp_half h;
 
-		tcp_half_unpark(&h, &r->parked.half[i], &c->env);
+		tcp_half_unpark(&h, &r->half[i], &c->env);
 		half_fill(&c->env, &h, &d->half[i]);
 		pipe_fill(c, &p, &d->pipe[i]);
 	}

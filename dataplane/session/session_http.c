@@ -59,7 +59,7 @@ static bool may_read(const struct session *s, unsigned d)
 	return session_room(s, d) > 0;
 }
 
-static void to_tunnel(struct session_ctx *c, struct session *s)
+void session_to_tunnel(struct session_ctx *c, struct session *s)
 {
 	session_count(c, STATS_msg_tunnel);
 	for (unsigned d = 0; d < 2; d++) {
@@ -70,6 +70,22 @@ static void to_tunnel(struct session_ctx *c, struct session *s)
 		if (!chunkq_empty(&s->pipe[d].raw))
 			tcp_half_send(&c->env, &s->half[!d], &s->pipe[d].raw);
 	}
+}
+
+bool session_between(const struct session *s, unsigned d)
+{
+	if (s->xchg_count != (d == 1) || s->inject_ready)
+		return false;
+	for (unsigned i = 0; i < 2; i++) {
+		const struct session_pipe *p = &s->pipe[i];
+
+		if (i == d)
+			continue;
+		if (p->mode != PIPE_FRAMED || p->begun || p->adapt || p->observer || p->route != ROUTE_NONE || p->inject_wait ||
+		    p->eof || !chunkq_empty(&p->raw) || (p->framer && !http1_between(&p->framer->http)))
+			return false;
+	}
+	return true;
 }
 
 static enum policy_on_failure framing_policy(const struct session_ctx *c, const struct session *s)
@@ -92,7 +108,7 @@ static bool open_as_tunnel(struct session_ctx *c, struct session *s, unsigned d)
 	    f->http.bad != HTTP1_BAD_START_LINE || framing_policy(c, s) != POLICY_OPEN)
 		return false;
 	session_note(c, s, -1, "not-http", "framing", 0, "the stream is not HTTP: it crosses as it is");
-	to_tunnel(c, s);
+	session_to_tunnel(c, s);
 	return true;
 }
 
@@ -103,7 +119,7 @@ static bool open_server_first(struct session_ctx *c, struct session *s, const st
 	    memcmp(in->data, "HTTP/", RTE_MIN(in->len, 5u)) == 0 || framing_policy(c, s) != POLICY_OPEN)
 		return false;
 	session_note(c, s, -1, "not-http", "framing", 0, "the server speaks first: the stream crosses as it is");
-	to_tunnel(c, s);
+	session_to_tunnel(c, s);
 	return true;
 }
 
@@ -179,7 +195,7 @@ static void on_event(struct session_ctx *c, struct session *s, unsigned d, const
 			break; /* the event stays */
 		message_over(c, s, d, true);
 		if (s->state == SESSION_OPEN)
-			to_tunnel(c, s);
+			session_to_tunnel(c, s);
 		break;
 	case HTTP1_BAD:
 		chunkq_append(&p->raw, q);
@@ -312,6 +328,10 @@ bool session_http_run(struct session_ctx *c, struct session *s, unsigned d)
 	struct session_pipe *p = &s->pipe[d];
 	bool moved = false;
 
+	if (unlikely(s->tunnel_after) && session_between(s, 2)) {
+		session_to_tunnel(c, s);
+		return true;
+	}
 	if (still_idle(s, d))
 		return false;
 	p->idle = false;

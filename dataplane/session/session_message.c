@@ -151,6 +151,13 @@ static int32_t match(struct session_ctx *c, struct session *s, unsigned d)
 	return policy_match_message(c->matcher, &s->info.tuple, &s->info.sel, &m);
 }
 
+bool session_unseen(struct session_ctx *c, struct session *s, unsigned d)
+{
+	int32_t rule = match(c, s, d);
+
+	return rule < 0 || policy_passes(policy_image_rule(session_image(c), (uint32_t)rule)->action);
+}
+
 /* The exchange of a request that goes to the server now. */
 static void push_exchange(struct session_ctx *c, struct session *s, bool head, bool connect, bool upgrade)
 {
@@ -166,6 +173,7 @@ static void push_exchange(struct session_ctx *c, struct session *s, bool head, b
 	x->head = head;
 	x->connect = connect;
 	x->upgrade = upgrade;
+	x->unseen = s->tunnel_after;
 	x->minor = h->minor;
 	x->swallow_continue = p->said_continue;
 	x->method_len = (uint16_t)RTE_MIN(h->method.len, (uint32_t)sizeof(x->method));
@@ -239,6 +247,12 @@ static void start_route(struct session_ctx *c, struct session *s, unsigned d)
 	case POLICY_BYPASS:
 		session_count(c, STATS_msg_forwarded);
 		break;
+	case POLICY_TUNNEL:
+		session_count(c, STATS_msg_forwarded);
+		s->tunnel_after = true;
+		for (struct session_xchg *x = s->xchg_head; x && d == 1; x = x->next)
+			x->unseen = true;
+		break;
 	case POLICY_BLOCK:
 		session_count(c, STATS_msg_blocked);
 		session_note(c, s, p->rule, "message-blocked", "rule", 0, "blocked by its rule");
@@ -271,6 +285,27 @@ static void start_route(struct session_ctx *c, struct session *s, unsigned d)
 	}
 }
 
+/* A rule said so before. */
+static bool passes_unseen(const struct session *s, unsigned d)
+{
+	return s->tunnel_after && (d == 0 || s->xchg_head->unseen);
+}
+
+/* A rule has said tunnel, and there is no other message under way: the octets of this one are the first of two streams. */
+static bool tunnel_now(struct session_ctx *c, struct session *s, unsigned d)
+{
+	struct session_pipe *p = &s->pipe[d];
+
+	if (!s->tunnel_after || p->mode != PIPE_FRAMED || p->route != ROUTE_FORWARD || !session_between(s, d))
+		return false;
+	p->begun = false;
+	c->under_way--;
+	if (d == 1)
+		session_xchg_pop(c, s);
+	session_to_tunnel(c, s);
+	return true;
+}
+
 void session_message_begin(struct session_ctx *c, struct session *s, unsigned d)
 {
 	struct session_pipe *p = &s->pipe[d];
@@ -293,10 +328,10 @@ void session_message_begin(struct session_ctx *c, struct session *s, unsigned d)
 		if (p->interim && h->status == 100 && s->xchg_head->swallow_continue)
 			p->route = ROUTE_DROP;
 	} else {
-		p->rule = match(c, s, d);
+		p->rule = h && passes_unseen(s, d) ? -1 : match(c, s, d);
 		start_route(c, s, d);
 	}
-	if (s->state != SESSION_OPEN)
+	if (s->state != SESSION_OPEN || (h && tunnel_now(c, s, d)))
 		return;
 	if (h && d == 0 && p->route == ROUTE_FORWARD)
 		push_exchange(c, s, h->method_head, h->method_connect, h->upgrade);

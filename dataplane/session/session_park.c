@@ -128,30 +128,45 @@ static void pipe_unpark(struct session_pipe *p, const struct session_parked_pipe
 	p->fin_passed = k->fin_passed;
 }
 
-void session_park(struct session_ctx *c, struct session *s)
+struct session_record *session_pack(struct session_ctx *c, struct session *s)
 {
 	struct session_record *r = session_record_new(c);
 
 	if (!r)
-		return;
+		return NULL;
 	r->info = s->info;
-	r->kind = RECORD_PARKED;
 	r->begun_us = s->begun_us;
 	r->last_us = s->last_us;
 	r->ip_id = s->ip_id;
 	for (unsigned i = 0; i < 2; i++) {
 		pattern_of(&s->head[i], &r->pattern[i]);
-		tcp_half_park(&s->half[i], &r->parked.half[i]);
-		pipe_park(&s->pipe[i], &r->parked.pipe[i]);
-		c->queued[0] -= s->queued[0];
-		s->queued[0] = 0;
-		c->queued[1] -= s->queued[1];
-		s->queued[1] = 0;
+		tcp_half_park(&s->half[i], &r->half[i]);
+		pipe_park(&s->pipe[i], &r->pipe[i]);
+		c->queued[i] -= s->queued[i];
+		s->queued[i] = 0;
 	}
 	session_give(c, s);
+	return r;
+}
+
+void session_park(struct session_ctx *c, struct session *s)
+{
+	struct session_record *r = session_pack(c, s);
+
+	if (!r)
+		return;
+	r->kind = RECORD_PARKED;
 	c->parked++;
 	session_count(c, STATS_flow_parked);
 	c->cfg.moved(c->cfg.cb, r->info.owner, session_handle_of(r));
+}
+
+void session_passed_free(struct session_ctx *c, struct session_record *r)
+{
+	for (unsigned d = 0; d < 2; d++) {
+		c->under_way -= r->pipe[d].begun;
+		r->pipe[d].begun = false;
+	}
 }
 
 struct session *session_unpark(struct session_ctx *c, struct session_record *r)
@@ -161,9 +176,9 @@ struct session *session_unpark(struct session_ctx *c, struct session_record *r)
 	if (!s)
 		return NULL;
 	for (unsigned i = 0; i < 2; i++) {
-		tcp_half_unpark(&s->half[i], &r->parked.half[i], &c->env);
+		tcp_half_unpark(&s->half[i], &r->half[i], &c->env);
 		s->half_open[i] = true;
-		pipe_unpark(&s->pipe[i], &r->parked.pipe[i]);
+		pipe_unpark(&s->pipe[i], &r->pipe[i]);
 	}
 	session_record_free(c, r);
 	c->parked--;

@@ -6,6 +6,7 @@
 #include <rte_common.h>
 #include "session/session.h"
 #include "tcp/tcp_park.h"
+#include "tcp/tcp_splice.h"
 
 #define SESSION_PARK_US 250000 /* a flow that has been quiet for this long is parked */
 #define SESSION_TOUCH_US 16000
@@ -40,6 +41,7 @@ struct session_xchg {
 	struct session_xchg *next;
 	bool head, connect, upgrade;
 	bool swallow_continue; /* we said 100 ourselves */
+	bool unseen;           /* its response is not looked at */
 	bool ours;             /* an answer of ours takes its place in the order */
 	uint8_t minor;
 	uint16_t host_len, path_len, method_len;
@@ -101,6 +103,10 @@ struct session {
 	bool answered;         /* we answered and are closing */
 	bool tunnel_wait;      /* the server has switched before the request was through */
 	bool starved;          /* something waits for memory: session_deadline */
+	bool tunnel_after;     /* a rule said tunnel: no message is looked at any more */
+	bool leaving;          /* windows are held, since leave_us; else not to be tried before leave_us */
+	uint64_t leave_us;
+	uint64_t stall_us;     /* leaving: one direction has waited for the other since, 0: none does */
 	uint16_t ip_id;
 	uint64_t begun_us, last_us;
 	/* Responses in order. */
@@ -122,6 +128,7 @@ enum session_record_kind {
 	RECORD_HANDSHAKE,
 	RECORD_PARKED,
 	RECORD_DEAD,
+	RECORD_JOINED,
 };
 
 /* What frames towards a side look like; see struct session_head. */
@@ -140,6 +147,17 @@ struct session_parked_pipe {
 	bool begun, eof, fin_passed;
 };
 
+/* The two halves are one connection again (session_join.c). By the side that sends the octets that are counted, and as
+ * that side counts them. */
+struct session_joined {
+	uint32_t moved[2]; /* added to the numbers of its octets on their way to the other side */
+	uint32_t acked[2]; /* by the other side */
+	uint32_t end[2];   /* one past the last that was sent */
+	uint32_t fin_end[2];
+	bool fin[2];
+	bool reset[2];
+};
+
 struct session_record {
 	struct session_flow_info info;
 	uint64_t begun_us, last_us;
@@ -149,11 +167,10 @@ struct session_record {
 	union {
 		struct session_record *next; /* free list */
 		struct tcp_handshake hs;
-		struct {
-			struct tcp_parked half[2];
-			struct session_parked_pipe pipe[2];
-		} parked;
+		struct tcp_parked half[2];
+		struct session_joined joined;
 	};
+	struct session_parked_pipe pipe[2];
 };
 
 static inline bool session_is_record(const struct session *s)
@@ -185,7 +202,7 @@ struct session_ctx {
 	struct session_link in_use; /* all sessions, about in the order in which they last had work */
 	void *record_slab;
 	struct session_record *free_records;
-	uint32_t parked; /* records of that kind */
+	uint32_t parked, joined; /* records of that kind */
 	uint32_t flows;  /* sessions and records */
 	struct session_framer *free_framers;
 	void *framer_slab;
@@ -247,10 +264,24 @@ static inline void session_touch(struct session_ctx *c, struct session *s)
 }
 /* Nothing of it is under way but what a record can hold. */
 bool session_quiet(const struct session *s);
-/* s is quiet, and gone afterwards. */
+/* s is quiet, and gone afterwards; what remains of it is in the record, whose kind and owner are the caller's business.
+ * NULL: there are no more records than flows. */
+struct session_record *session_pack(struct session_ctx *c, struct session *s);
+/* What c counts of messages that only pass. */
+void session_passed_free(struct session_ctx *c, struct session_record *r);
 void session_park(struct session_ctx *c, struct session *s);
 /* NULL: no struct session to be had. r is gone otherwise. */
 struct session *session_unpark(struct session_ctx *c, struct session_record *r);
+
+/* session_join.c */
+/* After each run of a session that is open; it may be gone afterwards. */
+void session_leave(struct session_ctx *c, struct session *s);
+uint64_t session_leave_deadline(const struct session_ctx *c, const struct session *s);
+enum session_verdict session_joined_segment(struct session_ctx *c, struct session_record *r, unsigned side,
+					    struct rte_mbuf *m, const struct parse_frame *f);
+bool session_joined_reusable(const struct session_record *r);
+uint64_t session_joined_deadline(const struct session_ctx *c, const struct session_record *r);
+void session_joined_timer(struct session_ctx *c, struct session_record *r);
 
 /* session.c */
 uint16_t session_mss(const struct session_ctx *c, bool is_v6);
@@ -270,6 +301,10 @@ int32_t session_rule(const struct session_ctx *c, const struct session_pipe *p);
 
 /* session_http.c: both return true when something moved */
 bool session_http_run(struct session_ctx *c, struct session *s, unsigned d);
+/* Both directions, with what was taken and not routed. */
+void session_to_tunnel(struct session_ctx *c, struct session *s);
+/* Nothing is under way but, while one has just begun, that message of direction d; d 2: none. */
+bool session_between(const struct session *s, unsigned d);
 void session_http_free(struct session_ctx *c, struct session *s);
 /* session_message.c: what happens to a message */
 void session_message_begin(struct session_ctx *c, struct session *s, unsigned d);
@@ -279,6 +314,8 @@ void session_message_route(struct session_ctx *c, struct session *s, unsigned d,
 void session_message_end(struct session_ctx *c, struct session *s, unsigned d, bool ok);
 /* Moves what the service returned into the right half, and acts on the outcome. */
 void session_message_pump(struct session_ctx *c, struct session *s, unsigned d);
+/* No rule in force would look at the stream of d, which has not begun. */
+bool session_unseen(struct session_ctx *c, struct session *s, unsigned d);
 void session_message_drop(struct session_ctx *c, struct session *s, unsigned d);
 /* session_stream.c */
 bool session_stream_run(struct session_ctx *c, struct session *s, unsigned d);

@@ -156,6 +156,8 @@ enum session_verdict session_record_segment(struct session_ctx *c, struct sessio
 
 	if (r->kind == RECORD_DEAD)
 		return SESSION_DROP;
+	if (r->kind == RECORD_JOINED)
+		return session_joined_segment(c, r, side, m, f);
 	if (r->kind == RECORD_HANDSHAKE)
 		return handshake_segment(c, s, side, m, f);
 	full = session_unpark(c, r);
@@ -171,6 +173,8 @@ uint64_t session_record_deadline(const struct session_ctx *c, const struct sessi
 {
 	const struct policy_limits *l = c->cfg.limits;
 
+	if (r->kind == RECORD_JOINED)
+		return session_joined_deadline(c, r);
 	return r->last_us + (r->kind == RECORD_HANDSHAKE ? l->handshake_timeout_us : l->idle_timeout_us);
 }
 
@@ -180,6 +184,10 @@ void session_record_timer(struct session_ctx *c, struct session_record *r)
 
 	if (r->kind == RECORD_DEAD || c->now_us < session_record_deadline(c, r))
 		return;
+	if (r->kind == RECORD_JOINED) {
+		session_joined_timer(c, r);
+		return;
+	}
 	if (r->kind == RECORD_PARKED) {
 		s = session_unpark(c, r);
 		if (s) {
@@ -206,18 +214,23 @@ void session_row_begin(const struct session_ctx *c, const struct session_flow_in
 
 void session_record_row(const struct session_ctx *c, const struct session_record *r, struct shm_flow_row *row)
 {
-	static const char *const states[] = {"handshake", "parked", "closing"};
-	bool http = r->info.sel.protocol == POLICY_PROTO_HTTP;
+	static const char *const states[] = {
+		[RECORD_HANDSHAKE] = "handshake",
+		[RECORD_PARKED] = "parked",
+		[RECORD_DEAD] = "closing",
+		[RECORD_JOINED] = "joined",
+	};
+	bool http = r->info.sel.protocol == POLICY_PROTO_HTTP, tunnel = false;
 
 	session_row_begin(c, &r->info, r->begun_us, r->last_us, row);
 	snprintf(row->state, sizeof(row->state), "%s", states[r->kind]);
-	if (r->kind == RECORD_PARKED) {
-		http = r->parked.pipe[0].mode == PIPE_FRAMED;
+	if (r->kind == RECORD_PARKED || r->kind == RECORD_JOINED) {
+		http = r->pipe[0].mode == PIPE_FRAMED;
+		tunnel = r->pipe[0].mode == PIPE_TUNNEL;
 		for (unsigned d = 0; d < 2; d++) {
-			row->octets[d] = r->parked.pipe[d].octets;
-			row->messages[d] = r->parked.pipe[d].messages;
+			row->octets[d] = r->pipe[d].octets;
+			row->messages[d] = r->pipe[d].messages;
 		}
 	}
-	snprintf(row->protocol, sizeof(row->protocol), "%s",
-		 http ? "http" : r->kind == RECORD_PARKED && r->parked.pipe[0].mode == PIPE_TUNNEL ? "tunnel" : "tcp");
+	snprintf(row->protocol, sizeof(row->protocol), "%s", http ? "http" : tunnel ? "tunnel" : "tcp");
 }

@@ -60,6 +60,16 @@ static bool stream_end(struct session_ctx *c, struct session *s, unsigned d)
 	return true;
 }
 
+/* The service is out of it, and all it had to do with has gone on: what follows only passes. */
+static void service_done(struct session_pipe *p)
+{
+	if (!p->adapt || p->route != ROUTE_ADAPT || !adapt_passes(p->adapt))
+		return;
+	adapt_release(p->adapt, false);
+	p->adapt = NULL;
+	p->route = ROUTE_FORWARD;
+}
+
 bool session_stream_run(struct session_ctx *c, struct session *s, unsigned d)
 {
 	struct session_pipe *p = &s->pipe[d];
@@ -72,6 +82,8 @@ bool session_stream_run(struct session_ctx *c, struct session *s, unsigned d)
 	while (s->state == SESSION_OPEN) {
 		if (p->adapt || p->observer)
 			session_message_pump(c, s, d);
+		if (p->mode == PIPE_STREAM)
+			service_done(p);
 		if (s->state != SESSION_OPEN || !take_some(c, s, d, may_take(s, d)))
 			break;
 		moved = true;

@@ -293,8 +293,24 @@ static int end_emit(void *ctx, struct tcp_half *h, const struct tcp_out *o)
 {
 	struct world_end *e = ctx;
 
-	/* SACK blocks are left out: the session's halves repair without. */
-	wire_put(e->side, frame_new(e->side, o, NULL, 0));
+	uint8_t opt[TCP_SACK_MAX * 8 + 4], *p = opt;
+
+	if (o->nsack) { /* an odd place now and then: nothing says that blocks are aligned */
+		unsigned odd = world_random(3);
+
+		memset(opt, 1, 2);
+		p = opt + odd;
+		*p++ = 5;
+		*p++ = (uint8_t)(2 + 8 * o->nsack);
+		for (unsigned i = 0; i < o->nsack; i++, p += 8) {
+			rte_be32_t edge[2] = {rte_cpu_to_be_32(o->sack[i].left), rte_cpu_to_be_32(o->sack[i].right)};
+
+			memcpy(p, edge, 8);
+		}
+		memset(p, 1, 2 - odd);
+		p += 2 - odd;
+	}
+	wire_put(e->side, frame_new(e->side, o, opt, (unsigned)(p - opt)));
 	return 0;
 }
 
@@ -481,7 +497,10 @@ static void one_frame(unsigned side, struct rte_mbuf *m)
 	if (parse_offload_wanted(m, 1500))
 		parse_offload(&f, m, 1500);
 	if (!world.s) {
-		rte_pktmbuf_free(m);
+		if (world.forgotten)
+			on_tx(NULL, !side, m);
+		else
+			rte_pktmbuf_free(m);
 		return;
 	}
 	switch (session_segment(world.ctx, world.s, side, m, &f)) {
@@ -544,6 +563,8 @@ static bool round_run(void)
 		world.woken = false;
 		session_run(world.ctx, world.s);
 		if (session_dead(world.s)) {
+			world.forgotten = world_count(STATS_flow_join_plain) != world.plain;
+			world.plain = world_count(STATS_flow_join_plain);
 			session_free(world.ctx, world.s);
 			world.s = NULL;
 		} else {
@@ -578,7 +599,7 @@ static void end_open(unsigned i)
 	struct world_end *e = &world.end[i];
 	struct tcp_params p = {
 		.snd_nxt = WORLD_ISN(i) + 1, .rcv_nxt = WORLD_ISN(!i) + 1,
-		.snd_wnd = 65535, .rcv_wnd = 65535, .mss = MSS, .rcv_mss = MSS,
+		.snd_wnd = 65535, .rcv_wnd = 65535, .mss = MSS, .rcv_mss = MSS, .sack = world.sack,
 	};
 
 	e->open = true;
@@ -641,6 +662,7 @@ void world_begin(void)
 					  .now_us = world.now};
 	}
 	world.txns = 0;
+	world.forgotten = false;
 	session_ctx_tick(world.ctx, world.now, world.matcher[world.rules]);
 	world.s = session_new(world.ctx, &info);
 	assert_non_null(world.s);
@@ -660,14 +682,14 @@ void world_ends_open(void)
 
 void world_shake(void)
 {
-	static const uint8_t mss[4] = {2, 4, MSS >> 8, MSS & 255};
+	static const uint8_t opt[8] = {2, 4, MSS >> 8, MSS & 255, 1, 1, 4, 2};
 	struct tcp_out syn = {.seq = WORLD_ISN(0), .flags = TCP_F_SYN, .window = 65535};
 	struct tcp_out ack = {.seq = WORLD_ISN(1), .ack = WORLD_ISN(0) + 1, .flags = TCP_F_SYN | TCP_F_ACK, .window = 65535};
 
 	world_begin();
-	world_frame(0, &syn, mss, 4);
+	world_frame(0, &syn, opt, world.sack ? 8 : 4);
 	assert_int_equal(world.end[1].isn, syn.seq); /* it passed through */
-	world_frame(1, &ack, mss, 4);
+	world_frame(1, &ack, opt, world.sack ? 8 : 4);
 	assert_int_equal(world.end[0].isn, ack.seq);
 	world_ends_open();
 	world_settle();
@@ -804,7 +826,7 @@ void world_start(unsigned bufs, unsigned chunks, const char *rules, const char *
 	static unsigned no;
 	char name[32];
 	struct session_config cfg = {
-		.flows_max = 4, .txns_max = 8, .chunks = chunks, .tx = on_tx, .wake = on_wake, .moved = on_moved,
+		.flows_max = 4, .forget_joined = true, .txns_max = 8, .chunks = chunks, .tx = on_tx, .wake = on_wake, .moved = on_moved,
 		.socket_id = SOCKET_ID_ANY,
 		.caps = {{.mtu = 1500, .tx_cksum = false}, {.mtu = 1500, .tx_cksum = false}},
 	};

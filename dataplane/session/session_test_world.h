@@ -68,6 +68,9 @@ struct world {
 	unsigned large[2];       /* frames of several segments: received, sent */
 	unsigned hold;           /* so many frames stay with the ports; nobody may write to one meanwhile */
 	unsigned loss;           /* of 1000 frames */
+	bool sack;               /* of flows opened from now on: both ends speak it */
+	bool forgotten;          /* the flow was joined and forgotten: its frames cross */
+	uint64_t plain;
 	uint32_t seed;
 	enum world_service service;
 	struct world_txn txn[WORLD_TXNS];

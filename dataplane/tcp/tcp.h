@@ -198,6 +198,9 @@ void tcp_half_send(struct tcp_env *env, struct tcp_half *h, struct chunkq *q);
 uint64_t tcp_half_send_room(const struct tcp_half *h);
 /* Bytes queued, sent or not, that the peer has not acknowledged. */
 uint64_t tcp_half_send_pending(const struct tcp_half *h);
+/* While on, the window offered to the peer is not opened further; what was offered stays. off: the peer is told the window
+ * there is. */
+void tcp_half_hold(struct tcp_half *h, bool on);
 /* FIN after everything queued. Idempotent. */
 void tcp_half_finish(struct tcp_half *h);
 /* Sends RST now and drops everything; state CLOSED. */

@@ -137,6 +137,14 @@ uint64_t tcp_half_send_room(const struct tcp_half *h)
 	return want > have ? want - have : 0;
 }
 
+void tcp_half_hold(struct tcp_half *h, bool on)
+{
+	if (on)
+		h->flags |= HALF_HOLD;
+	else if (h->flags & HALF_HOLD)
+		h->flags = (h->flags & ~HALF_HOLD) | HALF_ACK_NOW;
+}
+
 void tcp_half_finish(struct tcp_half *h)
 {
 	if (h->state != TCP_CLOSED)

@@ -74,6 +74,7 @@ enum tcp_timer {
 #define HALF_UNDO 0x10000u		 /* undo_* are of the last reduction */
 #define HALF_UNDO_OLD 0x20000u		 /* and that is a round trip ago */
 #define HALF_TLP_AGAIN 0x40000u		 /* the last loss probe was a repetition */
+#define HALF_HOLD 0x80000u /* the window is not opened: tcp_half_hold */
 
 static inline uint16_t get_be16(const uint8_t *p)
 {

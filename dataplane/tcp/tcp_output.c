@@ -10,6 +10,8 @@ uint32_t tcp_rcv_space(const struct tcp_env *env, const struct tcp_half *h)
 	uint64_t used = h->rxq.bytes;
 	uint64_t room = env->rcvbuf_max > used ? env->rcvbuf_max - used : 0;
 
+	if (h->flags & HALF_HOLD)
+		return 0;
 	/* What waits out of order lies inside the window and is paid for by it. */
 	return (uint32_t)min_u64(room, (uint64_t)UINT16_MAX << h->rcv_wscale);
 }

@@ -81,6 +81,7 @@ static int sessions_create(struct worker *w, const struct worker_config *cfg, ch
 		.socket_id = cfg->socket_id,
 		.flows_max = cfg->limits->flows,
 		.active_max = cfg->limits->active_flows,
+		.forget_joined = !cfg->tcp || cfg->tcp->mid_stream == POLICY_MID_PASS,
 		/* A received segment is referenced at most by the receive queue, the originals kept
 		 * for a service and the send queue at once, and a chunk may be cut. */
 		.chunks = cfg->limits->mbufs * 4,
