@@ -159,15 +159,18 @@ struct policy_limits {
 	uint64_t idle_timeout_us;   /* flow without a segment */
 	uint64_t handshake_timeout_us;
 	uint32_t http_head;         /* octets of an HTTP head */
+	uint64_t reassembly;        /* octets out of order per worker, 0: an eighth of the packet buffers */
 	uint32_t half_open;         /* selected connections per worker in their handshake; 0: policy_half_open */
 };
 
 /* Of selected traffic. Zeros are the defaults. */
 enum policy_mid_stream { POLICY_MID_PASS, POLICY_MID_DROP, POLICY_MID_RESET };
 enum policy_half_open_exceeded { POLICY_HALF_OPEN_BYPASS, POLICY_HALF_OPEN_DROP };
+enum policy_congestion { POLICY_CC_CUBIC, POLICY_CC_NEWRENO };
 struct policy_tcp {
 	uint32_t mid_stream;         /* enum policy_mid_stream */
 	uint32_t half_open_exceeded; /* enum policy_half_open_exceeded */
+	uint32_t congestion;         /* enum policy_congestion */
 };
 
 /* What limits.half-open comes to: a quarter of the flows, 16 to 16384, where it is not given. */

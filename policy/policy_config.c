@@ -93,6 +93,10 @@ static const struct policy_key limits_keys[] = {
 	{"receive-buffer", POLICY_T_SIZE, 0, POLICY_AT(struct policy_limits, receive_buffer),
 	 .def = "1MiB", .min = 4096, .max = 1 << 30,
 	 .doc = "Largest window a TCP half advertises."},
+	{"reassembly", POLICY_T_SIZE, 0, POLICY_AT(struct policy_limits, reassembly), .def = "0",
+	 .max = (int64_t)1 << 40,
+	 .doc = "Octets received ahead of their turn that a worker keeps for all its flows together; more are "
+		"as if lost on their way. 0: an eighth of the packet buffers."},
 	{"preservation", POLICY_T_SIZE, 0, POLICY_AT(struct policy_limits, preservation),
 	 .def = "128MiB", .max = (int64_t)1 << 40,
 	 .doc = "Octets of originals a worker keeps for all its messages together."},
@@ -134,6 +138,9 @@ static const struct policy_key tcp_keys[] = {
 	 .words = policy_half_open_words,
 	 .doc = "A new connection beyond `limits.half-open`. `bypass`: it crosses untouched, no service sees it. `drop`: "
 		"its SYN is dropped, and comes again a second later."},
+	{"congestion-control", POLICY_T_ENUM, 0, POLICY_AT(struct policy_tcp, congestion), .def = "cubic",
+	 .words = policy_congestion_words,
+	 .doc = "How fast a TCP half sends: `cubic` (RFC 9438), `newreno` (RFC 5681)."},
 };
 static const struct policy_section tcp_section = POLICY_SECTION("tcp", tcp_keys);
 

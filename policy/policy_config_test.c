@@ -264,6 +264,8 @@ static void defaults(void **state)
 	assert_int_equal(policy_half_open(&c->limits), 16384);
 	assert_int_equal(c->tcp.mid_stream, POLICY_MID_PASS);
 	assert_int_equal(c->tcp.half_open_exceeded, POLICY_HALF_OPEN_BYPASS);
+	assert_int_equal(c->tcp.congestion, POLICY_CC_CUBIC);
+	assert_int_equal(c->limits.reassembly, 0);
 	assert_int_equal(c->nservices, 1);
 	assert_string_equal(c->services[0].uri, "urn:opes:service:echo");
 	assert_int_equal(c->services[0].dialect, POLICY_DIALECT_DRAFT);

@@ -28,6 +28,11 @@ const struct policy_word policy_half_open_words[] = {
 	{"drop", POLICY_HALF_OPEN_DROP},
 	{NULL, 0},
 };
+const struct policy_word policy_congestion_words[] = {
+	{"cubic", POLICY_CC_CUBIC},
+	{"newreno", POLICY_CC_NEWRENO},
+	{NULL, 0},
+};
 const struct policy_word policy_protocol_words[] = {
 	{"http", POLICY_PROTO_HTTP},
 	{"tcp", POLICY_PROTO_TCP},

@@ -11,6 +11,7 @@ extern const struct policy_word policy_on_failure_words[];
 extern const struct policy_word policy_protocol_words[];
 extern const struct policy_word policy_mid_stream_words[];
 extern const struct policy_word policy_half_open_words[];
+extern const struct policy_word policy_congestion_words[];
 extern const struct policy_word policy_dialect_words[];
 /* In the order of enum callout_cause (dataplane/callout/callout.h); its 0, no cause, is "default".
  * A test holds the two together. */

@@ -73,6 +73,7 @@ struct session_config {
 	struct shm_worker *shm;        /* counters */
 	struct shm_events *events;
 	const struct policy_limits *limits;
+	const struct policy_tcp *tcp; /* NULL: the defaults */
 	struct session_port_caps caps[2]; /* by port index */
 	/* Takes over m, always. port: 0 inside, 1 outside. */
 	void (*tx)(void *cb, unsigned port, struct rte_mbuf *m);

@@ -85,6 +85,10 @@ int session_ctx_create(struct session_ctx **out, const struct session_config *cf
 	c->env.ctx = c;
 	c->env.rcvbuf_max = (uint32_t)cfg->limits->receive_buffer;
 	c->mbufs_total = cfg->bufs->size;
+	c->env.cc = cfg->tcp && cfg->tcp->congestion == POLICY_CC_NEWRENO ? TCP_CC_NEWRENO : TCP_CC_CUBIC;
+	c->env.ooo_max = cfg->limits->reassembly;
+	if (!c->env.ooo_max)
+		c->env.ooo_max = (uint64_t)c->mbufs_total * rte_pktmbuf_data_room_size(cfg->bufs) / 8;
 	*out = c;
 	return 0;
 }
@@ -141,6 +145,14 @@ static void export_counters(struct session_ctx *c)
 	c->counter[STATS_tcp_ooo] = c->env.count.ooo_in;
 	c->counter[STATS_tcp_conflict] = c->env.count.payload_conflict;
 	c->counter[STATS_tcp_challenge] = c->env.count.challenge;
+	c->counter[STATS_tcp_undo] = c->env.count.undo;
+	c->counter[STATS_tcp_dsack] = c->env.count.dsack_in;
+	c->counter[STATS_tcp_tlp] = c->env.count.tlp;
+	c->counter[STATS_tcp_reneged] = c->env.count.reneged;
+	c->counter[STATS_tcp_urgent] = c->env.count.urgent;
+	c->counter[STATS_tcp_keepalive] = c->env.count.keepalive;
+	c->counter[STATS_tcp_mtu] = c->env.count.mtu;
+	c->counter[STATS_tcp_refused] = c->env.count.ooo_dropped;
 }
 
 void session_ctx_tick(struct session_ctx *c, uint64_t now_us, struct policy_matcher *matcher)

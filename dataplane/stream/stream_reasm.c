@@ -2,6 +2,7 @@
 #include "stream/stream_reasm.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include <rte_mbuf.h>
@@ -56,21 +57,35 @@ static struct chunkq range_queue(const struct stream_range *g)
 	return q;
 }
 
-/* Does range g hold other bytes at [seq, seq + n) than q has in its first n? */
-static bool range_differs(const struct stream_range *g, uint32_t seq, const struct chunkq *q,
-			  uint32_t n)
+static uint16_t list_copy(const struct chunk *c, uint32_t off, uint8_t *to, uint32_t n)
 {
-	const struct chunk *a = g->head, *b = q->head;
-	uint32_t aoff = seq - g->left, boff = 0;
-	uint32_t in_tail = g->right - seq;
+	uint32_t done = 0;
+
+	for (; c && done < n; c = c->next, off = 0) {
+		uint32_t len = c->len - off < n - done ? c->len - off : n - done;
+
+		memcpy(to + done, c->data + off, len);
+		done += len;
+	}
+	return (uint16_t)done;
+}
+
+static uint32_t first_difference(const uint8_t *a, const uint8_t *b)
+{
+	uint32_t i = 0;
+
+	while (a[i] == b[i])
+		i++;
+	return i;
+}
+
+bool stream_differs(const struct chunk *a, uint32_t aoff, const struct chunk *b, uint32_t boff, uint32_t seq, uint32_t n,
+		    struct stream_conflict *k)
+{
 	unsigned steps = 0;
 
-	if (in_tail <= g->tail->len) {
-		a = g->tail;
-		aoff = a->len - in_tail;
-	}
 	while (n && ++steps <= STREAM_COMPARE_MAX) {
-		uint32_t len;
+		uint32_t len, i;
 
 		if (aoff >= a->len) {
 			aoff -= a->len;
@@ -84,13 +99,34 @@ static bool range_differs(const struct stream_range *g, uint32_t seq, const stru
 		}
 		len = a->len - aoff < b->len - boff ? a->len - aoff : b->len - boff;
 		len = len < n ? len : n;
-		if (memcmp(a->data + aoff, b->data + boff, len) != 0)
+		if (memcmp(a->data + aoff, b->data + boff, len) != 0) {
+			i = first_difference(a->data + aoff, b->data + boff);
+			n = n - i < STREAM_CONFLICT_MAX ? n - i : STREAM_CONFLICT_MAX;
+			k->seq = seq + i;
+			k->len = list_copy(a, aoff + i, k->held, n);
+			list_copy(b, boff + i, k->came, k->len);
 			return true;
+		}
 		aoff += len;
 		boff += len;
+		seq += len;
 		n -= len;
 	}
 	return false;
+}
+
+/* Does range g hold other bytes at [seq, seq + n) than q has in its first n? */
+static bool range_differs(const struct stream_range *g, uint32_t seq, const struct chunkq *q, uint32_t n,
+			  struct stream_conflict *k)
+{
+	const struct chunk *a = g->head;
+	uint32_t aoff = seq - g->left, in_tail = g->right - seq;
+
+	if (in_tail <= g->tail->len) {
+		a = g->tail;
+		aoff = a->len - in_tail;
+	}
+	return stream_differs(a, aoff, q->head, 0, seq, n, k);
 }
 
 /* A range of its own at place i. */
@@ -164,7 +200,8 @@ static int range_join(struct stream_reasm *r, struct chunk_pool *p, unsigned i, 
 		if (seq_lt(pos, end) && seq_lt(pos, g[k].right)) { /* the held bytes win */
 			uint32_t lap = (seq_lt(end, g[k].right) ? end : g[k].right) - pos;
 
-			res->conflict |= range_differs(&g[k], pos, q, lap);
+			if (!res->conflict)
+				res->conflict = range_differs(&g[k], pos, q, lap, &res->first);
 			note_dup(res, pos, pos + lap);
 			chunkq_drop(p, q, lap);
 		}
@@ -199,7 +236,7 @@ int stream_reasm_insert(struct stream_reasm *r, struct chunk_pool *p, uint32_t s
 	unsigned i = r->n, j = r->n;
 	int rc;
 
-	memset(res, 0, sizeof(*res));
+	memset(res, 0, offsetof(struct stream_insert, first));
 	/* Most segments belong at the end: look from there. */
 	while (i && seq_le(seq, g[i - 1].right)) {
 		i--;

@@ -47,13 +47,28 @@ struct stream_reasm {
 	uint16_t n; /* ranges */
 };
 
+/* Two versions of the same octets: from the first one that differs on, as far as both are at hand. */
+#define STREAM_CONFLICT_MAX 16
+struct stream_conflict {
+	uint32_t seq;
+	uint16_t len; /* of held and came, 0: none */
+	uint8_t held[STREAM_CONFLICT_MAX];
+	uint8_t came[STREAM_CONFLICT_MAX];
+};
+
 /* What an insert did. */
 struct stream_insert {
 	uint32_t fresh;	   /* bytes now held that were not before */
 	uint32_t dup_left; /* first stretch that was held already, dup_left == dup_right: none */
 	uint32_t dup_right;
 	bool conflict; /* an already held byte came with another value */
+	struct stream_conflict first; /* the first such, if conflict */
 };
+
+/* Do the n octets from seq on differ between the list of chunks that has them aoff into a, and the one that has them boff
+ * into b? Both lists hold them all. k is filled if so. No more than STREAM_COMPARE_MAX chunks are looked at. */
+bool stream_differs(const struct chunk *a, uint32_t aoff, const struct chunk *b, uint32_t boff, uint32_t seq, uint32_t n,
+		    struct stream_conflict *k);
 
 void stream_reasm_init(struct stream_reasm *r);
 /* Takes over all chunks of q, which is the stream from seq on (q->bytes > 0), kept or freed; q is

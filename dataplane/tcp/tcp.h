@@ -86,8 +86,8 @@ enum tcp_scarce {
 /* Congestion control of a half, RFC 9438 or RFC 5681 with RFC 6582. */
 enum tcp_cc_kind { TCP_CC_CUBIC, TCP_CC_NEWRENO };
 
-/* An octet of [seq, ...) was received twice with different values; the first one wins. Of the stretch that differs, up
- * to 16 octets of both versions. */
+/* An octet was received twice with different values; the first one wins. From there on, up to 16 octets of both
+ * versions. */
 #define TCP_CONFLICT_MAX 16
 struct tcp_conflict {
 	uint32_t seq; /* first octet that differs */
@@ -112,6 +112,8 @@ struct tcp_env {
 	/* Octets that lie out of order in all halves of this worker, and how many may: more are as if lost on their way.
 	 * ooo_max 0: no bound but the windows. */
 	uint64_t ooo_bytes, ooo_max;
+	/* Challenge ACKs of all halves (RFC 5961 section 7), kept by the halves. */
+	uint32_t challenge_period, challenge_left;
 	/* Called during input, at most once for each segment; k and h are valid during the call only. May be NULL. Must
 	 * not call back into h. */
 	void (*conflict)(void *ctx, struct tcp_half *h, const struct tcp_conflict *k);

@@ -92,6 +92,8 @@ int tcp_half_take(struct tcp_env *env, struct tcp_half *h, struct chunkq *dst, u
 
 	if (h->state == TCP_CLOSED || (h->flags & HALF_RCV_FIN))
 		return rc;
+	if (h->ooo.n && !(h->flags & HALF_SACK))
+		return rc; /* would be taken for a duplicate ACK, see tcp_output.c */
 	space = tcp_rcv_space(env, h);
 	open = seq_lt(h->rcv_nxt, h->rcv_adv) ? h->rcv_adv - h->rcv_nxt : 0;
 	if (space <= open)

@@ -20,8 +20,8 @@
  *
  * A half that is tcp_half_quiet keeps, of all this: state, flags, snd_nxt (== snd_una), snd_wnd, max_wnd, rcv_nxt
  * (== rcv_acked), rcv_adv, rcv_fin, both scales, mss, rcv_mss, srtt_us, rttvar_us, min_rtt_us, rto_us, cwnd, ssthresh,
- * cubic.w_max, cc, tso_max, rcv_mss_told, retrans, rtos, undos, sent_at. The rest is as tcp_half_open leaves it: snd_wl1 = rcv_nxt - 1,
- * snd_wl2 = every other number of the send side = snd_nxt.
+ * cubic.w_max, cc, tso_max, rcv_mss_told, retrans, rtos, undos, sent_at. The rest is as tcp_half_open leaves it:
+ * snd_wl1 = rcv_nxt - 1, snd_wl2 = every other number of the send side = snd_nxt.
  */
 #ifndef TCP_HALF_H
 #define TCP_HALF_H
@@ -142,6 +142,7 @@ struct tcp_half {
 
 _Static_assert(sizeof(struct tcp_half) == 384, "a flow has two of these, each from the beginning of a cache line");
 _Static_assert(offsetof(struct tcp_half, state) == 64 && offsetof(struct tcp_half, sndq) == 128 &&
-	       offsetof(struct tcp_half, sent_at) == 192 && offsetof(struct tcp_half, rtx) == 256, "what belongs together shares a cache line");
+	       offsetof(struct tcp_half, sent_at) == 192 && offsetof(struct tcp_half, rtx) == 256,
+	       "what belongs together shares a cache line");
 
 #endif

@@ -4,6 +4,7 @@
 #include "tcp/tcp_ack.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include <rte_mbuf.h>
 
@@ -14,13 +15,30 @@ static uint32_t ooo_chunks_max(const struct tcp_env *env)
 	return env->rcvbuf_max / TCP_COPY_MAX + 64;
 }
 
+/* How many challenge ACKs all halves together may send in this period. Not a round number, and another one each time:
+ * who can count them must not learn from one connection what happens on another. */
+static bool challenge_allowed(struct tcp_env *env)
+{
+	uint32_t period = (uint32_t)(env->now_us >> 20) + 1, x;
+
+	if (env->challenge_period != period) {
+		env->challenge_period = period;
+		x = (period ^ (uint32_t)(uintptr_t)env) * 0x9e3779b1u;
+		env->challenge_left = TCP_CHALLENGE_ALL / 2 + (x >> 16) % TCP_CHALLENGE_ALL;
+	}
+	if (!env->challenge_left)
+		return false;
+	env->challenge_left--;
+	return true;
+}
+
 /* An ACK that only tells a stray where we are: not more often than every TCP_CHALLENGE_GAP, so that
  * two halves that disagree cannot keep each other busy (RFC 5961 section 7). */
 static void challenge(struct tcp_env *env, struct tcp_half *h)
 {
 	uint32_t now = (uint32_t)(env->now_us >> TCP_CHALLENGE_SHIFT);
 
-	if (seq_lt(now, h->challenge_at))
+	if (seq_lt(now, h->challenge_at) || !challenge_allowed(env))
 		return;
 	h->challenge_at = now + TCP_CHALLENGE_GAP;
 	h->flags |= HALF_ACK_NOW;
@@ -131,9 +149,42 @@ void tcp_ooo_purge(struct tcp_env *env, struct tcp_half *h)
 	stream_reasm_purge(&h->ooo, env->pool);
 }
 
+static void conflict_tell(struct tcp_env *env, struct tcp_half *h, const struct stream_conflict *c)
+{
+	struct tcp_conflict k = {.seq = c->seq, .len = c->len};
+
+	env->count.payload_conflict++;
+	if (!env->conflict)
+		return;
+	memcpy(k.held, c->held, sizeof(k.held));
+	memcpy(k.came, c->came, sizeof(k.came));
+	env->conflict(env->ctx, h, &k);
+}
+
+/* The first bytes of payload were received before. Those that nobody has taken yet are compared. */
+static bool old_differs(const struct tcp_half *h, uint32_t seq, uint32_t bytes, const struct chunkq *payload,
+			struct stream_conflict *k)
+{
+	uint32_t held = (uint32_t)min_u64(h->rxq.bytes, UINT32_MAX / 4), from = seq_max(seq, h->rcv_nxt - held), off;
+	const struct chunk *c = h->rxq.head;
+	unsigned steps = 0;
+
+	if (!seq_lt(from, seq + bytes) || !held)
+		return false;
+	off = from - (h->rcv_nxt - held);
+	if (h->rcv_nxt - from <= h->rxq.tail->len) {
+		c = h->rxq.tail;
+		off = c->len - (h->rcv_nxt - from);
+	}
+	while (off >= c->len && ++steps < STREAM_COMPARE_MAX) {
+		off -= c->len;
+		c = c->next;
+	}
+	return off < c->len && stream_differs(c, off, payload->head, from - seq, from, seq + bytes - from, k);
+}
+
 /* Bytes of which the first is the next one expected or lies ahead of it. */
-static void payload_place(struct tcp_env *env, struct tcp_half *h, uint32_t seq,
-			  struct chunkq *payload)
+static void payload_place(struct tcp_env *env, struct tcp_half *h, uint32_t seq, struct chunkq *payload, bool told)
 {
 	struct stream_insert res;
 	struct chunkq q;
@@ -147,8 +198,12 @@ static void payload_place(struct tcp_env *env, struct tcp_half *h, uint32_t seq,
 		payload_keep(env, &h->rxq, payload);
 		h->rcv_nxt = end;
 	} else {
-		if (!in_order)
+		if (!in_order) {
 			env->count.ooo_in++;
+			/* RFC 5681 4.2: without SACK the sender counts them. */
+			h->dupacks_owed += !(h->flags & HALF_SACK) && h->dupacks_owed < UINT8_MAX;
+			h->flags |= HALF_ACK_NOW; /* kept or not */
+		}
 		chunkq_init(&q);
 		payload_keep(env, &q, payload);
 		/* What is next in turn fills a hole, it may not be refused for want of room. */
@@ -161,7 +216,8 @@ static void payload_place(struct tcp_env *env, struct tcp_half *h, uint32_t seq,
 					in_order ? UINT32_MAX : ooo_chunks_max(env), &res))
 			env->count.ooo_dropped++;
 		dsack_note(h, res.dup_left, res.dup_right);
-		env->count.payload_conflict += res.conflict;
+		if (res.conflict && !told)
+			conflict_tell(env, h, &res.first);
 	}
 	h->rcv_nxt += stream_reasm_pop(&h->ooo, env->pool, h->rcv_nxt, &h->rxq);
 	env->ooo_bytes += h->ooo.bytes - had;
@@ -225,7 +281,7 @@ static uint32_t payload_input(struct tcp_env *env, struct tcp_half *h, const str
 {
 	uint32_t seq = s->seq, end = seq + s->len, had = h->rcv_nxt, edge = h->rcv_adv, ev = 0;
 	uint32_t skip = 0;
-	bool fin = s->flags & TCP_F_FIN, waiting = h->ooo.n;
+	bool fin = s->flags & TCP_F_FIN, waiting = h->ooo.n, told = false;
 
 	if (h->flags & HALF_RCV_FIN) { /* nothing can follow */
 		fin_again(env, h);
@@ -241,7 +297,12 @@ static uint32_t payload_input(struct tcp_env *env, struct tcp_half *h, const str
 	if (h->flags & HALF_RCV_FIN_KNOWN)
 		edge = seq_min(edge, h->rcv_fin);
 	if (seq_lt(seq, h->rcv_nxt)) {
+		struct stream_conflict k;
+
 		skip = min_u32(h->rcv_nxt - seq, s->len);
+		told = skip && old_differs(h, seq, skip, payload, &k);
+		if (told)
+			conflict_tell(env, h, &k);
 		dsack_note(h, seq, seq + skip);
 		h->flags |= HALF_ACK_NOW;
 		seq += skip;
@@ -251,7 +312,7 @@ static uint32_t payload_input(struct tcp_env *env, struct tcp_half *h, const str
 		payload_trim(env, payload, skip, end - seq);
 		rcv_mss_note(h, s->len);
 		if (payload->bytes)
-			payload_place(env, h, seq, payload);
+			payload_place(env, h, seq, payload, told);
 		if (waiting || h->ooo.n)
 			h->flags |= HALF_ACK_NOW;
 	} else if (s->len) { /* all old, or beyond a window that is closed */

@@ -25,6 +25,7 @@
 #define TCP_DELACK 40000u
 #define TCP_TIME_WAIT_TIME 1000000u /* long enough to answer a FIN sent again */
 #define TCP_CHALLENGE_SHIFT 10
+#define TCP_CHALLENGE_ALL 1000u /* of a worker in 1.05 s, about */
 #define TCP_CHALLENGE_GAP 97u /* times 1.024 ms, RFC 5961 section 7 */
 #define TCP_TLP_SLACK 2000u
 #define TCP_TLP_MAX 2u /* loss probes before the timeout has its turn */

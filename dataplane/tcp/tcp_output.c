@@ -23,6 +23,12 @@ uint32_t tcp_snd_cap(const struct tcp_env *env)
 	return (uint32_t)(cap < TCP_SNDBUF_MIN ? TCP_SNDBUF_MIN : min_u64(cap, TCP_SNDBUF_MAX));
 }
 
+/* A peer without SACK takes an ACK that moves the window for no duplicate (RFC 5681 section 2). */
+static inline bool window_held(const struct tcp_half *h)
+{
+	return h->ooo.n && !(h->flags & HALF_SACK) && h->rcv_adv != h->rcv_nxt;
+}
+
 /* The window field. Opens by whole segments only (RFC 9293 3.8.6.2.2), never closes (3.8.6). */
 static uint16_t window_field(const struct tcp_env *env, struct tcp_half *h)
 {
@@ -31,7 +37,7 @@ static uint16_t window_field(const struct tcp_env *env, struct tcp_half *h)
 	if (seq_lt(h->rcv_adv, h->rcv_nxt)) /* a FIN just beyond the edge */
 		h->rcv_adv = h->rcv_nxt;
 	open = h->rcv_adv - h->rcv_nxt;
-	if (space > open && space - open >= min_u32(h->rcv_mss, env->rcvbuf_max / 2)) {
+	if (space > open && !window_held(h) && space - open >= min_u32(h->rcv_mss, env->rcvbuf_max / 2)) {
 		open = space >> h->rcv_wscale << h->rcv_wscale;
 		h->rcv_adv = seq_max(h->rcv_adv, h->rcv_nxt + open);
 	}
@@ -403,6 +409,21 @@ void tcp_timer_arm(struct tcp_env *env, struct tcp_half *h)
 	h->timer_at = TCP_NEVER;
 }
 
+/* One for each segment received out of order since, as if each had been answered at once: three make the sender
+ * repeat what is missing. Nothing to tell any more when that has come meanwhile. */
+static uint32_t output_dupacks(struct tcp_env *env, struct tcp_half *h)
+{
+	uint32_t n = 0;
+
+	for (; h->ooo.n && h->dupacks_owed; h->dupacks_owed--) {
+		if (ack_emit(env, h, h->snd_nxt))
+			return n;
+		n++;
+	}
+	h->dupacks_owed = 0;
+	return n;
+}
+
 /* Lost bytes, then new ones. RFC 5682 2.1 step 2b has it the other way round for once: if there is nothing new to send
  * or no window for it, what came tells nothing. */
 static uint32_t output_queue(struct tcp_env *env, struct tcp_half *h)
@@ -434,6 +455,8 @@ uint32_t tcp_half_output(struct tcp_env *env, struct tcp_half *h)
 	if ((h->flags & (HALF_ACK_NOW | HALF_SACK)) == (HALF_ACK_NOW | HALF_SACK) &&
 	    (h->ooo.n || h->dsack_left != h->dsack_right))
 		n += ack_emit(env, h, h->snd_nxt) == 0;
+	if (h->dupacks_owed)
+		n += output_dupacks(env, h);
 	if (h->flags & HALF_PROBE) {
 		/* An old number makes the peer answer with its window. */
 		h->flags &= ~HALF_PROBE;

@@ -90,6 +90,7 @@ static int sessions_create(struct worker *w, const struct worker_config *cfg, ch
 		.shm = w->shm,
 		.events = &cfg->shm->events[cfg->index],
 		.limits = cfg->limits,
+		.tcp = cfg->tcp,
 		.tx = worker_session_tx,
 		.wake = worker_session_wake,
 		.moved = worker_session_moved,
