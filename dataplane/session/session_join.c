@@ -32,7 +32,7 @@
 #define JOIN_DRAIN_US 3000000
 #define JOIN_STALL_US 400000
 #define JOIN_RETRY_US 10000000
-#define JOIN_LINGER_US 60000000 /* after the end: retransmissions of a FIN, RFC 9293's 2 MSL for a usual MSL */
+#define JOIN_LINGER_US 10000000 /* after the end: a FIN whose acknowledgement was lost comes again */
 
 static inline bool passes(const struct session_pipe *p)
 {
