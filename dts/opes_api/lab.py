@@ -11,6 +11,9 @@ Every namespace, process and file belongs to one Lab object and goes with it: th
 context manager, and only processes that it started are ended, by pid. Real kernel TCP ends talk
 through the real binaries.
 
+Lab(tampered=("cli", "srv")) puts opes-tamper (dts/tamper) into the cables: impair() makes them lose, double, displace, delay
+and corrupt frames at runtime, and the same on the cable of direct_link() beside the appliance.
+
 With OPES_TESTBED=FILE in the environment the ends are real hosts and the appliance has real ports; dts/README.md
 describes that file.
 """
@@ -146,22 +149,52 @@ class Node:
         return self.run("python3", "-c", code, *argv, **kw)
 
 
+class Tamper:
+    """A cable made of opes-tamper; "there" is from the end (cli or srv) towards the appliance, "back" to that end. In the
+    cable beside the appliance "there" is from cli to srv."""
+
+    def __init__(self, lab: "Lab", name: str, way: Node, first: str, second: str) -> None:
+        self.name, self.path = name, str(lab.dir / f"tamper-{name}.sock")
+        # A cable does not wait for a processor.
+        self.process = way.start(f"tamper-{name}", "chrt", "-r", "1", lab.program("opes-tamper"), "--control", self.path,
+                                 first, second)
+        self.process.wait_line("opes-tamper: ready")
+
+    def _ask(self, message: str) -> str:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+            s.settimeout(10)
+            s.connect(self.path)
+            s.send(message.encode())
+            return s.recv(1 << 16).decode()
+
+    def set(self, options: str) -> None:
+        """All settings anew, for what comes from now on. options: as on the command line, "" for a good cable."""
+        answer = self._ask(f"set {options}")
+        if answer != "ok":
+            raise LabError(f"opes-tamper ({self.name}), {options}: {answer}")
+
+    def counters(self) -> dict[str, Any]:
+        return json.loads(self._ask("counters"))
+
+
 class Lab:
     """See the module's text. driver: af_xdp, af_packet, or auto (the first that carries a ping)."""
 
     def __init__(self, build: str | None = None, tag: str | None = None, driver: str | None = None,
-                 mtu: int = 1500, keep: bool = False, bridged: bool = False) -> None:
-        """bridged: every cable leads through a bridge in a namespace "way", where it can be made worse."""
+                 mtu: int = 1500, keep: bool = False, bridged: bool = False, tampered: tuple[str, ...] = ()) -> None:
+        """bridged: every cable leads through a bridge in a namespace "way", where it can be made worse. tampered: these
+        cables ("cli", "srv") and the one beside the appliance lead through opes-tamper there: see impair()."""
         self.root = Path(__file__).resolve().parents[2]
         self.build = Path(build or os.environ.get("OPES_BUILD", self.root / "build")).resolve()
         self.tag = tag or f"{os.getpid() % 10000}"
         self.driver = driver or os.environ.get("OPES_DRIVER", "auto")
-        self.mtu, self.keep, self.bridged = mtu, keep, bridged
+        self.mtu, self.keep, self.bridged, self.tampered = mtu, keep, bridged, tampered
+        self.tampers: dict[str, Tamper] = {}
         bed = os.environ.get("OPES_TESTBED")
         self.testbed: dict[str, Any] | None = json.loads(Path(bed).read_text()) if bed else None
         self.dir = Path(tempfile.mkdtemp(prefix=f"opes-lab-{self.tag}-", dir=(self.testbed or {}).get("dir")))
         self.processes: list[Process] = []
-        self.ns = {} if self.testbed else {k: f"opes-{k}-{self.tag}" for k in ("cli", "dut", "srv", *(["way"] if bridged else []))}
+        self.ns = {} if self.testbed else {k: f"opes-{k}-{self.tag}" for k in ("cli", "dut", "srv", *(["way"] if bridged or tampered else []))}
         self.cli, self.dut, self.srv = (self._node(k, d) for k, d in (("cli", "cli0"), ("dut", ""), ("srv", "srv0")))
         self.socket = str(self.dir / "control.sock")
         self.config = self.dir / "opes.yaml"
@@ -200,23 +233,26 @@ class Lab:
             node.run("ip", "address", "replace", f"{a6}/64", "dev", node.dev, "nodad")
             self._cubic(node, node.dev, f"{a4.rsplit('.', 1)[0]}.0/24", a4, "fd77::/64")
             node.sysctl("net.ipv4.ip_local_port_range", "10000 65000")
+        if self.tampered:
+            self._know_neighbours(self.cli, "cli0", self.srv, "srv0", (1, 3), CLI4, CLI6, SRV4, SRV6)
 
     def _make_namespaces(self) -> None:
         for ns in self.ns.values():
             run("ip", "netns", "add", ns)
-        self._cable(self.cli, "cli0", self.dut, "in0", 1)
-        self._cable(self.srv, "srv0", self.dut, "out0", 3)
+        self._cable(self.cli, "cli0", self.dut, "in0", 1, "cli" in self.tampered and "cli")
+        self._cable(self.srv, "srv0", self.dut, "out0", 3, "srv" in self.tampered and "srv")
         for node in (self.cli, self.dut, self.srv):
             node.run("ip", "link", "set", "lo", "up")
         for dev in ("in0", "out0"):
             # The kernel's own voice must not mix with the traffic that crosses.
             self.dut.sysctl(f"net.ipv6.conf.{dev}.disable_ipv6", "1")
 
-    def _cable(self, a: Node, adev: str, b: Node, bdev: str, mac: int) -> None:
-        """A veth pair, or two with a bridge between them; MAC addresses are fixed, offloads off."""
+    def _cable(self, a: Node, adev: str, b: Node, bdev: str, mac: int, tamper: str | bool = False) -> None:
+        """A veth pair, or two with a bridge or opes-tamper (of this name) between them; MAC addresses are fixed, offloads
+        off."""
         way = Node(self, "way", ["ip", "netns", "exec", self.ns.get("way", "")])
         addr = [f"02:00:00:77:00:0{m}" for m in (mac, mac + 1)]
-        ends = [(a, adev, addr[0], b, bdev, addr[1])] if not self.bridged else [
+        ends = [(a, adev, addr[0], b, bdev, addr[1])] if not (self.bridged or tamper) else [
             (a, adev, addr[0], way, f"{adev}w", ""), (b, bdev, addr[1], way, f"{bdev}w", "")]
         for n1, d1, m1, n2, d2, m2 in ends:
             run("ip", "link", "add", d1, "netns", n1.prefix[-1], "mtu", str(self.mtu), "address", m1, "type", "veth",
@@ -224,7 +260,11 @@ class Lab:
             for node, dev in ((n1, d1), (n2, d2)):
                 node.run("ethtool", "-K", dev, *OFFLOADS_OFF, check=False)
                 node.run("ip", "link", "set", dev, "up")
-        if self.bridged:
+        if tamper:
+            for dev in (f"{adev}w", f"{bdev}w"):
+                way.sysctl(f"net.ipv6.conf.{dev}.disable_ipv6", "1")
+            self.tampers[str(tamper)] = Tamper(self, str(tamper), way, f"{adev}w", f"{bdev}w")
+        elif self.bridged:
             bridge = f"br-{adev}"
             way.run("ip", "link", "add", bridge, "mtu", str(self.mtu), "type", "bridge")
             for dev in (bridge, f"{adev}w", f"{bdev}w"):
@@ -232,6 +272,17 @@ class Lab:
                 if dev != bridge:
                     way.run("ip", "link", "set", dev, "master", bridge)
             way.run("ip", "link", "set", bridge, "up")
+
+    def impair(self, options: str, *cables: str) -> None:
+        """Settings of opes-tamper for these cables ("cli", "srv", "direct"); all others are good ones from now on."""
+        for name, t in self.tampers.items():
+            t.set(options if name in cables else "")
+
+    def _know_neighbours(self, a: Node, adev: str, b: Node, bdev: str, mac: tuple[int, int], a4: str, a6: str, b4: str, b6: str) -> None:
+        """Where cables corrupt and lose: ARP has no checksum and asks again after a second only."""
+        for node, dev, m, addresses in ((a, adev, mac[1], (b4, b6)), (b, bdev, mac[0], (a4, a6))):
+            for addr in addresses:
+                node.run("ip", "neigh", "replace", addr, "dev", dev, "lladdr", f"02:00:00:77:00:0{m}", "nud", "permanent")
 
     def lose(self, per_mille: int) -> None:
         """Random loss on every cable, in both directions (a lab with bridged=True)."""
@@ -263,11 +314,13 @@ class Lab:
         """A second veth pair from cli to srv, beside the appliance, for comparison; the server's addresses there."""
         if self.testbed:
             raise LabError("a testbed has no second cable")
-        self._cable(self.cli, "cli1", self.srv, "srv1", 5)
+        self._cable(self.cli, "cli1", self.srv, "srv1", 5, bool(self.tampered) and "direct")
         for node, dev, host in ((self.cli, "cli1", 1), (self.srv, "srv1", 2)):
             node.run("ip", "address", "add", f"10.79.0.{host}/24", "dev", dev)
             node.run("ip", "address", "add", f"fd79::{host}/64", "dev", dev, "nodad")
             self._cubic(node, dev, "10.79.0.0/24", f"10.79.0.{host}", "fd79::/64")
+        if self.tampered:
+            self._know_neighbours(self.cli, "cli1", self.srv, "srv1", (5, 6), "10.79.0.1", "fd79::1", "10.79.0.2", "fd79::2")
         return "10.79.0.2", "fd79::2"
 
     def vlan(self, tag: int) -> tuple[str, str]:
@@ -308,7 +361,7 @@ class Lab:
 
     def program(self, name: str) -> str:
         folder = {"opes-dataplane": "dataplane/worker", "opes-control": "control", "opesctl": "control",
-                  "opes-callout": "callout"}[name]
+                  "opes-callout": "callout", "opes-tamper": "dts/tamper"}[name]
         return str(self.build / folder / name)
 
     def devices(self, driver: str) -> tuple[str, str]:
