@@ -273,6 +273,10 @@ class Lab:
                     way.run("ip", "link", "set", dev, "master", bridge)
             way.run("ip", "link", "set", bridge, "up")
 
+    def node(self, name: str) -> Node:
+        """A namespace of this lab, "way" for that in the cables."""
+        return Node(self, name, ["ip", "netns", "exec", self.ns[name]])
+
     def impair(self, options: str, *cables: str) -> None:
         """Settings of opes-tamper for these cables ("cli", "srv", "direct"); all others are good ones from now on."""
         for name, t in self.tampers.items():
@@ -308,7 +312,8 @@ class Lab:
     def _cubic(node: Node, dev: str, net4: str, a4: str, net6: str) -> None:
         """CUBIC by route: the host's default may be another, and a namespace may not choose its own."""
         node.run("ip", "route", "replace", net4, "dev", dev, "src", a4, "congctl", "cubic")
-        node.run("ip", "-6", "route", "replace", net6, "dev", dev, "congctl", "cubic", check=False)
+        # Before the route that came with the address.
+        node.run("ip", "-6", "route", "replace", net6, "dev", dev, "metric", "1", "congctl", "cubic")
 
     def direct_link(self) -> tuple[str, str]:
         """A second veth pair from cli to srv, beside the appliance, for comparison; the server's addresses there."""

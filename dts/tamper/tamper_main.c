@@ -186,6 +186,8 @@ int main(int argc, char **argv)
 	}
 	if (!o.device[1])
 		return fail("two interfaces are wanted; opes-tamper --help tells more", 2);
+	if (!strcmp(o.device[0], o.device[1]))
+		return fail("the two interfaces are the same one", 2);
 	code = run(&p, &o);
 	wire_close(&p.wire);
 	if (p.path)

@@ -3,19 +3,20 @@
 
 opes-tamper (dts/tamper) is in the cable on either side of the appliance, and in one beside it for comparison. Each cell of
 the grid has an impairment (in both directions of a cable), an IP version and the cable or cables, and runs at the same time,
-through as-is, through echo and through flows that are selected and forwarded: a download, an upload and short transactions,
-half of them on connections of their own. Transfers have 16 MiB where TCP gets them across in time. Where loss and delay forbid it - kernel
-ends with CUBIC, too, move some 1.2 segments / (RTT * sqrt(loss)) a second, a third of that at 10 % loss - the size is what
-that rate moves in some seconds, and no less than 256 KiB: size_for() says which.
+through as-is, through echo and through flows that are selected and forwarded: a download, an upload and 1,000 short transactions,
+half of them on connections of their own. Transfers have 16 MiB where TCP gets them across in time. Where loss and delay
+forbid it - kernel ends with CUBIC, too, move some 1.2 segments / (RTT * sqrt(loss)) a second, a third of that at 10 % loss -
+the size is what that rate moves in some seconds, and no less than 256 KiB: size_for() says which.
 
-./test runs a part of the grid with every impairment, service, IP version, direction and cable in it (about three minutes).
-OPES_GRID=full in the environment runs all of it, with 1,000 short transactions a service in each cell (some twenty minutes).
+./test runs a part of the grid with every impairment, service, IP version, direction and cable in it (some three minutes),
+OPES_GRID=full in the environment all of it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import statistics
 from concurrent.futures import ThreadPoolExecutor
 from math import sqrt
@@ -28,7 +29,9 @@ from opes_api.suite import func_test, skip, verify
 MIB = 1 << 20
 PORTS = {"as-is": 8000, "echo": 8001, "forward": 8002}
 FULL = os.environ.get("OPES_GRID") == "full"
-SHORT = 1000 if FULL else 300
+SHORT = 1000
+PAIRS, PAIR_SIZE = 20, 8 * (1 << 20)
+RATIO, COLLAPSED = 0.8, 0.6
 SLACK = 400  # packet buffers that drivers, caches and callout connections hold now and not then
 MTU_PAYLOAD = 1448
 SIGMAS = 6
@@ -123,9 +126,10 @@ class TestImpairment(ApplianceSuite):
                     verify(abs(got - n * p) <= SIGMAS * sqrt(n * p * (1 - p)) + (3 if p else 0),
                            f"{name}, {way}: {got} of {n} packets {fault}, {p:.3%} expected")
                     verify(not p or got > 0, f"{name}, {way}: nothing was {fault}")
+                verify(not d["queue_dropped"] or "rate" in chance, f"{name}, {way}: {d['queue_dropped']} packets did not fit")
                 verify(d["overrun"] == 0, f"{name}: opes-tamper held too many packets")
                 if name in cables:
-                    text.append(f"{name} {way} {d['in']} packets, {d['lost']} lost, {d['duplicated']} doubled, {d['reordered']} "
+                    text.append(f"{name} {way} {d['in']} packets, {d['lost'] + d['queue_dropped']} lost, {d['duplicated']} doubled, {d['reordered']} "
                                 f"reordered, {d['corrupted']} corrupted")
                     verify(not displaced or t[way]["displacement"] >= displaced, f"{name}, {way}: displaced by {t[way]['displacement']}")
             for end in ("first", "second"):
@@ -138,10 +142,10 @@ class TestImpairment(ApplianceSuite):
         return float(out.split(" = ")[-1].split("/")[0]) / 1000
 
     def cell(self, options: str, version: int, *cables: str, loss: float = 0, dup: float = 0, reorder: float = 0,
-             corrupt: float = 0, delay: float = 0, displaced: int = 0, size: int = 0) -> None:
-        """One cell; loss to corrupt as chances, delay in seconds one way, displaced: how far at least."""
+             corrupt: float = 0, delay: float = 0, displaced: int = 0, queue: bool = False) -> None:
+        """One cell; loss to corrupt as chances, delay in seconds one way, displaced: how far at least, queue: it overflows."""
         lossy = 1 - (1 - loss) * (1 - corrupt)
-        size = size or size_for(lossy, 2 * delay * len(cables))
+        size = size_for(lossy, 2 * delay * len(cables))
         self.lab.impair(options, *cables)
         if delay and not lossy:
             rtt = self.round_trip(version)
@@ -151,7 +155,9 @@ class TestImpairment(ApplianceSuite):
             done = self.transfers(self.jobs(version, size, SHORT, 240))
         now = self.tampering()
         what = f"{options}, IPv{version}, {'+'.join(cables)}"
-        chance = {"loss": loss, "dup": dup, "reorder": reorder, "corrupt": corrupt}
+        chance = {"loss": loss, "dup": dup, "reorder": reorder, "corrupt": corrupt, **({"rate": 1} if queue else {})}
+        dropped = {way: sum(now[c][way]["queue_dropped"] - was[c][way]["queue_dropped"] for c in cables) for way in ("there", "back")}
+        verify(not queue or min(dropped.values()) > 0, f"{what}: the queue never was full: {dropped}")
         try:
             text = self.happened(was, now, cables, chance, displaced)
         except Exception as e:
@@ -182,6 +188,62 @@ class TestImpairment(ApplianceSuite):
             self.cell(options, version, *cables.split("+"), **facts)
             self.quiet()
 
+    # --- the cable itself ---------------------------------------------------------------------------
+
+    def echoes(self, options: str) -> tuple[int, int, dict[str, dict[str, int]]]:
+        """10 echo requests over the cable beside the appliance: answers, doubled answers, what the counters gained."""
+        t = self.lab.tampers["direct"]
+        t.set(options)
+        before = t.counters()
+        out = self.lab.cli.run("ping", "-q", "-c", "10", "-i", "0.02", "-W", "1", self.direct[4], check=False).stdout
+        after = t.counters()
+        words = out.replace("+", "").split()
+        return (int(words[words.index("received,") - 1]), int(words[words.index("duplicates,") - 1]) if "duplicates," in words else 0,
+                {way: {k: v - before[way][k] for k, v in after[way].items()} for way in ("there", "back")})
+
+    @func_test
+    def the_cable_itself(self) -> None:
+        """opes-tamper does what it says: certain packets, checksums, counters, errors, ends.
+
+        Steps:
+            Ten echo requests over the cable beside the appliance with certain packets lost, doubled and corrupted, with a
+            delay in one direction; opes-tamper with wrong words, without interfaces, ended by SIGTERM.
+        Verify:
+            Exactly those answers come; corrupted ones are refused by the kernel; a delay is a delay; errors name what is
+            wrong; the counters are a line of JSON; exit codes are as told.
+        """
+        got, doubled, d = self.echoes("--there --nth loss:3 --nth loss:4+3 --back --nth dup:2")
+        verify((got, doubled) == (6, 1), f"{got} answers, {doubled} doubled: {d}")
+        verify(d["there"]["lost"] == 4 and d["back"]["duplicated"] == 1 and d["there"]["in"] == 10, f"{d}")
+        for place in ("ip", "payload"):
+            # ICMP is no TCP: it has no such payload, its header is not known.
+            got, _, d = self.echoes(f"--there --corrupt 100%:{place}")
+            verify((got == 0 and d["there"]["corrupted"] == 10) if place == "ip" else (got == 10 and d["there"]["spared"] == 10),
+                   f"{place}: {got} answers, {d}")
+        got, _, d = self.echoes("--there --corrupt 100%:60")
+        verify(got == 0 and d["there"]["corrupted"] == 10, f"octet 60: {got} answers, {d}")
+        self.lab.tampers["direct"].set("--back --delay 30ms")
+        out = self.lab.cli.run("ping", "-q", "-c", "5", "-i", "0.05", self.direct[6]).stdout
+        least = float(out.split(" = ")[-1].split("/")[0])
+        verify(30 <= least < 45, f"a round trip of {least} ms with 30 ms in one direction")
+        program, way = self.lab.program("opes-tamper"), self.lab.node("way")
+        way.run("ip", "link", "add", "spare0", "type", "veth", "peer", "name", "spare1")
+        for words, code, text in ((("--loss", "2%", "nix0", "spare0"), 1, "nix0"), (("--loss", "200%", "a", "b"), 2, "200%"),
+                                  (("spare0", "spare1"), 1, "not up"), (("spare0",), 2, "two interfaces"),
+                                  (("spare0", "spare0"), 2, "same"), (("--help",), 0, "usage: opes-tamper")):
+            r = way.run(program, *words, check=False)
+            verify(r.returncode == code and text in r.stdout + r.stderr, f"{words}: {r.returncode} {r.stdout}{r.stderr}")
+        for dev in ("spare0", "spare1"):
+            way.sysctl(f"net.ipv6.conf.{dev}.disable_ipv6", "1")
+            way.run("ip", "link", "set", dev, "up")
+        p = way.start("tamper-spare", program, "spare0", "spare1")
+        p.wait_line("opes-tamper: ready")
+        os.kill(p.pid, signal.SIGUSR1)
+        p.wait_line('"there"')
+        verify(p.stop() == 0, "SIGTERM does not end it in order")
+        verify(len([json.loads(line) for line in p.output().splitlines()[1:]]) == 2, p.output())
+        self.lab.processes.remove(p)
+
     # --- cases --------------------------------------------------------------------------------------
 
     @func_test
@@ -195,7 +257,7 @@ class TestImpairment(ApplianceSuite):
             left.
         """
         self.cells(*((f"--loss {p:g}%", {"loss": p / 100}) for p in (0.1, 1, 5, 10)),
-                   part=((0, 4, "cli"), (1, 6, "srv"), (2, 4, "srv"), (3, 6, "cli")))
+                   part=((0, 4, "cli"), (1, 6, "srv"), (2, 4, "srv"), (2, 6, "cli"), (3, 6, "cli")))
 
     @func_test
     def duplication(self) -> None:
@@ -218,7 +280,7 @@ class TestImpairment(ApplianceSuite):
             As loss; some packet was really overtaken by that many.
         """
         self.cells(*((f"--reorder 5%:{n}", {"reorder": 0.05, "displaced": n}) for n in (1, 2, 3, 4, 8, 16, 32)),
-                   ("--reorder 5%:1-32", {"reorder": 0.05, "displaced": 24}), part=((2, 6, "srv"), (7, 4, "cli")))
+                   ("--reorder 5%:1-32", {"reorder": 0.05, "displaced": 24}), part=((0, 4, "srv"), (3, 6, "srv"), (7, 4, "cli")))
 
     @func_test
     def delay(self) -> None:
@@ -267,9 +329,21 @@ class TestImpairment(ApplianceSuite):
             self.cell(rows[i][0], version, *cables.split("+"), **rows[i][1])
             self.quiet()
 
+    @func_test
+    def bottleneck(self) -> None:
+        """A cable of 100 Mbit/s with a short queue before it.
+
+        Steps:
+            As loss; the queue takes 64,000 octets, then packets are dropped.
+        Verify:
+            As loss; the queue really overflowed in both directions.
+        """
+        self.cells(("--rate 100M:64k --delay 2ms", {"delay": 0.002, "queue": True}), part=((0, 4, "cli"), (0, 6, "srv")))
+
     # --- speed --------------------------------------------------------------------------------------
 
-    def ratios(self, options: str, cable: str, kind: str, pairs: int, size: int) -> dict[str, list[float]]:
+    def ratios(self, options: str, cable: str, kind: str, pairs: int = PAIRS,
+               size: int = PAIR_SIZE) -> dict[str, list[float]]:
         """Transfers through as-is, forwarded flows and beside the appliance, all at the same time; rates to those beside."""
         self.lab.impair(options, cable, "direct")
         ways = {"as-is": (self.through[4], PORTS["as-is"]), "forward": (self.through[4], PORTS["forward"]),
@@ -288,25 +362,40 @@ class TestImpairment(ApplianceSuite):
             + ", ".join(f"{k} {t['late_us']['mean']:.0f} us" for k, t in now.items()), flush=True)
         return {w: [a / b for a, b in zip(rate[w], rate["beside"])] for w in ("as-is", "forward")}
 
-    def judge(self, delay_ms: int, pairs: int, size: int, bound: float) -> None:
+    def judge(self, delay_ms: int, rounds: int) -> None:
+        """The median of all pairs of a service must reach RATIO. That of one direction over one cable has a spread of 0.08
+        with one round of pairs, so that it is held to COLLAPSED then, and to RATIO with more rounds."""
+        every: dict[str, list[float]] = {"as-is": [], "forward": []}
+        low = []
         for cable in ("cli", "srv"):
             for kind in ("download", "upload"):
-                for way, r in self.ratios(f"--loss 1% --delay {delay_ms}ms", cable, kind, pairs, size).items():
+                got: dict[str, list[float]] = {"as-is": [], "forward": []}
+                for _ in range(rounds):
+                    for way, r in self.ratios(f"--loss 1% --delay {delay_ms}ms", cable, kind).items():
+                        got[way] += r
+                for way, r in got.items():
                     m = statistics.median(r)
+                    every[way] += r
                     print(f"      {way}: median of {len(r)} ratios {m:.2f} ({min(r):.2f} to {max(r):.2f})", flush=True)
-                    verify(m >= bound, f"{way}, {kind}, {cable}, {delay_ms} ms: median ratio {m:.2f}, {bound} wanted: {sorted(r)}")
+                    if m < (RATIO if rounds > 1 else COLLAPSED):
+                        low.append(f"{way}, {kind}, {cable}: {m:.2f}")
+        medians = {way: round(statistics.median(r), 2) for way, r in every.items()}
+        print(f"    1 % loss, {delay_ms} ms one way, medians of {len(every['as-is'])} ratios: {medians}", flush=True)
+        verify(not low, f"{delay_ms} ms: {low}")
+        verify(min(medians.values()) >= RATIO, f"{delay_ms} ms: {medians}, {RATIO} wanted")
 
     @func_test
     def throughput(self) -> None:
         """Speed at 1 % loss (each way) and 20 ms round trip, to that between the kernels alone over such a cable.
 
         Steps:
-            Pairs of transfers at the same time, CUBIC at both ends: through as-is, through forwarded flows, and over the
-            cable beside the appliance; downloads and uploads; the bad cable on either side of the appliance.
+            20 pairs of transfers of 8 MiB at the same time, CUBIC at both ends: through as-is, through forwarded flows, and
+            over the cable beside the appliance; downloads and uploads; the bad cable on either side of the appliance.
         Verify:
-            Every SHA-256 is right; the median ratio is at least 0.8.
+            Every SHA-256 is right; the median ratio of all pairs is at least 0.8 for either service. In the full grid with
+            40 pairs for each direction and cable, and 0.8 for each of them.
         """
-        self.judge(10, 24 if FULL else 12, 4 * MIB, 0.8)
+        self.judge(10, 2 if FULL else 1)
 
     @func_test
     def throughput_20_ms_one_way(self) -> None:
@@ -319,4 +408,4 @@ class TestImpairment(ApplianceSuite):
         """
         if not FULL:
             skip("only with OPES_GRID=full")
-        self.judge(20, 24, 4 * MIB, 0.8)
+        self.judge(20, 2)
