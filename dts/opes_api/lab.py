@@ -285,6 +285,7 @@ class Lab:
     def _know_neighbours(self, a: Node, adev: str, b: Node, bdev: str, mac: tuple[int, int], a4: str, a6: str, b4: str, b6: str) -> None:
         """Where cables corrupt and lose: ARP has no checksum and asks again after a second only."""
         for node, dev, m, addresses in ((a, adev, mac[1], (b4, b6)), (b, bdev, mac[0], (a4, a6))):
+            node.sysctl(f"net.ipv6.conf.{dev}.accept_ra", "0")  # no solicitations, which would be packets that nobody sent
             for addr in addresses:
                 node.run("ip", "neigh", "replace", addr, "dev", dev, "lladdr", f"02:00:00:77:00:0{m}", "nud", "permanent")
 

@@ -188,62 +188,6 @@ class TestImpairment(ApplianceSuite):
             self.cell(options, version, *cables.split("+"), **facts)
             self.quiet()
 
-    # --- the cable itself ---------------------------------------------------------------------------
-
-    def echoes(self, options: str) -> tuple[int, int, dict[str, dict[str, int]]]:
-        """10 echo requests over the cable beside the appliance: answers, doubled answers, what the counters gained."""
-        t = self.lab.tampers["direct"]
-        t.set(options)
-        before = t.counters()
-        out = self.lab.cli.run("ping", "-q", "-c", "10", "-i", "0.02", "-W", "1", self.direct[4], check=False).stdout
-        after = t.counters()
-        words = out.replace("+", "").split()
-        return (int(words[words.index("received,") - 1]), int(words[words.index("duplicates,") - 1]) if "duplicates," in words else 0,
-                {way: {k: v - before[way][k] for k, v in after[way].items()} for way in ("there", "back")})
-
-    @func_test
-    def the_cable_itself(self) -> None:
-        """opes-tamper does what it says: certain packets, checksums, counters, errors, ends.
-
-        Steps:
-            Ten echo requests over the cable beside the appliance with certain packets lost, doubled and corrupted, with a
-            delay in one direction; opes-tamper with wrong words, without interfaces, ended by SIGTERM.
-        Verify:
-            Exactly those answers come; corrupted ones are refused by the kernel; a delay is a delay; errors name what is
-            wrong; the counters are a line of JSON; exit codes are as told.
-        """
-        got, doubled, d = self.echoes("--there --nth loss:3 --nth loss:4+3 --back --nth dup:2")
-        verify((got, doubled) == (6, 1), f"{got} answers, {doubled} doubled: {d}")
-        verify(d["there"]["lost"] == 4 and d["back"]["duplicated"] == 1 and d["there"]["in"] == 10, f"{d}")
-        for place in ("ip", "payload"):
-            # ICMP is no TCP: it has no such payload, its header is not known.
-            got, _, d = self.echoes(f"--there --corrupt 100%:{place}")
-            verify((got == 0 and d["there"]["corrupted"] == 10) if place == "ip" else (got == 10 and d["there"]["spared"] == 10),
-                   f"{place}: {got} answers, {d}")
-        got, _, d = self.echoes("--there --corrupt 100%:60")
-        verify(got == 0 and d["there"]["corrupted"] == 10, f"octet 60: {got} answers, {d}")
-        self.lab.tampers["direct"].set("--back --delay 30ms")
-        out = self.lab.cli.run("ping", "-q", "-c", "5", "-i", "0.05", self.direct[6]).stdout
-        least = float(out.split(" = ")[-1].split("/")[0])
-        verify(30 <= least < 45, f"a round trip of {least} ms with 30 ms in one direction")
-        program, way = self.lab.program("opes-tamper"), self.lab.node("way")
-        way.run("ip", "link", "add", "spare0", "type", "veth", "peer", "name", "spare1")
-        for words, code, text in ((("--loss", "2%", "nix0", "spare0"), 1, "nix0"), (("--loss", "200%", "a", "b"), 2, "200%"),
-                                  (("spare0", "spare1"), 1, "not up"), (("spare0",), 2, "two interfaces"),
-                                  (("spare0", "spare0"), 2, "same"), (("--help",), 0, "usage: opes-tamper")):
-            r = way.run(program, *words, check=False)
-            verify(r.returncode == code and text in r.stdout + r.stderr, f"{words}: {r.returncode} {r.stdout}{r.stderr}")
-        for dev in ("spare0", "spare1"):
-            way.sysctl(f"net.ipv6.conf.{dev}.disable_ipv6", "1")
-            way.run("ip", "link", "set", dev, "up")
-        p = way.start("tamper-spare", program, "spare0", "spare1")
-        p.wait_line("opes-tamper: ready")
-        os.kill(p.pid, signal.SIGUSR1)
-        p.wait_line('"there"')
-        verify(p.stop() == 0, "SIGTERM does not end it in order")
-        verify(len([json.loads(line) for line in p.output().splitlines()[1:]]) == 2, p.output())
-        self.lab.processes.remove(p)
-
     # --- cases --------------------------------------------------------------------------------------
 
     @func_test
@@ -409,3 +353,64 @@ class TestImpairment(ApplianceSuite):
         if not FULL:
             skip("only with OPES_GRID=full")
         self.judge(20, 2)
+
+    # --- the cable itself ---------------------------------------------------------------------------
+
+    def echoes(self, options: str) -> tuple[int, int, dict[str, dict[str, int]]]:
+        """10 echo requests over the cable beside the appliance: answers, doubled answers, what the counters gained. Once more
+        when a kernel had something of its own to say (multicast listeners): packet numbers would be others."""
+        t = self.lab.tampers["direct"]
+        for _ in range(5):
+            t.set(options)
+            before = t.counters()
+            out = self.lab.cli.run("ping", "-q", "-c", "10", "-i", "0.02", "-W", "1", self.direct[4], check=False).stdout
+            after = t.counters()
+            gain = {way: {k: v - before[way][k] for k, v in after[way].items()} for way in ("there", "back")}
+            if gain["there"]["in"] == 10 and gain["back"]["in"] <= 10:
+                break
+        words = out.replace("+", "").split()
+        return (int(words[words.index("received,") - 1]), int(words[words.index("duplicates,") - 1]) if "duplicates," in words else 0,
+                gain)
+
+    @func_test
+    def the_cable_itself(self) -> None:
+        """opes-tamper does what it says: certain packets, checksums, counters, errors, ends.
+
+        Steps:
+            Ten echo requests over the cable beside the appliance with certain packets lost, doubled and corrupted, with a
+            delay in one direction; opes-tamper with wrong words, without interfaces, ended by SIGTERM.
+        Verify:
+            Exactly those answers come; corrupted ones are refused by the kernel; a delay is a delay; errors name what is
+            wrong; the counters are a line of JSON; exit codes are as told.
+        """
+        got, doubled, d = self.echoes("--there --nth loss:3 --nth loss:4+3 --back --nth dup:2")
+        verify((got, doubled) == (6, 1), f"{got} answers, {doubled} doubled: {d}")
+        verify(d["there"]["lost"] == 4 and d["back"]["duplicated"] == 1 and d["there"]["in"] == 10, f"{d}")
+        for place in ("ip", "payload"):
+            # ICMP is no TCP: it has no such payload, its header is not known.
+            got, _, d = self.echoes(f"--there --corrupt 100%:{place}")
+            verify((got == 0 and d["there"]["corrupted"] == 10) if place == "ip" else (got == 10 and d["there"]["spared"] == 10),
+                   f"{place}: {got} answers, {d}")
+        got, _, d = self.echoes("--there --corrupt 100%:60")
+        verify(got == 0 and d["there"]["corrupted"] == 10, f"octet 60: {got} answers, {d}")
+        self.lab.tampers["direct"].set("--back --delay 30ms")
+        out = self.lab.cli.run("ping", "-q", "-c", "5", "-i", "0.05", self.direct[6]).stdout
+        least = float(out.split(" = ")[-1].split("/")[0])
+        verify(30 <= least < 45, f"a round trip of {least} ms with 30 ms in one direction")
+        program, way = self.lab.program("opes-tamper"), self.lab.node("way")
+        way.run("ip", "link", "add", "spare0", "type", "veth", "peer", "name", "spare1")
+        for words, code, text in ((("--loss", "2%", "nix0", "spare0"), 1, "nix0"), (("--loss", "200%", "a", "b"), 2, "200%"),
+                                  (("spare0", "spare1"), 1, "not up"), (("spare0",), 2, "two interfaces"),
+                                  (("spare0", "spare0"), 2, "same"), (("--help",), 0, "usage: opes-tamper")):
+            r = way.run(program, *words, check=False)
+            verify(r.returncode == code and text in r.stdout + r.stderr, f"{words}: {r.returncode} {r.stdout}{r.stderr}")
+        for dev in ("spare0", "spare1"):
+            way.sysctl(f"net.ipv6.conf.{dev}.disable_ipv6", "1")
+            way.run("ip", "link", "set", dev, "up")
+        p = way.start("tamper-spare", program, "spare0", "spare1")
+        p.wait_line("opes-tamper: ready")
+        os.kill(p.pid, signal.SIGUSR1)
+        p.wait_line('"there"')
+        verify(p.stop() == 0, "SIGTERM does not end it in order")
+        verify(len([json.loads(line) for line in p.output().splitlines()[1:]]) == 2, p.output())
+        self.lab.processes.remove(p)
