@@ -15,6 +15,39 @@ from opes_api.objects import Obj
 from opes_api.suite import func_test, skip, verify
 
 DEMO_SECONDS = 400
+HOLD_PORT, GO_PORT = 9100, 9101
+
+# A server that, when its client has said all, says nothing until somebody connects to the other port.
+HOLDER = """
+import socket, sys
+s, go = (socket.create_server((sys.argv[1], int(p))) for p in sys.argv[2:])
+print("holder: ready", flush=True)
+c, n = s.accept()[0], 0
+while x := c.recv(65536):
+    n += len(x)
+print("holder: the client has said", n, flush=True)
+go.accept()
+c.sendall(b"z" * 3000)
+c.close()
+"""
+# Its client, which closes its sending side.
+HALF_CLOSER = """
+import socket, sys
+c, n = socket.create_connection((sys.argv[1], int(sys.argv[2]))), 0
+c.sendall(b"a" * 2000)
+c.shutdown(socket.SHUT_WR)
+while x := c.recv(65536):
+    n += len(x)
+print("half-closer: the server has said", n, flush=True)
+"""
+# A client that keeps its connection after one GET.
+KEEPER = """
+import http.client, sys, time
+c = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]))
+c.request("GET", sys.argv[3])
+print("keeper: has", len(c.getresponse().read()), flush=True)
+time.sleep(60)
+"""
 
 
 class TestCli(ApplianceSuite):
@@ -111,6 +144,120 @@ class TestCli(ApplianceSuite):
         self.lab.drained()
         verify(self.lab.ctl_json("flows")["flows"] == [], "the flow is still shown")
 
+    def shown(self) -> tuple[str, dict, dict, dict, list[dict]]:
+        """The one flow there is: flows show as text, its JSON, its halves (client, server), its directions."""
+        row = self.lab.ctl_json("flows")["flows"][0]
+        text, r = self.both("flows", "show", row["flow"])
+        verify(int(row["flow"], 16) == row["id"] == r["id"] and r.keys() > row.keys(), f"{row} {r}")
+        verify([h["towards"] for h in r["halves"]] == ["client", "server"], f"{r}")
+        verify([d["from"] for d in r["directions"]] == ["client", "server"], f"{r}")
+        return text, r, *r["halves"], r["directions"]
+
+    @func_test
+    def flow_in_full(self) -> None:
+        """flows show: a slow download through as-is
+
+        Steps:
+            Start it; show its flow while the client lags behind, twice; ask for flows there are none of; end it.
+        Verify:
+            Both halves as the real ends see them; the message with its rule, service and offsets, which grow and agree
+            with each other; an unknown id is said to be one.
+        """
+        obj = Obj("length", 63, 32 << 20)
+        curl = self.lab.cli.start("slow-curl", "curl", "-sS", "--limit-rate", "1M", "-o", "/dev/null", url(obj.path))
+        wait_for("the transaction is open", lambda: self.lab.gauges().get("txns") == 1)
+        time.sleep(0.7)
+        text, r, client, server, (request, response) = self.shown()
+        verify(r["state"] == "open" and r["client_port"] == "inside" and r["requests_unanswered"] == 1, f"{r}")
+        for h in (client, server):
+            verify(h["state"] == "established" and h["sack"] and h["cc"] == "cubic" and h["ca"] in ("open", "recovery", "loss"),
+                   f"{h}")
+            verify(h["mss"] == h["rcv_mss"] == 1460 or self.lab.testbed, f"{h}")
+            verify(h["cwnd"] >= h["mss"] and 0 < h["min_rtt_us"] <= h["srtt_us"] < h["rto_us"], f"{h}")
+            verify((h["snd_nxt"] - h["snd_una"]) % (1 << 32) == h["unacked"], f"{h}")
+        verify(client["unacked"] + client["unsent"] > 0 and client["snd_wnd"] < 8 << 20, f"nothing waits for the client: {client}")
+        verify(server["unacked"] == server["unsent"] == 0 and server["timer"] == "none" and server["timer_us"] is None, f"{server}")
+        verify(not any(h["rx_finished"] or h["tx_finished"] for h in (client, server)), f"{r}")
+        verify(request["mode"] == "http" and request["messages"] == 1 and not request["begun"] and not request["rule"]
+               and request["offset"] is None, f"{request}")
+        verify(response["begun"] and response["route"] == "adapt" and response["rule"] == "as-is-response"
+               and response["service"] == "as-is" and response["generation"] == r["generation"], f"{response}")
+        verify(response["octets"] >= response["offset"] >= response["sent"] >= response["returned"] >= response["identity"] > 100000
+               and response["identity_ok"], f"{response}")
+        for words in ("TOWARDS CLIENT", "FROM SERVER", "established", "as-is-response", r["client"]):
+            verify(words in text, text)
+        column = text.splitlines()[3].index("TOWARDS SERVER")
+        verify(all(x[column - 1] == " " != x[column] for x in text.splitlines()[4:20]), f"not aligned:\n{text}")
+        time.sleep(0.7)
+        _, again, client2, server2, (_, response2) = self.shown()
+        verify(response2["offset"] > response["offset"] and response2["identity"] > response["identity"], f"{response2}")
+        verify((client2["snd_una"] - client["snd_una"]) % (1 << 32) > 100000
+               and (server2["rcv_nxt"] - server["rcv_nxt"]) % (1 << 32) > 100000 and again["age_us"] > r["age_us"],
+               f"{r}\n{again}")
+        for unknown in ("fedcba", "1f00000000000001", "ff00000000000001"):
+            p = self.lab.ctl("flows", "show", unknown, check=False)
+            verify(p.returncode == 1 and f"no flow {unknown}" in p.stderr and "opesctl flows" in p.stderr, p.stderr)
+            p = self.lab.ctl("--json", "flows", "show", unknown, check=False)
+            verify(p.returncode == 1 and unknown in json.loads(p.stdout)["error"], p.stdout)
+        curl.stop(signal.SIGKILL)
+        self.lab.drained()
+        p = self.lab.ctl("flows", "show", r["flow"], check=False)
+        verify(p.returncode == 1 and "it is over" in p.stderr, p.stderr)
+
+    @func_test
+    def flow_parked(self) -> None:
+        """flows show: a connection on which nothing is said
+
+        Steps:
+            GET with a connection that is kept; wait; show it.
+        Verify:
+            The flow is parked and still shows both halves and what it carried.
+        """
+        keeper = self.lab.cli.start("keeper", "python3", "-c", KEEPER, "10.77.0.2", "8000", Obj("length", 64, 70000).path)
+        keeper.wait_line("keeper: has 70000")
+        wait_for("the flow is parked", lambda: self.lab.ctl_json("flows")["flows"][0]["state"] == "parked", 10)
+        verify(self.lab.gauges()["flows_parked"] == 1, f"{self.lab.gauges()}")
+        text, r, client, server, directions = self.shown()
+        verify(r["state"] == "parked" and "parked" in text and r["idle_us"] > 100000, f"{r}")
+        verify(all(h["state"] == "established" and h["srtt_us"] and h["unacked"] == h["unsent"] == h["rxq"] == 0
+                   and h["timer_us"] is None for h in (client, server)), f"{r}")
+        verify([d["messages"] for d in directions] == [1, 1] and directions[1]["octets"] > 70000, f"{directions}")
+        keeper.stop(signal.SIGKILL)
+        self.lab.drained()
+
+    @func_test
+    def flow_half_closed(self) -> None:
+        """flows show: an opaque stream whose client has said all
+
+        Steps:
+            A client sends and closes its sending side; show the flow; let the server answer and close.
+        Verify:
+            The half towards the client is in CLOSE-WAIT, the one towards the server in FIN-WAIT-2, the client's
+            direction ended; then the answer arrives.
+        """
+        self.use(adapt_rule("as-is", kind="stream", port=HOLD_PORT, protocol="tcp"))
+        holder = self.lab.srv.start("holder", "python3", "-c", HOLDER, "10.77.0.2", str(HOLD_PORT), str(GO_PORT))
+        holder.wait_line("holder: ready")
+        closer = self.lab.cli.start("half-closer", "python3", "-c", HALF_CLOSER, "10.77.0.2", str(HOLD_PORT))
+        try:
+            holder.wait_line("holder: the client has said 2000")
+            wait_for("both halves know", lambda: self.lab.ctl_json(
+                "flows", "show", self.lab.ctl_json("flows")["flows"][0]["flow"])["halves"][1]["state"] == "fin-wait-2", 10)
+            text, r, client, server, directions = self.shown()
+            verify(client["state"] == "close-wait" and client["rx_finished"] and not client["tx_finished"], f"{client}")
+            verify(server["tx_finished"] and not server["rx_finished"] and server["unacked"] == 0, f"{server}")
+            verify(r["protocol"] == "tcp" and [d["eof"] for d in directions] == [True, False], f"{r}")
+            verify([d["octets"] for d in directions] == [2000, 0] and [d["messages"] for d in directions] == [1, 0], f"{directions}")
+            verify("close-wait" in text and "tcp, ended" in text, text)
+            self.lab.cli.python("import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])))",
+                                "10.77.0.2", str(GO_PORT))
+            closer.wait_line("half-closer: the server has said 3000")
+            self.lab.drained()
+        finally:
+            holder.stop(signal.SIGKILL)
+            closer.stop(signal.SIGKILL)
+            self.use(adapt_rule("as-is"), adapt_rule("echo", port=8081))
+
     @func_test
     def counters(self) -> None:
         """counters
@@ -169,11 +316,12 @@ class TestCli(ApplianceSuite):
             several commands.
         """
         text = self.lab.ctl("help").stdout
-        for words in ("status", "rules list", "rules reload", "rules check", "config check", "flows", "services",
-                      "buffers", "counters", "events"):
+        for words in ("status", "rules list", "rules reload", "rules check", "config check", "flows", "flows show ID",
+                      "services", "buffers", "counters", "events"):
             verify(words in text, f"no {words} in the help: {text}")
         verify(self.lab.ctl("--version").stdout.startswith("opesctl "), "--version")
-        for words in (("nonsense",), ("rules",), ("flows", "--nonsense"), ("status", "more")):
+        for words in (("nonsense",), ("rules",), ("flows", "--nonsense"), ("status", "more"), ("flows", "show"),
+                      ("flows", "show", "not-one")):
             p = self.lab.ctl(*words, check=False)
             verify(p.returncode == 2 and len(p.stderr.strip().splitlines()) == 1, f"{words}: {p.returncode} {p.stderr}")
         p = run(self.lab.program("opesctl"), "-s", "/nonexistent.sock", "status", check=False)
