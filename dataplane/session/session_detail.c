@@ -104,10 +104,29 @@ static void pipe_fill(const struct session_ctx *c, const struct session_pipe *p,
 		service_fill(p->adapt ? p->adapt : p->observer, o);
 }
 
+/* No halves, and no message that is looked at. */
+static void joined_fill(const struct session_record *r, struct shm_flow_detail *d)
+{
+	d->joined = 1;
+	for (unsigned i = 0; i < 2; i++) {
+		struct shm_pipe_detail *o = &d->pipe[i];
+
+		d->delta[i] = r->joined.moved[i];
+		TEXT(o->mode, "joined");
+		TEXT(o->route, "forward");
+		o->octets = r->pipe[i].octets;
+		o->messages = r->pipe[i].messages;
+		o->eof = r->joined.fin[i];
+		o->offset = o->preserved = o->identity = o->sent = o->returned = o->out = SHM_UNKNOWN;
+	}
+}
+
 static void record_fill(const struct session_ctx *c, const struct session_record *r, struct shm_flow_detail *d)
 {
 	d->generation = r->info.generation;
 	d->client_port = r->info.client_port;
+	if (r->kind == RECORD_JOINED)
+		joined_fill(r, d);
 	if (r->kind != RECORD_PARKED)
 		return;
 	for (unsigned i = 0; i < 2; i++) {
