@@ -12,6 +12,7 @@
 #define XCHGS_MAX 16384
 #define TUNE_US 10000
 #define SCARCE_US 100
+#define CONFLICT_US 50000 /* between two events that tell of a conflict */
 #define RCVBUF_MIN 32768u
 #define BURSTS_RESERVE 256u /* packet buffers kept for what must go on: acknowledgements, other traffic */
 
@@ -50,6 +51,34 @@ static int make_pools(struct session_ctx *c)
 	return session_records_create(c);
 }
 
+static void hex(char *to, const uint8_t *octets, uint16_t n)
+{
+	static const char digit[] = "0123456789abcdef";
+
+	for (uint16_t i = 0; i < n; i++) {
+		*to++ = digit[octets[i] >> 4];
+		*to++ = digit[octets[i] & 15];
+	}
+	*to = '\0';
+}
+
+/* Counted each time, told now and then: an attacker must not drive other events out of the ring. */
+static void on_conflict(void *ctx, struct tcp_half *h, const struct tcp_conflict *k)
+{
+	struct session_ctx *c = ctx;
+	struct session *s = c->current;
+	char text[160], held[2 * TCP_CONFLICT_MAX + 1], came[2 * TCP_CONFLICT_MAX + 1];
+
+	if (!s || c->now_us < c->conflict_us)
+		return;
+	c->conflict_us = c->now_us + CONFLICT_US;
+	hex(held, k->held, k->len);
+	hex(came, k->came, k->len);
+	snprintf(text, sizeof(text), "from the %s, sequence number %u: %s was received first and stays, %s came again",
+		 h == &s->half[0] ? "client" : "server", k->seq, held, came);
+	session_note(c, s, s->info.sel.first, "tcp-conflict", "overlap", UINT64_MAX, text);
+}
+
 int session_ctx_create(struct session_ctx **out, const struct session_config *cfg)
 {
 	struct session_ctx *c = calloc(1, sizeof(*c));
@@ -82,6 +111,7 @@ int session_ctx_create(struct session_ctx **out, const struct session_config *cf
 	c->adapt.wake = wake_owner;
 	c->env.pool = &c->pool;
 	c->env.emit = session_emit;
+	c->env.conflict = on_conflict;
 	c->env.ctx = c;
 	c->env.rcvbuf_max = (uint32_t)cfg->limits->receive_buffer;
 	c->mbufs_total = cfg->bufs->size;

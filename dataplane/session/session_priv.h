@@ -213,7 +213,7 @@ struct session_ctx {
 	uint64_t queued[2]; /* octets in all halves: received and not taken, not acknowledged by the peer */
 	uint32_t mbufs_total;
 	uint64_t env_seen[16];
-	uint64_t tune_us, scarce_us; /* next time */
+	uint64_t tune_us, scarce_us, conflict_us; /* next time */
 };
 
 static inline void session_count(struct session_ctx *c, enum stats_counter n)

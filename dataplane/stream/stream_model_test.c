@@ -206,6 +206,21 @@ static void hog_give_back(void)
 		rte_pktmbuf_free(hog.bufs[--hog.n]);
 }
 
+/* Both versions of the first octet that differs and of what follows it. */
+static void evidence(const struct stream_conflict *k, uint32_t off, const uint8_t *bytes, uint32_t len, bool exact)
+{
+	uint32_t at = k->seq - m.base, first = off;
+
+	check(k->len >= 1 && k->len <= STREAM_CONFLICT_MAX);
+	check(at >= off && at + k->len <= off + len);
+	for (uint32_t i = 0; i < k->len; i++)
+		check(m.have[at + i] && k->held[i] == m.value[at + i] && k->came[i] == bytes[at + i - off]);
+	check(k->held[0] != k->came[0]);
+	while (!m.have[first] || m.value[first] == bytes[first - off])
+		first++;
+	check(first == at || !exact);
+}
+
 static void insert(struct stream_reasm *r, const struct shape *s)
 {
 	uint32_t len = 1 + below(s->max_len), off, lag;
@@ -249,6 +264,8 @@ static void insert(struct stream_reasm *r, const struct shape *s)
 	check(res.fresh == f.fresh);
 	check(res.dup_left == f.dup_left && res.dup_right == f.dup_right);
 	check(res.conflict == f.differs || (f.differs && !exact));
+	if (res.conflict)
+		evidence(&res.first, off, bytes, len, exact);
 	tally_fresh += res.fresh;
 	tally_conflict += res.conflict;
 	for (uint32_t i = off; i < off + len; i++) {

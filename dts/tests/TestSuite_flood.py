@@ -277,16 +277,21 @@ class TestFlood(ApplianceSuite):
 
     @func_test
     def conflicting_copies(self) -> None:
-        """Different octets for the same numbers: the first win, the far end gets what the service saw.
+        """Different octets for the same numbers: the first win, the far end gets what the service saw, an event tells.
 
         Steps:
             50 connections send ten octets ahead of their turn, others over them twice, then the missing ones; the far end echoes.
         Verify:
-            The first copies come back on every connection; conflicts are counted.
+            The first copies come back on every connection; conflicts are counted; an event shows both versions.
         """
+        after = self.lab.last_event()
         with self.delta() as d:
             p = self.attacker("conflict", "-f", "50", "-k", "1", "-t", "2", "-r", "2000", port=ECHO_PORT, src=f"{GHOST}:50000")
             said = self.done(p)
         verify(said["up"] == 50 and said["right"] == 50, f"{said}")
-        verify(d["tcp_conflict"] >= 50, f"{d['tcp_conflict']} conflicts counted")
+        verify(d["tcp_conflict"] >= 100, f"{d['tcp_conflict']} conflicts counted")
+        events = self.lab.events("tcp-conflict", after)
+        # Both versions, of each octet A, in hexadecimal; events are rationed.
+        verify(events and any("from the client" in e["text"] and "4141" in e["text"] and "4242" in e["text"] for e in events),
+               f"no event shows both versions: {events}")
         self.drained()
