@@ -245,6 +245,7 @@ int path_flows_run(struct path *p, const struct path_box_config *bc, const struc
 int path_bypass(struct path *p);
 int path_pass(struct path *p);
 int path_callout(struct path *p);
+int path_connect(struct path *p);
 int path_second(struct path *p);
 
 #endif

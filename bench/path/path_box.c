@@ -11,6 +11,8 @@
 #include <rte_malloc.h>
 #include <rte_memzone.h>
 
+#define TABLE_ROOM 16384	     /* entries for the traffic beside those the table is filled with */
+#define IDLE_US 3600000000ull /* timers of those */
 #define SEED 5
 #define STEP_TICKS_MAX 400000 /* a round that took longer was interrupted: no reason to let time jump */
 #define CALLOUT_RING 4096
@@ -163,15 +165,15 @@ static int callout_make(struct path_box *b, unsigned workers)
 }
 
 /* A table of n selected flows of which none is in the traffic. It takes the place of the worker's own, so that a
- * million entries do not ask for the memory of a million sessions. */
+ * million entries do not ask for the memory of a million sessions. Their timers are armed, none of them goes off. */
 static int table_fill(struct path_box *b, struct worker *w, uint32_t n)
 {
-	struct flow_table *t = rte_malloc("path_flows", flow_table_size(n + 64), RTE_CACHE_LINE_SIZE);
+	struct flow_table *t = rte_malloc("path_flows", flow_table_size(n + TABLE_ROOM), RTE_CACHE_LINE_SIZE);
 
 	if (!t)
 		return fail(b, -ENOMEM, "hugepage memory for the flow table");
 	rte_free(w->flows);
-	w->flows = flow_table_init(t, n + 64, w->index, w->seed);
+	w->flows = flow_table_init(t, n + TABLE_ROOM, w->index, w->seed);
 	w->wheel = flow_table_wheel(w->flows);
 	flow_wheel_init(w->wheel, b->now_us);
 	for (uint32_t i = 0; i < n; i++) {
@@ -182,6 +184,7 @@ static int table_fill(struct path_box *b, struct worker *w, uint32_t n)
 		path_key(&k, &e, 0);
 		if (flow_table_insert(w->flows, &k, &fe) != 0)
 			return fail(b, -ENOSPC, "filling the flow table");
+		flow_wheel_arm(w->wheel, &fe->timer, b->now_us + IDLE_US + (uint64_t)i * 1000);
 	}
 	return 0;
 }
