@@ -24,7 +24,7 @@
 #define MICRO_SETS(sets) .set = (sets), .nsets = MICRO_COUNT(sets)
 
 void micro_parse(void);
-void micro_flow(void);
+void micro_flow(bool large);
 void micro_timer(void);
 void micro_mem(void);
 void micro_stream(void);

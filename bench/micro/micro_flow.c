@@ -32,10 +32,15 @@ static void flow_key_make(struct flow_key *k, uint32_t i)
 	k->proto = 6;
 }
 
+#define MILLION (BENCH_SANITIZED ? 131072 : 1048576)
+#define LARGE (16u << 20) /* with --large only: 1.7 GiB, and as much again to insert and delete */
+
+static const uint32_t entries[] = {1024, 65536, MILLION, LARGE};
+
 /* Tables are kept between calls: filling a large one takes longer than measuring it. */
 static struct flow_table *flows_of(struct bench *b, uint32_t capacity)
 {
-	static struct flows made[4];
+	static struct flows made[MICRO_COUNT(entries)];
 	struct flow_entry *e;
 	struct flow_key k;
 	unsigned i = 0;
@@ -65,46 +70,88 @@ static void choose(uint32_t *flow, uint32_t capacity, uint32_t hit)
 	}
 }
 
-static void lookup(struct bench *b)
-{
-	uint32_t capacity = (uint32_t)bench_arg(b, 0), hit = (uint32_t)bench_arg(b, 1),
-		 flow[MICRO_BURST];
-	struct flow_table *t = flows_of(b, capacity);
+/* A burst of look-ups and what they must give. */
+struct burst {
+	uint32_t capacity, hit, flow[MICRO_BURST];
 	struct flow_key key[MICRO_BURST];
 	const struct flow_key *keys[MICRO_BURST];
 	struct flow_entry *e[MICRO_BURST];
 	uint8_t side[MICRO_BURST];
+};
+
+static void burst_make(struct burst *u)
+{
+	choose(u->flow, u->capacity, u->hit);
+	for (unsigned i = 0; i < MICRO_BURST; i++) {
+		flow_key_make(&u->key[i], u->flow[i]);
+		if (u->flow[i] & 1)
+			parse_key_reverse(&u->key[i], &u->key[i]);
+		u->keys[i] = &u->key[i];
+	}
+}
+
+static bool burst_right(const struct burst *u)
+{
 	bool wrong = false;
 
 	for (unsigned i = 0; i < MICRO_BURST; i++)
-		keys[i] = &key[i];
+		wrong |= u->flow[i] < u->capacity ? !u->e[i] || u->side[i] != (u->flow[i] & 1) ||
+							    u->e[i]->id << 8 >> 8 != u->flow[i] + 1
+						  : u->e[i] != NULL;
+	return !wrong;
+}
+
+static void lookup_all(const struct flow_table *t, struct burst *u)
+{
+	bench_keep(flow_table_lookup_bulk(t, u->keys, MICRO_BURST, u->e, u->side));
+}
+
+/* One after the other, nothing fetched ahead: what a frame costs that comes alone. */
+static void lookup_each(const struct flow_table *t, struct burst *u)
+{
+	for (unsigned i = 0; i < MICRO_BURST; i++) {
+		unsigned side = 0;
+
+		u->e[i] = flow_table_lookup(t, &u->key[i], &side);
+		u->side[i] = (uint8_t)side;
+	}
+}
+
+static void lookup_with(struct bench *b, void (*fn)(const struct flow_table *, struct burst *))
+{
+	struct burst u = {.capacity = (uint32_t)bench_arg(b, 0), .hit = (uint32_t)bench_arg(b, 1)};
+	struct flow_table *t = flows_of(b, u.capacity);
+	bool right = true;
+
 	while (bench_batch(b, MICRO_BURST)) {
 		bench_pause(b);
-		choose(flow, capacity, hit);
-		for (unsigned i = 0; i < MICRO_BURST; i++) {
-			flow_key_make(&key[i], flow[i]);
-			if (flow[i] & 1)
-				parse_key_reverse(&key[i], &key[i]);
-		}
+		burst_make(&u);
 		bench_resume(b);
-		bench_keep(flow_table_lookup_bulk(t, keys, MICRO_BURST, e, side));
+		fn(t, &u);
 		bench_pause(b);
-		for (unsigned i = 0; i < MICRO_BURST; i++)
-			wrong |= flow[i] < capacity ? !e[i] || side[i] != (flow[i] & 1) ||
-							      e[i]->id << 8 >> 8 != flow[i] + 1
-						    : e[i] != NULL;
+		right &= burst_right(&u);
 		bench_resume(b);
 	}
-	if (wrong)
+	if (!right)
 		bench_fail(b, "a look-up gave the wrong flow or side");
 	bench_counter(b, "memory_per_entry", "B", false,
-		      (double)flow_table_size(capacity) / capacity);
+		      (double)flow_table_size(u.capacity) / u.capacity);
 	/* Parked; with something under way it has a session instead of a record, and the record stays reserved for it. */
 	bench_counter(b, "memory_per_idle_flow", "B", false,
-		      (double)flow_table_size(capacity) / capacity + (double)sizeof(struct session_record));
+		      (double)flow_table_size(u.capacity) / u.capacity + (double)sizeof(struct session_record));
 	bench_counter(b, "memory_per_active_flow", "B", false,
-		      (double)flow_table_size(capacity) / capacity + (double)sizeof(struct session_record) +
+		      (double)flow_table_size(u.capacity) / u.capacity + (double)sizeof(struct session_record) +
 			      (double)sizeof(struct session));
+}
+
+static void lookup(struct bench *b)
+{
+	lookup_with(b, lookup_all);
+}
+
+static void lookup_single(struct bench *b)
+{
+	lookup_with(b, lookup_each);
 }
 
 /* Flows come and go in a table that is nearly full, oldest first. */
@@ -146,22 +193,22 @@ static void churn(struct bench *b)
 	micro_memory_free(mem);
 }
 
-void micro_flow(void)
+void micro_flow(bool large)
 {
-#define MILLION (BENCH_SANITIZED ? 131072 : 1048576)
 	static const int64_t tables[][BENCH_ARGS_MAX] = {
-		{1024, 0},    {1024, 50},   {1024, 100},   {65536, 0},	   {65536, 50},
-		{65536, 100}, {MILLION, 0}, {MILLION, 50}, {MILLION, 100},
+		{1024, 0},    {1024, 50},   {1024, 100},   {65536, 0},	{65536, 50},  {65536, 100},
+		{MILLION, 0}, {MILLION, 50}, {MILLION, 100}, {LARGE, 0}, {LARGE, 50}, {LARGE, 100},
 	};
-	static const int64_t sizes[][BENCH_ARGS_MAX] = {{1024}, {65536}};
-	static const struct bench_def defs[] = {
-		{.name = "flow/lookup_bulk",
-		 .fn = lookup,
-		 .arg = {"entries", "hit"},
-		 MICRO_SETS(tables)},
+	static const int64_t sizes[][BENCH_ARGS_MAX] = {{1024}, {65536}, {MILLION}, {LARGE}};
+	static struct bench_def defs[] = {
+		{.name = "flow/lookup_bulk", .fn = lookup, .arg = {"entries", "hit"}, MICRO_SETS(tables)},
+		{.name = "flow/lookup", .fn = lookup_single, .arg = {"entries", "hit"}, MICRO_SETS(tables)},
 		{.name = "flow/insert_delete", .fn = churn, .arg = {"entries"}, MICRO_SETS(sizes)},
 	};
 
-	for (unsigned i = 0; i < MICRO_COUNT(defs); i++)
+	for (unsigned i = 0; i < MICRO_COUNT(defs); i++) {
+		if (!large)
+			defs[i].nsets -= i < 2 ? 3 : 1; /* the last ones are LARGE */
 		bench_register(&defs[i]);
+	}
 }

@@ -11,6 +11,7 @@
 
 #define BUFS 8191u
 #define DESCS 16383u
+#define LARGE_FREE_MB 4096u /* two tables of 16 million flows */
 #define HUGE_FREE_MB 512u /* the tables of a million flows and of ten thousand rules, with room */
 
 static struct chunk_pool pool;
@@ -158,7 +159,9 @@ static bool only_asks(int argc, char **argv)
 		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
 			printf("  --no-huge                         ordinary pages, even where "
 			       "there are 2 MiB "
-			       "pages enough\n\n");
+			       "pages enough\n"
+			       "  --large                           also tables of 16 million flows, where there are "
+			       "4 GiB of 2 MiB pages\n\n");
 			return true;
 		}
 		if (!strncmp(argv[i], "--benchmark_list_tests", 22))
@@ -170,12 +173,13 @@ static bool only_asks(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	static void (*const stages[])(void) = {
-		micro_parse, micro_flow,  micro_timer, micro_mem, micro_stream, micro_tcp,
+		micro_parse, micro_timer, micro_mem, micro_stream, micro_tcp,
 		micro_http1, micro_rules, micro_regex, micro_ocp, micro_ring,	micro_adapt,
 	};
-	bool no_huge = take_option(&argc, argv, "--no-huge");
+	bool no_huge = take_option(&argc, argv, "--no-huge"), large = take_option(&argc, argv, "--large");
+	bool asks = only_asks(argc, argv);
 
-	if (!only_asks(argc, argv)) {
+	if (!asks) {
 		if (!no_huge && huge_free() < HUGE_FREE_MB) {
 			fprintf(stderr,
 				"micro: less than %u MiB of 2 MiB pages are free: ordinary pages, "
@@ -184,11 +188,17 @@ int main(int argc, char **argv)
 				HUGE_FREE_MB);
 			no_huge = true;
 		}
+		if (large && (no_huge || huge_free() < LARGE_FREE_MB)) {
+			fprintf(stderr, "micro: less than %u MiB of 2 MiB pages are free: no tables of 16 million flows\n",
+				LARGE_FREE_MB);
+			large = false;
+		}
 		eal_start(no_huge);
 	}
 	if (BENCH_SANITIZED)
 		bench_common_param("sanitized", "yes");
 	pattern_make();
+	micro_flow(large);
 	for (unsigned i = 0; i < MICRO_COUNT(stages); i++)
 		stages[i]();
 	return bench_main(argc, argv, "micro");
