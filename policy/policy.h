@@ -171,6 +171,8 @@ struct policy_tcp {
 	uint32_t mid_stream;         /* enum policy_mid_stream */
 	uint32_t half_open_exceeded; /* enum policy_half_open_exceeded */
 	uint32_t congestion;         /* enum policy_congestion */
+	uint32_t keepalive_probes;   /* to an end that has been silent for limits.idle_timeout_us; 0: none */
+	uint64_t keepalive_interval_us;
 };
 
 /* What limits.half-open comes to: a quarter of the flows, 16 to 16384, where it is not given. */

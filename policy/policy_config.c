@@ -114,7 +114,8 @@ static const struct policy_key limits_keys[] = {
 		"power of two."},
 	{"idle-timeout", POLICY_T_DURATION, 0, POLICY_AT(struct policy_limits, idle_timeout_us),
 	 .def = "1h", .min = 1000000, .max = 2592000000000,
-	 .doc = "A selected flow without a segment for this long is forgotten."},
+	 .doc = "A selected flow of which an end has been silent for this long, and does not answer when asked "
+		"(`tcp.keepalive-probes`), is forgotten."},
 	{"handshake-timeout", POLICY_T_DURATION, 0,
 	 POLICY_AT(struct policy_limits, handshake_timeout_us), .def = "30s", .min = 100000,
 	 .max = 600000000, .doc = "Likewise before its handshake is complete."},
@@ -141,6 +142,11 @@ static const struct policy_key tcp_keys[] = {
 	{"congestion-control", POLICY_T_ENUM, 0, POLICY_AT(struct policy_tcp, congestion), .def = "cubic",
 	 .words = policy_congestion_words,
 	 .doc = "How fast a TCP half sends: `cubic` (RFC 9438), `newreno` (RFC 5681)."},
+	{"keepalive-probes", POLICY_T_INTEGER, 0, POLICY_AT(struct policy_tcp, keepalive_probes), .def = "3", .max = 100,
+	 .doc = "An end that has been silent for `limits.idle-timeout` is asked so many times whether it is still there. If it "
+		"does not answer, the other end gets a reset and the flow is forgotten. 0: it is not asked."},
+	{"keepalive-interval", POLICY_T_DURATION, 0, POLICY_AT(struct policy_tcp, keepalive_interval_us), .def = "10s",
+	 .min = 100000, .max = 3600000000, .doc = "How long each answer is waited for."},
 };
 static const struct policy_section tcp_section = POLICY_SECTION("tcp", tcp_keys);
 

@@ -194,7 +194,7 @@ enum session_verdict session_segment(struct session_ctx *c, struct session *s, u
 	if (tcp_segment_parse(&seg, hdr, f->l4_len, f->l4_len + f->payload_len) != 0)
 		return SESSION_DROP;
 	session_head_learn(s, side, m, f);
-	s->last_us = c->now_us;
+	session_hear(c, &s->heard, side);
 	chunkq_init(&q);
 	if (payload_chunks(c, m, f, sum, &q) != 0)
 		return SESSION_CONSUMED;
@@ -277,7 +277,7 @@ void session_run(struct session_ctx *c, struct session *s)
 
 static uint64_t idle_deadline(const struct session_ctx *c, const struct session *s)
 {
-	return s->last_us + (s->answered ? ANSWERED_LINGER_US : c->cfg.limits->idle_timeout_us);
+	return s->answered ? session_heard_last(&s->heard) + ANSWERED_LINGER_US : session_silence_deadline(c, &s->heard);
 }
 
 uint64_t session_deadline(const struct session_ctx *c, const struct session *s)
@@ -298,8 +298,31 @@ uint64_t session_deadline(const struct session_ctx *c, const struct session *s)
 	}
 	timers = RTE_MIN(timers, session_leave_deadline(c, s));
 	if (timers == UINT64_MAX && session_quiet(s))
-		timers = s->last_us + SESSION_PARK_US;
+		timers = session_heard_last(&s->heard) + SESSION_PARK_US;
 	return RTE_MIN(at, timers);
+}
+
+/* An end has been silent for long; or the linger after an answer of ours is over. */
+static void silence(struct session_ctx *c, struct session *s)
+{
+	switch (s->answered ? SILENCE_DEAD : session_silence(c, &s->heard)) {
+	case SILENCE_NONE:
+		return;
+	case SILENCE_PROBE:
+		for (unsigned i = 0; i < 2 && s->state == SESSION_OPEN; i++) {
+			if (!session_silent(c, &s->heard, i))
+				continue;
+			tcp_half_keepalive(&c->env, &s->half[i]);
+			session_count(c, STATS_keepalive_probes);
+		}
+		return;
+	case SILENCE_DEAD:
+		session_count(c, STATS_flow_timeout);
+		if (s->state == SESSION_OPEN)
+			session_abort(c, s);
+		s->state = SESSION_DEAD;
+		return;
+	}
 }
 
 void session_timer(struct session_ctx *c, struct session *s)
@@ -311,13 +334,9 @@ void session_timer(struct session_ctx *c, struct session *s)
 	c->current = s;
 	for (unsigned i = 0; i < 2 && s->state == SESSION_OPEN; i++)
 		half_events(c, s, i, tcp_half_timer(&c->env, &s->half[i]));
-	if (s->state != SESSION_DEAD && c->now_us >= idle_deadline(c, s)) {
-		session_count(c, STATS_flow_timeout);
-		if (s->state == SESSION_OPEN)
-			session_abort(c, s);
-		s->state = SESSION_DEAD;
-	}
-	if (!s->leaving && c->now_us >= s->last_us + SESSION_PARK_US && session_quiet(s)) {
+	if (s->state != SESSION_DEAD && c->now_us >= idle_deadline(c, s))
+		silence(c, s);
+	if (!s->leaving && c->now_us >= session_heard_last(&s->heard) + SESSION_PARK_US && session_quiet(s)) {
 		session_park(c, s);
 		return;
 	}
@@ -377,7 +396,7 @@ void session_row(const struct session_ctx *c, const struct session *s, struct sh
 	}
 	shown = s->pipe[1].rule >= 0;
 	rule = s->pipe[shown].rule;
-	session_row_begin(c, &s->info, s->begun_us, s->last_us, row);
+	session_row_begin(c, &s->info, s->begun_us, session_heard_last(&s->heard), row);
 	snprintf(row->state, sizeof(row->state), "%s", states[s->state]);
 	snprintf(row->protocol, sizeof(row->protocol), "%s",
 		 s->pipe[0].mode == PIPE_FRAMED ? "http" : s->pipe[0].mode == PIPE_TUNNEL ? "tunnel" : "tcp");

@@ -90,6 +90,10 @@ int session_ctx_create(struct session_ctx **out, const struct session_config *cf
 	c->cfg = *cfg;
 	if (!cfg->active_max || cfg->active_max > cfg->flows_max)
 		c->cfg.active_max = cfg->flows_max;
+	if (cfg->tcp) {
+		c->probes_max = cfg->tcp->keepalive_probes;
+		c->probe_interval_us = cfg->tcp->keepalive_interval_us;
+	}
 	c->in_use.next = c->in_use.prev = &c->in_use;
 	c->counter = cfg->shm->counter;
 	snprintf(name, sizeof(name), "chunks_%u", cfg->worker);

@@ -235,7 +235,7 @@ enum session_verdict session_joined_segment(struct session_ctx *c, struct sessio
 	if (tcp_segment_parse(&seg, hdr, f->l4_len, f->l4_len + f->payload_len) != 0)
 		return SESSION_DROP;
 	joined_note(c, r, side, &seg, f, m);
-	r->last_us = c->now_us;
+	session_hear(c, &r->heard, side);
 	r->pipe[side].octets += f->payload_len;
 	session_count(c, STATS_flow_join_frames);
 	memcpy(sum, hdr + 16, sizeof(sum));
@@ -253,17 +253,63 @@ bool session_joined_reusable(const struct session_record *r)
 
 uint64_t session_joined_deadline(const struct session_ctx *c, const struct session_record *r)
 {
-	uint64_t idle = c->cfg.limits->idle_timeout_us;
+	if (joined_over(r))
+		return session_heard_last(&r->heard) + JOIN_LINGER_US;
+	return session_silence_deadline(c, &r->heard);
+}
 
-	return r->last_us + (joined_over(r) ? RTE_MIN(idle, (uint64_t)JOIN_LINGER_US) : idle);
+/* Between the ends as if from the other one: a probe is an acknowledgement with a number that is old (RFC 9293 3.8.4), a
+ * reset stands where the next octet is expected (RFC 5961). False: there is nothing to send it from. */
+static bool joined_emit(struct session_ctx *c, const struct session_record *r, unsigned to, uint8_t flags)
+{
+	const struct session_joined *j = &r->joined;
+	uint32_t next = j->acked[!to] + j->moved[!to];
+	struct tcp_out o = {
+		.seq = flags & TCP_F_RST ? next : next - 1,
+		.ack = j->acked[to],
+		.flags = flags,
+	};
+	struct session *s = c->free_sessions, *after; /* lent: what is not in use is anybody's */
+
+	if (!s || !r->pattern[to].l2_len)
+		return false;
+	after = s->next;
+	memset(s, 0, sizeof(*s));
+	s->next = after;
+	s->info = r->info;
+	session_head_set(s, to, &r->pattern[to]);
+	c->current = s;
+	(void)session_emit(c, &s->half[to], &o);
+	c->current = NULL;
+	return true;
+}
+
+static void joined_dead(struct session_ctx *c, struct session_record *r, enum stats_counter why)
+{
+	session_count(c, why);
+	r->kind = RECORD_DEAD;
+	c->joined--;
 }
 
 void session_joined_timer(struct session_ctx *c, struct session_record *r)
 {
-	if (r->joined.reset[0] || r->joined.reset[1])
-		session_count(c, STATS_flow_reset);
-	else
-		session_count(c, joined_over(r) ? STATS_flow_closed : STATS_flow_timeout);
-	r->kind = RECORD_DEAD;
-	c->joined--;
+	if (joined_over(r)) {
+		joined_dead(c, r, r->joined.reset[0] || r->joined.reset[1] ? STATS_flow_reset : STATS_flow_closed);
+		return;
+	}
+	switch (session_silence(c, &r->heard)) {
+	case SILENCE_NONE:
+		return;
+	case SILENCE_PROBE:
+		for (unsigned i = 0; i < 2; i++)
+			if (session_silent(c, &r->heard, i) && joined_emit(c, r, i, TCP_F_ACK))
+				session_count(c, STATS_keepalive_probes);
+		return;
+	case SILENCE_DEAD:
+		for (unsigned i = 0; i < 2; i++)
+			(void)joined_emit(c, r, i, TCP_F_RST | TCP_F_ACK);
+		session_count(c, STATS_flow_aborted);
+		joined_dead(c, r, STATS_flow_timeout);
+		return;
+	}
 }

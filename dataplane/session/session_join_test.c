@@ -173,6 +173,32 @@ static void test_reset(void **state)
 	assert_null(world.s);
 }
 
+/* The ends of a joined flow are asked, too; where one is gone, both are told. */
+static void test_silence(void **state)
+{
+	uint64_t asked = world_count(STATS_keepalive_probes), idle = world.limits.idle_timeout_us;
+
+	world.ctx->probes_max = 3;
+	world.ctx->probe_interval_us = 1000000;
+	connect_changed("A: b\r\n");
+	answer_connect();
+	world_pass(600000);
+	assert_true(joined());
+	world_pass(2 * idle + 1000000);
+	assert_true(joined());
+	assert_in_range(world_count(STATS_keepalive_probes) - asked, 3, 4);
+	client("still");
+	assert_got(1, "still");
+	server("there");
+	assert_got(0, "there");
+	world.gone[0] = true;
+	world_pass(idle + 5000000);
+	assert_null(world.s);
+	assert_true(world.end[0].reset);
+	assert_true(world.end[1].reset);
+	world.gone[0] = false;
+}
+
 /* A message can still be looked at: it stays. */
 static void test_stays(void **state)
 {
@@ -439,7 +465,7 @@ static int stop(void **state)
 int main(void)
 {
 	const struct CMUnitTest http[] = {
-		CASE(test_connect_plain), CASE(test_connect_changed), CASE(test_not_forgotten), CASE(test_reset), CASE(test_stays),
+		CASE(test_connect_plain), CASE(test_connect_changed), CASE(test_not_forgotten), CASE(test_reset), CASE(test_silence), CASE(test_stays),
 		CASE(test_half_closed_stays), CASE(test_tunnel_rule), CASE(test_transfer), CASE(test_transfer_loss),
 		CASE(test_given_up),
 	};

@@ -54,7 +54,7 @@ struct session *session_take(struct session_ctx *c, const struct session_record 
 	s->info = r->info;
 	s->state = SESSION_OPEN;
 	s->begun_us = r->begun_us;
-	s->last_us = r->last_us;
+	s->heard = r->heard;
 	s->link_us = c->now_us;
 	s->ip_id = r->ip_id;
 	for (unsigned side = 0; side < 2; side++)
@@ -87,7 +87,7 @@ static bool pipe_quiet(const struct session_pipe *p)
 bool session_quiet(const struct session *s)
 {
 	return s->state == SESSION_OPEN && !s->xchg_count && !s->inject_ready && !s->answered && !s->tunnel_wait &&
-	       !s->starved && tcp_half_quiet(&s->half[0]) && tcp_half_quiet(&s->half[1]) && pipe_quiet(&s->pipe[0]) &&
+	       !s->starved && !s->heard.probes && tcp_half_quiet(&s->half[0]) && tcp_half_quiet(&s->half[1]) && pipe_quiet(&s->pipe[0]) &&
 	       pipe_quiet(&s->pipe[1]);
 }
 
@@ -136,7 +136,7 @@ struct session_record *session_pack(struct session_ctx *c, struct session *s)
 		return NULL;
 	r->info = s->info;
 	r->begun_us = s->begun_us;
-	r->last_us = s->last_us;
+	r->heard = s->heard;
 	r->ip_id = s->ip_id;
 	for (unsigned i = 0; i < 2; i++) {
 		pattern_of(&s->head[i], &r->pattern[i]);

@@ -63,6 +63,9 @@ static int begin(void **state)
 {
 	world.service = SERVICE_AS_IS;
 	world.split = world.loss = 0;
+	world.gone[0] = world.gone[1] = false;
+	world.ctx->probes_max = 3;
+	world.ctx->probe_interval_us = 1000000;
 	world_open();
 	return 0;
 }
@@ -197,14 +200,57 @@ static void test_reset_while_parked(void **state)
 	assert_null(world.s);
 }
 
-/* Silence ends it, with a word to both ends. */
+/* Silence ends it, with a word to both ends, if they are not asked. */
 static void test_silence(void **state)
 {
+	world.ctx->probes_max = 0;
 	park();
 	world_pass(world.limits.idle_timeout_us + 5000000);
 	assert_null(world.s);
 	assert_true(world.end[0].reset);
 	assert_true(world.end[1].reset);
+}
+
+/* Ends that are there keep it for ever, parked, half closed too. */
+static void test_asked(void **state)
+{
+	uint64_t asked = world_count(STATS_keepalive_probes), timeouts = world_count(STATS_flow_timeout);
+
+	park();
+	for (unsigned i = 0; i < 5; i++)
+		world_pass(world.limits.idle_timeout_us);
+	world_pass(2000000);
+	assert_true(parked());
+	assert_in_range(world_count(STATS_keepalive_probes) - asked, 8, 10);
+	world_fin(0);
+	world_settle();
+	for (unsigned i = 0; i < 5; i++)
+		world_pass(world.limits.idle_timeout_us);
+	world_pass(2000000);
+	assert_true(parked());
+	assert_int_equal(world_count(STATS_flow_timeout), timeouts);
+	world_fin(1);
+	world_settle();
+	assert_true(world.end[0].fin);
+}
+
+/* One that is gone does not, whatever the other one says all the time. */
+static void test_one_is_gone(void **state)
+{
+	uint64_t asked = world_count(STATS_keepalive_probes), timeouts = world_count(STATS_flow_timeout);
+	uint64_t step = world.limits.idle_timeout_us / 4;
+
+	park();
+	world.gone[1] = true;
+	for (unsigned i = 0; i < 5; i++) {
+		assert_non_null(world.s);
+		tcp_half_keepalive(&world.end[0].env, &world.end[0].half);
+		world_pass(step);
+	}
+	assert_null(world.s);
+	assert_int_equal(world_count(STATS_keepalive_probes) - asked, 3);
+	assert_int_equal(world_count(STATS_flow_timeout), timeouts + 1);
+	assert_true(world.end[0].reset);
 }
 
 /* --- more active flows than may be ------------------------------------------------------------------------------- */
@@ -302,7 +348,7 @@ int main(void)
 {
 	const struct CMUnitTest http[] = {
 		CASE(test_http), CASE(test_random), CASE(test_keepalive_of_an_end), CASE(test_row),
-		CASE(test_reset_while_parked), CASE(test_silence), CASE(test_no_session_for_a_parked_flow),
+		CASE(test_reset_while_parked), CASE(test_silence), CASE(test_asked), CASE(test_one_is_gone), CASE(test_no_session_for_a_parked_flow),
 		CASE(test_the_quiet_one_gives_way), CASE(test_no_session_after_the_handshake),
 	};
 	const struct CMUnitTest stream[] = {CASE(test_stream)};

@@ -85,6 +85,13 @@ struct session_head {
 	uint16_t tcp_sum;    /* that and the TCP header */
 };
 
+/* When an end was heard last, and what is done about its silence (session_keepalive.c). */
+struct session_heard {
+	uint64_t us[2];    /* by side */
+	uint64_t probe_us; /* the last probe, while probes is not 0 */
+	uint8_t probes;    /* sent since an end fell silent */
+};
+
 struct session_link {
 	struct session_link *next, *prev;
 };
@@ -108,7 +115,8 @@ struct session {
 	uint64_t leave_us;
 	uint64_t stall_us;     /* leaving: one direction has waited for the other since, 0: none does */
 	uint16_t ip_id;
-	uint64_t begun_us, last_us;
+	uint64_t begun_us;
+	struct session_heard heard;
 	/* Responses in order. */
 	struct session_xchg *xchg_head, *xchg_tail;
 	uint32_t xchg_count;
@@ -160,7 +168,8 @@ struct session_joined {
 
 struct session_record {
 	struct session_flow_info info;
-	uint64_t begun_us, last_us;
+	uint64_t begun_us;
+	struct session_heard heard;
 	struct session_pattern pattern[2];
 	uint8_t kind;
 	uint16_t ip_id;
@@ -204,6 +213,8 @@ struct session_ctx {
 	struct session_record *free_records;
 	uint32_t parked, joined; /* records of that kind */
 	uint32_t flows;  /* sessions and records */
+	uint32_t probes_max;
+	uint64_t probe_interval_us;
 	struct session_framer *free_framers;
 	void *framer_slab;
 	struct session_xchg *free_xchgs;
@@ -229,6 +240,29 @@ void session_tso(const struct session_ctx *c, struct session *s, unsigned i);
 void session_head_learn(struct session *s, unsigned side, const struct rte_mbuf *m, const struct parse_frame *f);
 /* The same from what was noted before. */
 void session_head_set(struct session *s, unsigned side, const struct session_pattern *p);
+
+/* session_keepalive.c */
+void session_answered(const struct session_ctx *c, struct session_heard *h);
+static inline void session_hear(const struct session_ctx *c, struct session_heard *h, unsigned side)
+{
+	h->us[side] = c->now_us;
+	if (unlikely(h->probes))
+		session_answered(c, h);
+}
+static inline uint64_t session_heard_last(const struct session_heard *h)
+{
+	return RTE_MAX(h->us[0], h->us[1]);
+}
+/* When an end will have been silent for too long, or an answer is due. */
+uint64_t session_silence_deadline(const struct session_ctx *c, const struct session_heard *h);
+enum session_silence {
+	SILENCE_NONE,  /* wait on */
+	SILENCE_PROBE, /* ask those that session_silent names */
+	SILENCE_DEAD,  /* one did not answer */
+};
+/* At that time. Counts the probe. */
+enum session_silence session_silence(const struct session_ctx *c, struct session_heard *h);
+bool session_silent(const struct session_ctx *c, const struct session_heard *h, unsigned side);
 
 /* session_record.c */
 int session_records_create(struct session_ctx *c);

@@ -9,6 +9,8 @@
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
 
+#define POSTPONE_US 500000 /* less than the least idle-timeout */
+
 /* Of the index: a line of 64 octets for four flows, twice that where their number is just above a power of two. */
 #define INDEX_SHARE 32u
 _Static_assert(sizeof(struct flow_entry) + INDEX_SHARE + sizeof(struct session_record) <= 640,
@@ -53,7 +55,7 @@ struct session *session_new(struct session_ctx *c, const struct session_flow_inf
 		return NULL;
 	r->info = *info;
 	r->kind = RECORD_HANDSHAKE;
-	r->begun_us = r->last_us = c->now_us;
+	r->begun_us = r->heard.us[0] = r->heard.us[1] = c->now_us;
 	r->ip_id = (uint16_t)(c->now_us ^ (uintptr_t)r >> 6);
 	c->flows++;
 	session_count(c, STATS_flow_created);
@@ -124,7 +126,7 @@ static enum session_verdict handshake_segment(struct session_ctx *c, struct sess
 	if (tcp_segment_parse(&seg, hdr, f->l4_len, f->l4_len + f->payload_len) != 0)
 		return SESSION_DROP;
 	pattern_learn(r, side, m, f);
-	r->last_us = c->now_us;
+	session_hear(c, &r->heard, side);
 	switch (tcp_handshake_input(&r->hs, side, &seg, hdr, session_mss(c, r->info.is_v6), r->info.is_v6, c->now_us)) {
 	case TCP_HS_FORWARD:
 		send_on(c, m, f, seg.flags);
@@ -175,7 +177,16 @@ uint64_t session_record_deadline(const struct session_ctx *c, const struct sessi
 
 	if (r->kind == RECORD_JOINED)
 		return session_joined_deadline(c, r);
-	return r->last_us + (r->kind == RECORD_HANDSHAKE ? l->handshake_timeout_us : l->idle_timeout_us);
+	if (r->kind == RECORD_HANDSHAKE)
+		return session_heard_last(&r->heard) + l->handshake_timeout_us;
+	return session_silence_deadline(c, &r->heard);
+}
+
+/* No session to ask the ends by: a little later. */
+static void postpone(const struct session_ctx *c, struct session_record *r)
+{
+	for (unsigned i = 0; i < 2; i++)
+		r->heard.us[i] = RTE_MAX(r->heard.us[i], c->now_us + POSTPONE_US - c->cfg.limits->idle_timeout_us);
 }
 
 void session_record_timer(struct session_ctx *c, struct session_record *r)
@@ -190,10 +201,11 @@ void session_record_timer(struct session_ctx *c, struct session_record *r)
 	}
 	if (r->kind == RECORD_PARKED) {
 		s = session_unpark(c, r);
-		if (s) {
+		if (s)
 			session_timer(c, s);
-			return;
-		}
+		else
+			postpone(c, r);
+		return;
 	}
 	session_count(c, STATS_flow_timeout);
 	r->kind = RECORD_DEAD;
@@ -222,7 +234,7 @@ void session_record_row(const struct session_ctx *c, const struct session_record
 	};
 	bool http = r->info.sel.protocol == POLICY_PROTO_HTTP, tunnel = false;
 
-	session_row_begin(c, &r->info, r->begun_us, r->last_us, row);
+	session_row_begin(c, &r->info, r->begun_us, session_heard_last(&r->heard), row);
 	snprintf(row->state, sizeof(row->state), "%s", states[r->kind]);
 	if (r->kind == RECORD_PARKED || r->kind == RECORD_JOINED) {
 		http = r->pipe[0].mode == PIPE_FRAMED;

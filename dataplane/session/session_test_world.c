@@ -281,7 +281,7 @@ static struct rte_mbuf *frame_new(unsigned side, const struct tcp_out *o, const 
 
 static void wire_put(unsigned side, struct rte_mbuf *m)
 {
-	if (world.loss && world_random(1000) < world.loss) {
+	if (world.gone[side] || (world.loss && world_random(1000) < world.loss)) {
 		rte_pktmbuf_free(m);
 		return;
 	}
@@ -587,7 +587,9 @@ void world_settle(void)
 
 void world_pass(uint64_t us)
 {
-	for (uint64_t end = world.now + us; world.now < end; world.now += RTE_MIN(us, 5000u))
+	uint64_t step = us > 100000000 ? 100000 : RTE_MIN(us, 5000u);
+
+	for (uint64_t end = world.now + us; world.now < end; world.now += step)
 		world_settle();
 	world_settle();
 }

@@ -69,6 +69,7 @@ struct world {
 	unsigned hold;           /* so many frames stay with the ports; nobody may write to one meanwhile */
 	unsigned loss;           /* of 1000 frames */
 	bool sack;               /* of flows opened from now on: both ends speak it */
+	bool gone[2];            /* an end that sends nothing any more */
 	bool forgotten;          /* the flow was joined and forgotten: its frames cross */
 	uint64_t plain;
 	uint32_t seed;
