@@ -182,6 +182,7 @@ static void test_flow_listing(void **state)
 	enum { FLOWS = 150 };
 	struct flow_table *t = flow_table_init(aligned_alloc(64, flow_table_size(256)), 256, 0, 1);
 	struct shm_query *q = calloc(1, sizeof(*q));
+	const struct ctl_query_ops ops = {.row = row};
 	uint64_t cursor = 0, seen = 0;
 	unsigned answers = 0;
 
@@ -191,13 +192,14 @@ static void test_flow_listing(void **state)
 
 		assert_int_equal(flow_table_insert(t, &k, &e), 0);
 	}
-	assert_false(ctl_query_poll(q, t, row, NULL));
+	assert_false(ctl_query_poll(q, t, &ops, NULL));
 	do {
 		q->cursor = cursor;
 		atomic_store(&q->ask, ++answers);
-		assert_true(ctl_query_poll(q, t, row, NULL));
+		while (!ctl_query_poll(q, t, &ops, NULL))
+			; /* a slice at a time */
 		assert_int_equal(atomic_load(&q->answer), answers);
-		assert_false(ctl_query_poll(q, t, row, NULL));
+		assert_false(ctl_query_poll(q, t, &ops, NULL));
 		for (uint32_t i = 0; i < q->rows; i++)
 			assert_int_equal(q->row[i].id, ++seen);
 		cursor = q->next;
