@@ -20,7 +20,7 @@ static void usage(FILE *f)
 	fputs("Usage: opes-bench-path [options]\n"
 	      "Cycles of the worker loop for each packet, segment and octet: the real worker between two ports of rings,\n"
 	      "stepped in turn with its traffic on one core. Every octet that leaves is verified.\n\n"
-	      "  -m, --mode MODE       bypass, pass-through, connections, as-is, echo, second-worker\n"
+	      "  -m, --mode MODE       bypass, pass-through, large, connections, as-is, echo, second-worker\n"
 	      "                        (default: all)\n"
 	      "      --frame N         bypass: octets of a frame with FCS: 64, 128, 512, 1500 (default: all)\n"
 	      "      --rules N         bypass: rules that select other traffic (default: 0 and 10000)\n"
@@ -89,7 +89,7 @@ static const char *word(const char *text, const char *const *words)
 
 static void option(struct path_options *o, int c, const char *arg)
 {
-	static const char *const modes[] = {"bypass", "pass-through", "connections", "as-is", "echo",
+	static const char *const modes[] = {"bypass", "pass-through", "large", "connections", "as-is", "echo",
 					     "second-worker", NULL};
 	static const char *const cksums[] = {"software", "offload", NULL};
 
@@ -172,6 +172,8 @@ int main(int argc, char **argv)
 	}
 	if (rc == 0)
 		rc = path_pass(&p);
+	if (rc == 0)
+		rc = path_large(&p);
 	if (rc == 0)
 		rc = path_connect(&p);
 	if (rc == 0)

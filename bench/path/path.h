@@ -31,6 +31,7 @@
 #define PATH_SAMPLES 64  /* repetitions at most */
 #define PATH_PERIOD 4093 /* of the pattern: a prime, so that nothing else repeats with it */
 #define PATH_SEGMENT 1460
+#define PATH_FRAME_MAX 65600 /* octets of a frame of many segments */
 
 struct path_options {
 	const char *json;
@@ -68,6 +69,7 @@ struct path_box_config {
 	bool rss;	      /* two workers: the traffic spreads flows by their hash, as a port would; else worker 0 does */
 	bool own_tx;	      /* two workers: each sends for itself */
 	bool offload;	      /* ports check and fill checksums in */
+	bool tso;	      /* ports cut large frames; with offload */
 	uint32_t table;	      /* entries the flow table is filled with */
 };
 
@@ -131,7 +133,8 @@ void path_head_fill(struct path_head *h, const struct path_ends *e, unsigned sid
 void path_key(struct flow_key *k, const struct path_ends *e, unsigned side);
 /* Both checksums of the frame, or what a port that checked them says. */
 void path_checksum(struct rte_mbuf *m, bool offload);
-/* A frame as it left the appliance, in one piece: m's own octets or a copy in flat (2048 octets). NULL: too long. */
+/* A frame as it left the appliance, in one piece: m's own octets or a copy in flat (PATH_FRAME_MAX octets). NULL: too
+ * long. */
 const uint8_t *path_flat(const struct rte_mbuf *m, uint8_t *flat, uint32_t *len);
 /* Both are right, or requested of a port that fills them in. */
 bool path_checksum_good(const struct rte_mbuf *m, const uint8_t *frame, uint32_t len, bool offload);
@@ -184,6 +187,7 @@ struct path_traffic_config {
 	uint64_t object;     /* octets of an object's body */
 	unsigned train;	     /* segments of one flow in a row */
 	unsigned burst;	     /* segments offered before each round */
+	unsigned merge;	     /* so many make a frame, as from a port that merges (with offload); 0: one */
 	void (*beside)(void *ctx); /* steps what runs in turn with the box; NULL: nothing */
 	void *ctx;
 };
@@ -244,6 +248,7 @@ int path_flows_run(struct path *p, const struct path_box_config *bc, const struc
 		   uint64_t slice, uint32_t unit_octets, struct path_record *r);
 int path_bypass(struct path *p);
 int path_pass(struct path *p);
+int path_large(struct path *p);
 int path_callout(struct path *p);
 int path_connect(struct path *p);
 int path_second(struct path *p);

@@ -238,6 +238,8 @@ int path_box_start(struct path_box *b, const struct path_box_config *cfg)
 	for (unsigned i = 0; i < 2; i++)
 		b->ports.port[i].caps = (struct port_caps){.tx_cksum = cfg->offload,
 							   .tx_ip_cksum = cfg->offload,
+							   .tso = cfg->tso,
+							   .tx_segs = PORT_TSO_SEGMENTS,
 							   .rx_cksum = cfg->offload,
 							   .multi_seg = true,
 							   .indirect = true};

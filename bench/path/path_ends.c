@@ -158,7 +158,7 @@ static void client_data(struct path_traffic *t, uint32_t i, const uint8_t *p, ui
 {
 	struct path_flow *f = &t->flow[i];
 	uint32_t ahead = seq - (f->isn[1] + 1 + (uint32_t)f->received);
-	uint8_t want[2048];
+	uint8_t want[2 * PATH_SEGMENT];
 
 	if (ahead != 0) {
 		if ((int32_t)ahead > 0)
@@ -166,13 +166,19 @@ static void client_data(struct path_traffic *t, uint32_t i, const uint8_t *p, ui
 		t->again++;
 		return;
 	}
-	stream_fill(t, i, f->received, n, want);
-	if (memcmp(p, want, n) != 0)
-		wrong(t, i, "payload differs");
+	if (n > PATH_SEGMENT && !t->box->ports.port[0].caps.tso)
+		wrong(t, i, "a segment longer than the MSS");
+	for (uint32_t k = 0, part; k < n; k += part) {
+		part = RTE_MIN(n - k, (uint32_t)sizeof(want));
+		stream_fill(t, i, f->received + k, part, want);
+		if (memcmp(p + k, want, part) != 0)
+			wrong(t, i, "payload differs");
+	}
 	f->received += n;
 	t->octets += n;
-	t->segments++;
-	t->odd += f->unacked++ == 0;
+	t->segments += (n + PATH_SEGMENT - 1) / PATH_SEGMENT;
+	t->odd += f->unacked == 0;
+	f->unacked += (n + PATH_SEGMENT - 1) / PATH_SEGMENT;
 	if (t->cfg.request && f->received % t->whole == 0) {
 		t->objects++;
 		if (!t->stopped) {
@@ -235,7 +241,7 @@ static void server_take(struct path_traffic *t, uint32_t i, const struct path_he
 
 static void frame_take(struct path_traffic *t, unsigned port, struct rte_mbuf *m)
 {
-	_Alignas(8) uint8_t flat[2048];
+	static _Alignas(8) uint8_t flat[PATH_FRAME_MAX];
 	uint32_t len, i, off, end;
 	const uint8_t *p = path_flat(m, flat, &len);
 	const struct path_head *h = (const struct path_head *)p;
@@ -281,22 +287,58 @@ static unsigned frames_take(struct path_traffic *t)
 
 /* --- what is sent ------------------------------------------------------------------------------------------------ */
 
+/* The payload of a frame of server i: in mbufs of a segment each, as from a port that merges. */
+static bool payload_put(struct path_traffic *t, uint32_t i, struct rte_mbuf *m, uint32_t len)
+{
+	uint32_t n = RTE_MIN(len, (uint32_t)PATH_SEGMENT);
+	uint64_t off = t->flow[i].sent;
+	struct rte_mbuf *tail = m;
+
+	stream_fill(t, i, off, n, rte_pktmbuf_mtod_offset(m, uint8_t *, sizeof(struct path_head)));
+	if (n == len)
+		return true;
+	m->data_len = (uint16_t)(sizeof(struct path_head) + n);
+	for (uint32_t done = n; done < len; done += n) {
+		n = RTE_MIN(len - done, (uint32_t)PATH_SEGMENT);
+		tail->next = rte_pktmbuf_alloc(t->box->ports.bufs);
+		tail = tail->next;
+		if (!tail) {
+			wrong(t, i, "the traffic is out of packet buffers (--bufs)");
+			rte_pktmbuf_free(m);
+			return false;
+		}
+		tail->data_len = (uint16_t)n;
+		stream_fill(t, i, off + done, n, rte_pktmbuf_mtod(tail, uint8_t *));
+		m->nb_segs++;
+	}
+	m->pkt_len = (uint32_t)sizeof(struct path_head) + len;
+	m->ol_flags |= RTE_MBUF_F_RX_LRO;
+	m->tso_segsz = PATH_SEGMENT;
+	return true;
+}
+
 static unsigned server_send(struct path_traffic *t, uint32_t i, unsigned max)
 {
 	struct path_flow *f = &t->flow[i];
 	unsigned n = 0;
 
 	for (; n < max && f->sent < f->allowed; n++) {
-		uint32_t len = (uint32_t)RTE_MIN(f->allowed - f->sent, (uint64_t)PATH_SEGMENT);
-		bool last = f->sent + len == f->allowed;
+		uint64_t most = (uint64_t)PATH_SEGMENT * RTE_MAX(t->cfg.merge, 1u), used = f->sent - f->acked;
+		uint32_t len;
 		struct rte_mbuf *m;
+		bool last;
 
-		if (f->sent + len - f->acked > f->window)
+		if (t->cfg.merge > 1 && used + most > f->window)
+			most = used + PATH_SEGMENT > f->window ? PATH_SEGMENT : (f->window - used) / PATH_SEGMENT * PATH_SEGMENT;
+		len = (uint32_t)RTE_MIN(f->allowed - f->sent, most);
+		last = f->sent + len == f->allowed;
+		if (used + len > f->window)
 			break;
 		m = segment_new(t, i, 1, last ? RTE_TCP_ACK_FLAG | RTE_TCP_PSH_FLAG : RTE_TCP_ACK_FLAG, len);
 		if (!m)
 			break;
-		stream_fill(t, i, f->sent, len, rte_pktmbuf_mtod_offset(m, uint8_t *, sizeof(struct path_head)));
+		if (!payload_put(t, i, m, len))
+			break;
 		segment_send(t, i, 1, m, f->isn[1] + 1 + (uint32_t)f->sent, f->isn[0] + 1 + (uint32_t)f->heard);
 		f->sent += len;
 	}

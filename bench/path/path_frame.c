@@ -85,7 +85,7 @@ const uint8_t *path_flat(const struct rte_mbuf *m, uint8_t *flat, uint32_t *len)
 	const uint8_t *p;
 
 	*len = rte_pktmbuf_pkt_len(m);
-	if (*len > 2048)
+	if (*len > PATH_FRAME_MAX)
 		return NULL;
 	p = rte_pktmbuf_read(m, 0, *len, flat);
 	/* The appliance's frames begin at any octet; struct path_head at even ones. */

@@ -45,6 +45,8 @@ static void caps_read(struct port_caps *c, const struct rte_eth_dev_info *info)
 	c->tx_udp_cksum = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
 	c->scatter = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
 	c->multi_seg = info->tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	/* It sums mbuf by mbuf as if each began at an even octet (DPDK 22.11). */
+	c->even = driver_is(info, "net_tap");
 	/* AF_XDP works out the place in its memory from the mbuf's own address. */
 	c->indirect = !driver_is(info, "net_af_xdp");
 }

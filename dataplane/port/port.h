@@ -40,6 +40,7 @@ struct port_caps {
 	bool tso;	/* cuts TCP over IPv4 into segments on request (RTE_MBUF_F_TX_TCP_SEG) */
 	bool tso6;	/* over IPv6 */
 	bool lro;	/* merges received segments: frames of up to 64 KiB, in many mbufs */
+	bool even; /* its checksums are right only where no mbuf of a chain but the last is of odd length */
 	uint16_t tx_segs; /* mbufs of a frame to be cut at most */
 	uint16_t tso_frame; /* frames after cutting, octets with Ethernet header at most; 0: as the MTU says */
 };

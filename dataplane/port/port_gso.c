@@ -21,7 +21,7 @@ uint64_t port_tx_care(const struct port_caps *c)
 {
 	uint64_t care = RTE_MBUF_F_TX_TCP_SEG;
 
-	if (!c->tx_cksum)
+	if (!c->tx_cksum || c->even)
 		care |= RTE_MBUF_F_TX_L4_MASK;
 	if (!c->tx_udp_cksum)
 		care |= RTE_MBUF_F_TX_UDP_CKSUM & ~RTE_MBUF_F_TX_TCP_CKSUM;
@@ -94,23 +94,39 @@ static bool headers_here(const struct rte_mbuf *m, uint32_t len)
 	return rte_pktmbuf_data_len(m) >= len && rte_mbuf_refcnt_read(m) == 1 && RTE_MBUF_DIRECT(m);
 }
 
+/* Is the port one that sums m wrongly (port_caps.even)? */
+static bool summed_wrongly(const struct port_caps *c, const struct rte_mbuf *m)
+{
+	uint32_t before = m->l2_len + m->l3_len;
+
+	if (!c->even || ((m->ol_flags & RTE_MBUF_F_TX_TCP_SEG) && (m->tso_segsz & 1)))
+		return c->even;
+	for (; m->next; m = m->next, before = 0)
+		if ((rte_pktmbuf_data_len(m) - before) & 1)
+			return true;
+	return false;
+}
+
 /* Fills in what the port does not. */
 static struct rte_mbuf *cksum_fill(struct port_tx *tx, struct rte_mbuf *m)
 {
 	const struct port_caps *c = &tx->port->caps;
+	bool wrongly = summed_wrongly(c, m);
 	bool udp = L4_CKSUM(m) == RTE_MBUF_F_TX_UDP_CKSUM, v6 = m->ol_flags & RTE_MBUF_F_TX_IPV6;
 	uint32_t l4 = m->l2_len + m->l3_len, at = l4 + (udp ? 6 : 16), len = m->pkt_len - l4;
 	uint8_t *ip = rte_pktmbuf_mtod_offset(m, uint8_t *, m->l2_len);
 	struct cursor from = {m, l4};
 	uint16_t sum;
 
-	/* A frame of ours that is with a port cannot ask: caps are known when it is made. */
+	if (c->even && !wrongly)
+		return m;
+	/* A frame of ours that is with a port cannot ask: caps are known when it is made; nor is it a chain. */
 	if (unlikely(!headers_here(m, at + 2))) {
 		rte_pktmbuf_free(m);
 		tx->dropped++;
 		return NULL;
 	}
-	if (L4_CKSUM(m) && !(udp ? c->tx_udp_cksum : c->tx_cksum)) {
+	if (L4_CKSUM(m) && (wrongly || !(udp ? c->tx_udp_cksum : c->tx_cksum))) {
 		uint32_t ip_len = v6 ? 40u + rte_be_to_cpu_16(((struct rte_ipv6_hdr *)ip)->payload_len)
 				     : rte_be_to_cpu_16(((struct rte_ipv4_hdr *)ip)->total_length);
 
@@ -257,7 +273,7 @@ static bool port_cuts(const struct port_tx *tx, const struct rte_mbuf *m)
 	const struct port_caps *c = &tx->port->caps;
 	uint32_t heads = m->l2_len + m->l3_len + m->l4_len, size = m->tso_segsz;
 
-	return (m->ol_flags & RTE_MBUF_F_TX_IPV6 ? c->tso6 : c->tso) && m->nb_segs <= c->tx_segs && size &&
+	return (m->ol_flags & RTE_MBUF_F_TX_IPV6 ? c->tso6 : c->tso) && !summed_wrongly(c, m) && m->nb_segs <= c->tx_segs && size &&
 	       size <= segment_size(tx, m) && (!c->tso_frame || heads + size <= c->tso_frame) &&
 	       m->pkt_len - heads <= size * PORT_TSO_SEGMENTS;
 }

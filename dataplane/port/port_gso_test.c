@@ -235,6 +235,46 @@ static void test_cut_by_port(void **state)
 	drop_buffered();
 }
 
+/* net_tap: a chain with an odd mbuf before its last is not left to it. */
+static void test_even_pieces(void **state)
+{
+	struct port_caps c = {.multi_seg = true, .indirect = true, .tx_cksum = true, .tx_ip_cksum = true, .tso = true,
+			      .tx_segs = 64, .even = true};
+	struct shape s = {.payload = 20001, .piece = 1446, .segsz = 1446};
+	struct rte_mbuf *m;
+	uint8_t flat[2048];
+
+	for (unsigned odd = 0; odd < 3; odd++) {
+		s.piece = odd == 1 ? 1445 : 1446;
+		s.segsz = odd == 2 ? 1445 : 1446;
+		with_caps(c);
+		port_tx_put(&tx, large(&s));
+		assert_int_equal(tx.tso, odd == 0);
+		if (odd)
+			cut_check(&s, true);
+		drop_buffered();
+	}
+	s = (struct shape){.payload = 800};
+	for (unsigned odd = 0; odd < 2; odd++) {
+		s.piece = 300 + odd;
+		m = large(&s);
+		m->ol_flags &= ~RTE_MBUF_F_TX_TCP_SEG;
+		with_caps(c);
+		port_tx_put(&tx, m);
+		assert_int_equal(m->ol_flags & RTE_MBUF_F_TX_L4_MASK, odd ? 0 : RTE_MBUF_F_TX_TCP_CKSUM);
+		if (odd) {
+			m->ol_flags = 0;
+			((uint8_t *)m->buf_addr)[m->data_off + 24] = 0; /* the port's */
+			((uint8_t *)m->buf_addr)[m->data_off + 25] = 0;
+			uint16_t ip = (uint16_t)~fold(plain_sum(rte_pktmbuf_mtod_offset(m, uint8_t *, 14), 20, 0));
+			((uint8_t *)m->buf_addr)[m->data_off + 24] = (uint8_t)(ip >> 8);
+			((uint8_t *)m->buf_addr)[m->data_off + 25] = (uint8_t)ip;
+			checksums_check(rte_pktmbuf_read(m, 0, m->pkt_len, flat), m->pkt_len, &s, false);
+		}
+		drop_buffered();
+	}
+}
+
 /* virtio: the IPv4 header of the whole is ours. */
 static void test_ip_header_for_port(void **state)
 {
@@ -303,6 +343,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cut_in_software),
 		cmocka_unit_test(test_cut_by_port),
+		cmocka_unit_test(test_even_pieces),
 		cmocka_unit_test(test_ip_header_for_port),
 		cmocka_unit_test(test_checksums_finished),
 		cmocka_unit_test(test_no_buffers),

@@ -4,14 +4,18 @@ end's namespace once the dataplane has made it. The kernel ends are real; the dr
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from opes_api.lab import CLI4, CLI6, SRV4, SRV6, Lab, Process, run, wait_for
 
 
 class TapLab(Lab):
     """As Lab, without veth pairs. Addresses exist only after start_dataplane."""
 
-    def __init__(self, **kw) -> None:
+    def __init__(self, port_keys: str = "", **kw) -> None:
+        """port_keys: YAML for every port, beginning with a comma."""
         super().__init__(driver="tap", **kw)
+        self.port_keys = port_keys
 
     def make(self) -> None:
         self._made = True
@@ -22,6 +26,11 @@ class TapLab(Lab):
 
     def devices(self, driver: str) -> tuple[str, str]:
         return f"net_tap0,iface={self.cli.dev}", f"net_tap1,iface={self.srv.dev}"
+
+    def write_config(self, *argv, **kw) -> Path:
+        path = super().write_config(*argv, **kw)
+        path.write_text(path.read_text().replace(f"mtu: {self.mtu}}}", f"mtu: {self.mtu}{self.port_keys}}}"))
+        return path
 
     def start_dataplane(self) -> Process:
         p = super().start_dataplane()
