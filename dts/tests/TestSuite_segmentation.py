@@ -50,10 +50,11 @@ class TestSegmentation(ApplianceSuite):
         return d
 
     def judge(self, d: dict[str, int]) -> None:
-        """Most octets left in frames of many segments, and the driver took them."""
-        verify(d["tx_tso_frames"] > 0 and d["tx_frames"] * 8 < SIZE // 1446,
-               f"{d['tx_tso_frames']} frames of {d['tx_frames']} were left to the port to cut")
-        verify(d["gso_cut_frames"] == 0 and d["tx_dropped"] == 0, f"cut in software or lost: {d}")
+        """Most octets left in frames of many segments. The driver took them, but for those whose checksums it gets wrong
+        (mbufs of odd length)."""
+        verify(d["tx_tso_frames"] > 0, f"none of {d['tx_frames']} frames was left to the port to cut")
+        verify(d["tcp_segs_out"] * 4 < SIZE // 1446, f"{d['tcp_segs_out']} frames, hardly larger than a segment")
+        verify(d["tx_dropped"] == 0, f"lost: {d}")
 
     @func_test
     def download_as_is(self) -> None:
@@ -84,13 +85,13 @@ class TestSegmentation(ApplianceSuite):
         Steps:
             Fetch 8 MiB, chunked, through replace and echo; upload 8 MiB through replace.
         Verify:
-            Every octet is right; the port cut.
+            Every octet is right; large frames were sent.
         """
         for service in ("replace", "echo"):
             d = self.download(Obj("chunked", 803, 8 << 20), service)
-            verify(d["tx_tso_frames"] > 0, f"{service}: nothing was left to the port")
+            verify(d["tx_tso_frames"] + d["gso_cut_frames"] > 0, f"{service}: no large frame was sent")
         d = self.upload(Obj("length", 804, 8 << 20).body(), "replace")
-        verify(d["tx_tso_frames"] > 0, "nothing was left to the port")
+        verify(d["tx_tso_frames"] + d["gso_cut_frames"] > 0, "no large frame was sent")
 
     @func_test
     def ipv6_by_single_segments(self) -> None:
