@@ -160,6 +160,9 @@ struct policy_limits {
 	uint64_t handshake_timeout_us;
 	uint32_t http_head;         /* octets of an HTTP head */
 	uint64_t reassembly;        /* octets out of order per worker, 0: an eighth of the packet buffers */
+	uint32_t fragments;         /* TCP datagrams in fragments that are put together at a time, per worker */
+	uint64_t fragment_octets;   /* of packet buffers held for them */
+	uint64_t fragment_timeout_us;
 	uint32_t half_open;         /* selected connections per worker in their handshake; 0: policy_half_open */
 };
 

@@ -122,6 +122,13 @@ static const struct policy_key limits_keys[] = {
 	{"http-head", POLICY_T_SIZE, 0, POLICY_AT(struct policy_limits, http_head), .def = "64KiB",
 	 .min = 1024, .max = 65536,
 	 .doc = "Longest head (start line and fields) of an HTTP message."},
+	{"fragments", POLICY_T_INTEGER, 0, POLICY_AT(struct policy_limits, fragments), .def = "1024", .min = 16, .max = 65536,
+	 .doc = "TCP segments in IP fragments that a worker puts together at a time. Beyond it the oldest is dropped."},
+	{"fragment-octets", POLICY_T_SIZE, 0, POLICY_AT(struct policy_limits, fragment_octets), .def = "4MiB", .min = 65536,
+	 .max = 1 << 30,
+	 .doc = "Packet buffers a worker holds for them, likewise; never more than a quarter of all."},
+	{"fragment-timeout", POLICY_T_DURATION, 0, POLICY_AT(struct policy_limits, fragment_timeout_us), .def = "10s",
+	 .min = 100000, .max = 60000000, .doc = "One that is not whole after this long is dropped."},
 	{"half-open", POLICY_T_INTEGER, 0, POLICY_AT(struct policy_limits, half_open), .def = "0", .max = 1 << 20,
 	 .doc = "Selected flows per worker whose handshake is not complete. 0: a quarter of `flows`, at most 16384. "
 		"Beyond half of it the oldest are forgotten after 3 s in place of `handshake-timeout`, beyond it "

@@ -72,6 +72,9 @@ static const struct bad bad[] = {
 	{PORTS "limits: {callout-ring: 100}\n", 2, 24, "power of two"},
 	{PORTS "limits: {preservation: 1MiB}\n", 2, 24, "more than preservation"},
 	{PORTS "limits: {half-open: 2000000}\n", 2, 21, "not within 0 to 1048576"},
+	{PORTS "limits: {fragments: 3}\n", 2, 21, "not within 16 to 65536"},
+	{PORTS "limits: {fragment-octets: 1KiB}\n", 2, 27, "not within 64KiB to 1GiB"},
+	{PORTS "limits: {fragment-timeout: 2m}\n", 2, 28, "not within 100ms to 1m"},
 	{PORTS "tcp: {mid-stream: open}\n", 2, 19, "known: pass, drop, reset"},
 	{PORTS "tcp: {half-open-exceeded: reset}\n", 2, 27, "known: bypass, drop"},
 	{PORTS "control-socket: opes.sock\n", 2, 17, "absolute path"},
@@ -261,6 +264,9 @@ static void defaults(void **state)
 	assert_int_equal(c->limits.handshake_timeout_us, 30000000);
 	assert_int_equal(c->limits.http_head, 65536);
 	assert_int_equal(c->limits.half_open, 0);
+	assert_int_equal(c->limits.fragments, 1024);
+	assert_int_equal(c->limits.fragment_octets, 4 << 20);
+	assert_int_equal(c->limits.fragment_timeout_us, 10000000);
 	assert_int_equal(policy_half_open(&c->limits), 16384);
 	assert_int_equal(c->tcp.mid_stream, POLICY_MID_PASS);
 	assert_int_equal(c->tcp.half_open_exceeded, POLICY_HALF_OPEN_BYPASS);
@@ -366,6 +372,9 @@ static void restart(void **state)
 		{"limits: {flows: 100}\n", "limits.flows"},
 		{"limits: {http-head: 1KiB}\n", "limits.http-head"},
 		{"limits: {half-open: 100}\n", "limits.half-open"},
+		{"limits: {fragments: 100}\n", "limits.fragments"},
+		{"limits: {fragment-octets: 1MiB}\n", "limits.fragment-octets"},
+		{"limits: {fragment-timeout: 1s}\n", "limits.fragment-timeout"},
 		{"tcp: {mid-stream: pass}\n", NULL},
 		{"tcp: {mid-stream: reset}\n", "tcp.mid-stream"},
 		{"tcp: {half-open-exceeded: drop}\n", "tcp.half-open-exceeded"},

@@ -343,6 +343,24 @@ void session_timer(struct session_ctx *c, struct session *s)
 	session_run(c, s);
 }
 
+bool session_icmp_too_big(struct session_ctx *c, struct session *s, unsigned side, uint32_t seq, uint16_t mtu)
+{
+	uint32_t head;
+
+	if (session_is_record(s) || s->state != SESSION_OPEN)
+		return false; /* nothing of ours is on its way */
+	head = s->info.is_v6 ? 60 : 40;
+	c->current = s;
+	return mtu > head && tcp_half_mtu(&c->env, &s->half[side], seq, (uint16_t)(mtu - head));
+}
+
+uint32_t session_moved_by(const struct session *s, unsigned side)
+{
+	if (!session_is_record(s) || session_record_of(s)->kind != RECORD_JOINED)
+		return 0;
+	return session_record_of(s)->joined.moved[!side];
+}
+
 bool session_handshake(const struct session *s)
 {
 	return session_is_record(s) && session_record_of(s)->kind == RECORD_HANDSHAKE;

@@ -130,6 +130,13 @@ void session_run(struct session_ctx *c, struct session *s);
 /* Absolute microseconds, UINT64_MAX: none. */
 uint64_t session_deadline(const struct session_ctx *c, const struct session *s);
 void session_timer(struct session_ctx *c, struct session *s);
+/* An ICMP error that quotes sequence number seq says that the path takes no packets of more than mtu octets (RFC 1191, 8201).
+ * side: of the half whose segment was quoted, 0 towards the client. True: it was about a segment of that half's, which sends
+ * smaller ones now (session_run); the error is of no interest to anyone else. */
+bool session_icmp_too_big(struct session_ctx *c, struct session *s, unsigned side, uint32_t seq, uint16_t mtu);
+/* A joined flow: what has been added to the sequence numbers of the segments that go towards side. An error that quotes one
+ * means, for the end, the number without it. 0 for any other flow. */
+uint32_t session_moved_by(const struct session *s, unsigned side);
 /* Its handshake is not complete. */
 bool session_handshake(const struct session *s);
 /* No segment of it is of interest any more: session_free, and forget the flow. */

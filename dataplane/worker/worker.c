@@ -32,6 +32,12 @@ static int rings_create(struct worker *w, char *err, size_t err_len)
 {
 	char name[RTE_RING_NAMESIZE];
 
+	if (w->workers > 1) {
+		snprintf(name, sizeof(name), "opes_aside_%u", w->index);
+		w->aside = rte_ring_create(name, WORKER_RING_SIZE, SOCKET_ID_ANY, RING_F_SC_DEQ);
+		if (!w->aside)
+			goto fail;
+	}
 	for (unsigned p = 0; p < 2; p++) {
 		if (!w->receives) {
 			snprintf(name, sizeof(name), "opes_rx_%u_%u", w->index, p);
@@ -135,6 +141,26 @@ static int policies_set(struct worker *w, const struct worker_config *cfg, char 
 	return -ENOMEM;
 }
 
+static int frags_create(struct worker *w, const struct worker_config *cfg, char *err, size_t err_len)
+{
+	const struct policy_limits *l = cfg->limits;
+	/* No flood of fragments takes the buffers that everything else needs. */
+	uint64_t share = (uint64_t)l->mbufs * rte_pktmbuf_data_room_size(cfg->ports->bufs) / 4 / cfg->workers;
+	struct frag_config fc = {
+		.datagrams = l->fragments ? l->fragments : 1024,
+		.octets = l->fragment_octets && l->fragment_octets < share ? l->fragment_octets : share,
+		.timeout_us = l->fragment_timeout_us ? l->fragment_timeout_us : 10000000,
+		.seed = (uint32_t)(cfg->seed >> 32),
+		.socket_id = cfg->socket_id,
+		.counter = w->shm->counter,
+	};
+	int rc = frag_create(&w->frags, &fc);
+
+	if (rc)
+		snprintf(err, err_len, "no hugepage memory for %u fragmented datagrams: lower limits.fragments", fc.datagrams);
+	return rc;
+}
+
 int worker_create(struct worker *w, const struct worker_config *cfg, char *err, size_t err_len)
 {
 	int rc;
@@ -161,6 +187,8 @@ int worker_create(struct worker *w, const struct worker_config *cfg, char *err, 
 	rc = policies_set(w, cfg, err, err_len);
 	if (rc == 0)
 		rc = rings_create(w, err, err_len);
+	if (rc == 0)
+		rc = frags_create(w, cfg, err, err_len);
 	if (rc == 0)
 		rc = flows_create(w, cfg, err, err_len);
 	if (rc == 0)
@@ -200,6 +228,8 @@ void worker_destroy(struct worker *w)
 		ring_free(w->rx_ring[p]);
 		ring_free(w->tx_ring[p]);
 	}
+	worker_aside_free(w);
+	frag_destroy(w->frags);
 	worker_half_open_destroy(&w->half_open);
 	rte_free(w->flows);
 	memset(w, 0, sizeof(*w));

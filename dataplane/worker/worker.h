@@ -30,6 +30,7 @@
 #include "ctl/ctl_rules.h"
 #include "flow/flow_table.h"
 #include "flow/flow_wheel.h"
+#include "frag/frag.h"
 #include "port/port.h"
 #include "session/session.h"
 #include "stats/shm.h"
@@ -107,6 +108,9 @@ struct worker {
 	uint64_t now_us;
 	uint64_t gauge_us;
 	struct shm_events *events;
+	struct frag_table *frags;
+	struct rte_ring *aside; /* from any worker: worker_aside.c; NULL: there is no other */
+	bool guard;		/* rules select something, or have: fragments and ICMP errors are looked at */
 	struct worker_half_open half_open;
 	uint32_t slow_flags; /* bit (flags & 0x17): segments without a flow that are looked at, when rules select anything */
 	uint8_t mid_stream;  /* enum policy_mid_stream */
@@ -161,11 +165,20 @@ int worker_callout_main(void *arg);
 
 /* worker_rx.c: frames that came in on port; all are taken over. */
 void worker_frames(struct worker *w, unsigned port, struct rte_mbuf **pkt, unsigned n, bool spread);
+/* One of them: a segment; e and side as looked up before table_changed. */
+void worker_frame_tcp(struct worker *w, unsigned port, struct rte_mbuf *m, const struct parse_frame *f,
+		      struct flow_entry *e, unsigned side);
+/* worker_aside.c: a fragment, an ICMP message. False: not of interest, m is the caller's. */
+bool worker_fragment(struct worker *w, unsigned port, struct rte_mbuf *m, const struct parse_frame *f);
+bool worker_icmp(struct worker *w, unsigned port, struct rte_mbuf *m, const struct parse_frame *f);
+uint32_t worker_aside_poll(struct worker *w);
+void worker_aside_free(struct worker *w);
 /* worker_flow.c */
 void worker_flow_segment(struct worker *w, struct flow_entry *e, unsigned side, unsigned port,
 			 struct rte_mbuf *m, const struct parse_frame *f);
 void worker_flow_syn(struct worker *w, unsigned port, struct rte_mbuf *m,
 		     const struct parse_frame *f);
+void worker_flow_wake(struct worker *w, struct flow_entry *e);
 void worker_flow_forget(struct worker *w, struct flow_entry *e);
 /* As the end that sent f would open the connection. */
 void worker_tuple(struct policy_tuple *t, const struct parse_frame *f, unsigned port);
@@ -182,6 +195,8 @@ static inline void worker_half_open_done(struct worker *w, struct flow_entry *e)
 }
 /* Forgets the oldest where there are too many, a few at a time. */
 uint32_t worker_half_open_age(struct worker *w);
+/* Would a rule select the connection that f opens, or where it is not known who did, either of its ends? */
+bool worker_selects(const struct worker *w, unsigned port, const struct parse_frame *f, bool either);
 /* worker_stray.c: a segment without a flow, for which bit (flags & 0x17) of slow_flags is set. */
 void worker_stray(struct worker *w, unsigned port, struct rte_mbuf *m, const struct parse_frame *f);
 uint32_t worker_flow_run(struct worker *w);
@@ -189,6 +204,24 @@ void worker_flow_timer(void *ctx, struct flow_wheel_node *n);
 void worker_session_wake(void *cb, struct session *s);
 void worker_session_moved(void *cb, void *owner, struct session *s);
 void worker_session_tx(void *cb, unsigned port, struct rte_mbuf *m);
+
+static inline bool worker_is_first_syn(uint8_t flags)
+{
+	return (flags & (TCP_F_SYN | TCP_F_ACK | TCP_F_RST | TCP_F_FIN)) == TCP_F_SYN;
+}
+
+/* Not an ordinary segment of a connection under way: see worker.slow_flags. */
+static inline bool worker_is_slow(uint32_t slow_flags, uint8_t flags)
+{
+	return slow_flags >> (flags & (TCP_F_FIN | TCP_F_SYN | TCP_F_RST | TCP_F_ACK)) & 1;
+}
+
+/* Where worker 0 spreads flows: by the upper bits of the hash, the lower ones choose the place in the owner's table. The
+ * uppermost is always set. */
+static inline unsigned worker_of(const struct worker *w, const struct flow_key *key)
+{
+	return (unsigned)((uint64_t)(flow_key_hash(key, w->seed) << 1) * w->workers >> 32);
+}
 
 /* Takes over m. */
 static inline void worker_send(struct worker *w, unsigned port, struct rte_mbuf *m)

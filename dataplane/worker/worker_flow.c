@@ -164,6 +164,11 @@ void worker_flow_timer(void *ctx, struct flow_wheel_node *n)
 	run_queue(w, e);
 }
 
+void worker_flow_wake(struct worker *w, struct flow_entry *e)
+{
+	run_queue(w, e);
+}
+
 void worker_session_wake(void *cb, struct session *s)
 {
 	run_queue(cb, session_owner(s));

@@ -15,6 +15,7 @@ static void rules_adopt(struct worker *w)
 		return;
 	w->rules = r;
 	w->matcher = r->matcher[w->index];
+	w->guard |= r->selects;
 	w->draining = r->generation;
 	w->gauge_us = 0; /* say drained soon */
 	session_ctx_tick(w->sessions, w->now_us, w->matcher);
@@ -140,6 +141,9 @@ uint32_t worker_round(struct worker *w, uint64_t now_us)
 	rules_adopt(w);
 	session_ctx_tick(w->sessions, w->now_us, w->matcher);
 	work = receive(w);
+	if (w->aside)
+		work += worker_aside_poll(w);
+	work += frag_age(w->frags, w->now_us);
 	work += flow_wheel_advance(w->wheel, w->now_us, WORKER_TIMERS, worker_flow_timer, w) +
 		flow_wheel_behind(w->wheel);
 	work += session_poll(w->sessions);

@@ -5,6 +5,8 @@
 #include <netinet/in.h>
 #include <rte_prefetch.h>
 
+#include "parse/parse_icmp.h"
+
 /* Counted on the stack, stored once for a burst. */
 struct tally {
 	uint64_t bypass_frames, bypass_octets;
@@ -17,43 +19,18 @@ static inline void bypass(struct worker *w, unsigned port, struct rte_mbuf *m, s
 	worker_send(w, !port, m);
 }
 
-/* Not an ordinary segment of a connection under way: see worker.slow_flags. */
-static inline bool is_slow(uint32_t slow_flags, const struct parse_frame *f)
-{
-	return slow_flags >> (f->tcp_flags & (TCP_F_FIN | TCP_F_SYN | TCP_F_RST | TCP_F_ACK)) & 1;
-}
-
-static inline bool is_first_syn(const struct parse_frame *f)
-{
-	return (f->tcp_flags & (TCP_F_SYN | TCP_F_ACK | TCP_F_RST | TCP_F_FIN)) == TCP_F_SYN;
-}
-
-/* The first fragment of a segment whose flow is ours must not cross: with it the far end could put
- * together octets that no service has seen. The others are worth nothing without the first and
- * cross. */
-static bool is_stray_fragment(const struct worker *w, const struct parse_frame *f)
-{
-	unsigned side;
-
-	return f->is_fragment && f->proto == IPPROTO_TCP && f->key.sport != 0 &&
-	       flow_table_lookup(w->flows, &f->key, &side) != NULL;
-}
-
 static void frame_other(struct worker *w, unsigned port, struct rte_mbuf *m,
 			const struct parse_frame *f, struct tally *t)
 {
 	if (unlikely(f->verdict == PARSE_MALFORMED))
 		w->shm->counter[STATS_frame_malformed]++;
-	if (unlikely(f->is_fragment) && is_stray_fragment(w, f)) {
-		w->shm->counter[STATS_fragment_dropped]++;
-		rte_pktmbuf_free(m);
+	if (unlikely(f->is_fragment) ? worker_fragment(w, port, m, f) : parse_is_icmp(f) && worker_icmp(w, port, m, f))
 		return;
-	}
 	bypass(w, port, m, t);
 }
 
-static void frame_tcp(struct worker *w, unsigned port, struct rte_mbuf *m,
-		      const struct parse_frame *f, struct flow_entry *e, unsigned side)
+void worker_frame_tcp(struct worker *w, unsigned port, struct rte_mbuf *m, const struct parse_frame *f,
+		      struct flow_entry *e, unsigned side)
 {
 	/* Entries may have come or gone since the burst was looked up. */
 	if (unlikely(w->table_changed))
@@ -71,7 +48,7 @@ static void frame_tcp(struct worker *w, unsigned port, struct rte_mbuf *m,
 			rte_pktmbuf_free(m);
 			return;
 		}
-		if (likely(!is_first_syn(f)) || !session_reusable(e->session, side, m, f)) {
+		if (likely(!worker_is_first_syn(f->tcp_flags)) || !session_reusable(e->session, side, m, f)) {
 			worker_flow_segment(w, e, side, port, m, f);
 			return;
 		}
@@ -79,16 +56,10 @@ static void frame_tcp(struct worker *w, unsigned port, struct rte_mbuf *m,
 			w->shm->counter[STATS_flow_closed]++; /* its wait is cut short */
 		worker_flow_forget(w, e);
 	}
-	if (is_first_syn(f) && w->rules && w->rules->selects)
+	if (worker_is_first_syn(f->tcp_flags) && w->rules && w->rules->selects)
 		worker_flow_syn(w, port, m, f);
 	else
 		worker_stray(w, port, m, f);
-}
-
-/* By the upper bits of the hash: the lower ones choose the place in the owner's table. The uppermost is always set. */
-static inline unsigned worker_of(const struct worker *w, const struct flow_key *key)
-{
-	return (unsigned)((uint64_t)(flow_key_hash(key, w->seed) << 1) * w->workers >> 32);
 }
 
 /* Frames that belong to other workers leave the burst; the number that stays is returned. */
@@ -100,8 +71,8 @@ static unsigned spread_out(struct worker *w, unsigned port, struct rte_mbuf **pk
 	for (unsigned i = 0; i < n; i++) {
 		unsigned owner = 0;
 
-		/* First fragments go where their flow is, so that they are noticed. */
-		if (f[i].is_ip && f[i].proto == IPPROTO_TCP && f[i].key.sport != 0)
+		/* Fragments: worker_aside.c. */
+		if (f[i].is_ip && f[i].proto == IPPROTO_TCP && f[i].key.sport != 0 && !f[i].is_fragment)
 			owner = worker_of(w, &f[i].key);
 		if (owner == 0) {
 			if (kept != i) {
@@ -160,10 +131,10 @@ void worker_frames(struct worker *w, unsigned port, struct rte_mbuf **pkt, unsig
 	for (unsigned i = 0; i < n; i++) {
 		if (f[i].verdict != PARSE_TCP)
 			frame_other(w, port, pkt[i], &f[i], &t);
-		else if (!e[at[i]] && !w->table_changed && !is_slow(slow_flags, &f[i]))
+		else if (!e[at[i]] && !w->table_changed && !worker_is_slow(slow_flags, f[i].tcp_flags))
 			bypass(w, port, pkt[i], &t);
 		else
-			frame_tcp(w, port, pkt[i], &f[i], e[at[i]], side[at[i]]);
+			worker_frame_tcp(w, port, pkt[i], &f[i], e[at[i]], side[at[i]]);
 	}
 	w->shm->counter[STATS_bypass_frames] += t.bypass_frames;
 	w->shm->counter[STATS_bypass_octets] += t.bypass_octets;

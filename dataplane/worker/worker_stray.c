@@ -13,8 +13,7 @@
 #define RESETS_MAX 200 /* a second */
 #define HEAD_MAX (SESSION_L2_MAX + 40 + 20)
 
-/* Would a rule select the connection, whichever end opened it? */
-static bool selected(const struct worker *w, unsigned port, const struct parse_frame *f)
+bool worker_selects(const struct worker *w, unsigned port, const struct parse_frame *f, bool either)
 {
 	struct policy_selection sel;
 	struct policy_tuple t;
@@ -22,8 +21,8 @@ static bool selected(const struct worker *w, unsigned port, const struct parse_f
 
 	worker_tuple(&t, f, port);
 	policy_select_flow(w->matcher, &t, &sel);
-	if (sel.first >= 0)
-		return true;
+	if (sel.first >= 0 || !either)
+		return sel.first >= 0;
 	back.key = f->key;
 	parse_key_reverse(&back.key, &back.key);
 	worker_tuple(&t, &back, !port);
@@ -119,7 +118,7 @@ void worker_stray(struct worker *w, unsigned port, struct rte_mbuf *m, const str
 {
 	bool bad = tcp_flags_bad(f->tcp_flags);
 
-	if (!w->rules || !w->rules->selects || (w->mid_stream == POLICY_MID_PASS && !bad) || !selected(w, port, f)) {
+	if (!w->rules || !w->rules->selects || (w->mid_stream == POLICY_MID_PASS && !bad) || !worker_selects(w, port, f, true)) {
 		worker_bypass(w, port, m);
 		return;
 	}
