@@ -27,7 +27,7 @@ from opes_api.lab import SRV4, SRV6, Process
 from opes_api.suite import func_test, skip, verify
 
 MIB = 1 << 20
-PORTS = {"as-is": 8000, "echo": 8001, "forward": 8002}
+PORTS = {"as-is": 8000, "echo": 8001, "forward": 8002, "tunnel": 8003}
 FULL = os.environ.get("OPES_GRID") == "full"
 SHORT = 1000
 PAIRS, PAIR_SIZE = 20, 8 * (1 << 20)
@@ -63,7 +63,9 @@ class TestImpairment(ApplianceSuite):
         both = "[request, response]"
         self.use(adapt_rule("as-is", kind=both, port=PORTS["as-is"]), adapt_rule("echo", kind=both, port=PORTS["echo"]),
                  f"{{name: selected, match: {{protocol: http, server-port: {PORTS['forward']}, path: {{prefix: /nothing}}}}, "
-                 "action: block}", names=("as-is", "echo"))
+                 "action: block}", f"{{name: tunnel, match: {{protocol: http, server-port: {PORTS['tunnel']}, kind: request, path: {{prefix: /}}}}, "
+                 "action: tunnel}",
+                 names=("as-is", "echo"))
         self.transfers(self.jobs(4, MIB, 20, 60))
         self.lab.drained(60)
         self.buffers = self.lab.gauges()["mbufs_free"]
@@ -173,7 +175,7 @@ class TestImpairment(ApplianceSuite):
         rows = {k: [j["seconds"] for j in done if j["kind"] == k] for k in ("download", "upload", "short")}
         print(f"    {what}: {size / MIB:g} MiB; " + ", ".join(f"{k} {'/'.join(f'{s:.1f}' for s in v)} s" for k, v in rows.items())
               + f"; resent {d['tcp_retrans']}, rto {d['tcp_rto']}, out of order {d['tcp_ooo']}, bad checksums "
-              f"{d['bad_checksum']}; {text}", flush=True)
+              f"{d['bad_checksum']}, joined {d['flow_joined']} of {d['flow_joined'] + d['flow_join_given_up']}; {text}", flush=True)
 
     def quiet(self) -> None:
         """Between two cells: the ends' last segments may get through."""
