@@ -3,8 +3,8 @@
 
 opes-tamper (dts/tamper) is in the cable on either side of the appliance, and in one beside it for comparison. Each cell of
 the grid has an impairment (in both directions of a cable), an IP version and the cable or cables, and runs at the same time,
-through as-is, through echo and through flows that are selected and forwarded: a download, an upload and 1,000 short transactions,
-half of them on connections of their own. Transfers have 16 MiB where TCP gets them across in time. Where loss and delay
+through as-is, through echo, through flows that are selected and forwarded, and through such that leave the path with their first
+request: a download, an upload and 1,000 short transactions, half of them on connections of their own. Transfers have 16 MiB where TCP gets them across in time. Where loss and delay
 forbid it - kernel ends with CUBIC, too, move some 1.2 segments / (RTT * sqrt(loss)) a second, a third of that at 10 % loss -
 the size is what that rate moves in some seconds, and no less than 256 KiB: size_for() says which.
 
@@ -62,9 +62,10 @@ class TestImpairment(ApplianceSuite):
         self.through = {4: SRV4, 6: SRV6}
         both = "[request, response]"
         self.use(adapt_rule("as-is", kind=both, port=PORTS["as-is"]), adapt_rule("echo", kind=both, port=PORTS["echo"]),
-                 f"{{name: selected, match: {{protocol: http, server-port: {PORTS['forward']}, path: {{prefix: /nothing}}}}, "
-                 "action: block}", f"{{name: tunnel, match: {{protocol: http, server-port: {PORTS['tunnel']}, kind: request, path: {{prefix: /}}}}, "
-                 "action: tunnel}",
+                 # Both are selected for a message that never comes; the one leaves the path with its first request.
+                 f"{{name: selected, match: {{protocol: http, server-port: [{PORTS['forward']}, {PORTS['tunnel']}], "
+                 "path: {prefix: /nothing}}, action: block}",
+                 f"{{name: tunnel, match: {{protocol: http, server-port: {PORTS['tunnel']}, kind: request}}, action: tunnel}}",
                  names=("as-is", "echo"))
         self.transfers(self.jobs(4, MIB, 20, 60))
         self.lab.drained(60)
@@ -168,6 +169,7 @@ class TestImpairment(ApplianceSuite):
         want = 2 * 2 * (2 + SHORT)
         verify(d["msg_adapted"] == want and d["txn_done"] >= want, f"{what}: {d['msg_adapted']} of {want} messages were adapted")
         verify(d["msg_forwarded"] >= want // 2, f"{what}: {d['msg_forwarded']} messages of selected flows were forwarded")
+        verify(d["msg_tunnel"] > 0, f"{what}: no flow became a tunnel")
         verify(d["fail_open"] == d["txn_failed"] == d["flow_aborted"] == d["flow_timeout"] == 0, f"{what}: failures: {d}")
         verify(not loss or d["tcp_retrans"] > 0, f"{what}: the appliance sent nothing again")
         verify(not reorder or d["tcp_ooo"] > 0, f"{what}: nothing came out of order to the appliance")
