@@ -202,22 +202,23 @@ enum session_verdict session_segment(struct session_ctx *c, struct session *s, u
 	return SESSION_CONSUMED;
 }
 
-bool session_reusable(const struct session *s, unsigned side, const struct rte_mbuf *m, const struct parse_frame *f)
+bool session_reusable(const struct session_ctx *c, const struct session *s, unsigned side, const struct rte_mbuf *m,
+		      const struct parse_frame *f)
 {
 	struct tcp_segment seg;
 	enum tcp_state far;
 
+	if (session_dead(s))
+		return true;
+	if (tcp_segment_parse(&seg, rte_pktmbuf_mtod_offset(m, uint8_t *, f->l4_off), f->l4_len,
+			      f->l4_len + f->payload_len) != 0)
+		return false;
 	if (session_is_record(s)) {
 		const struct session_record *r = session_record_of(s);
 
-		return r->kind == RECORD_DEAD || (r->kind == RECORD_JOINED && session_joined_reusable(r));
+		return (r->kind == RECORD_JOINED && session_joined_reusable(r)) ||
+		       (r->kind == RECORD_CLOSING && session_closing_reusable(c, r, side, &seg));
 	}
-	if (s->state == SESSION_DEAD)
-		return true;
-	if (s->state != SESSION_OPEN ||
-	    tcp_segment_parse(&seg, rte_pktmbuf_mtod_offset(m, uint8_t *, f->l4_off), f->l4_len,
-			      f->l4_len + f->payload_len) != 0)
-		return false;
 	far = tcp_half_state(&s->half[!side]);
 	return tcp_half_reusable(&s->half[side], &seg) && (far == TCP_CLOSED || far == TCP_TIME_WAIT);
 }
@@ -271,6 +272,10 @@ void session_run(struct session_ctx *c, struct session *s)
 		session_count(c, STATS_flow_closed);
 	}
 	queues_note(c, s, false);
+	if (unlikely(tcp_half_state(&s->half[0]) >= TCP_TIME_WAIT) && session_over(s)) {
+		session_park(c, s);
+		return;
+	}
 	if (s->pipe[0].mode != PIPE_FRAMED && s->state == SESSION_OPEN)
 		session_leave(c, s);
 }

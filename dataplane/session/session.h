@@ -124,7 +124,8 @@ enum session_verdict session_segment(struct session_ctx *c, struct session *s, u
 				     const struct parse_frame *f);
 /* m from side is a SYN that begins a new connection on the ports of s, which is over on both sides but for the wait
  * (TIME_WAIT): the caller frees s and treats m as the first of a flow. */
-bool session_reusable(const struct session *s, unsigned side, const struct rte_mbuf *m, const struct parse_frame *f);
+bool session_reusable(const struct session_ctx *c, const struct session *s, unsigned side, const struct rte_mbuf *m,
+		      const struct parse_frame *f);
 /* After the burst's segments or a wake-up: progress and output. */
 void session_run(struct session_ctx *c, struct session *s);
 /* Absolute microseconds, UINT64_MAX: none. */

@@ -91,6 +91,20 @@ bool session_quiet(const struct session *s)
 	       pipe_quiet(&s->pipe[1]);
 }
 
+bool session_over(const struct session *s)
+{
+	if (s->state != SESSION_OPEN || s->xchg_count || !chunkq_empty(&s->inject) || !tcp_half_over(&s->half[0]) ||
+	    !tcp_half_over(&s->half[1]))
+		return false;
+	for (unsigned d = 0; d < 2; d++) {
+		const struct session_pipe *p = &s->pipe[d];
+
+		if (p->framer || p->adapt || p->observer || !chunkq_empty(&p->raw))
+			return false;
+	}
+	return true;
+}
+
 static void pattern_of(const struct session_head *h, struct session_pattern *p)
 {
 	memset(p, 0, sizeof(*p));
@@ -151,13 +165,16 @@ struct session_record *session_pack(struct session_ctx *c, struct session *s)
 
 void session_park(struct session_ctx *c, struct session *s)
 {
+	bool over = session_over(s);
 	struct session_record *r = session_pack(c, s);
 
 	if (!r)
 		return;
-	r->kind = RECORD_PARKED;
-	c->parked++;
-	session_count(c, STATS_flow_parked);
+	r->kind = over ? RECORD_CLOSING : RECORD_PARKED;
+	if (!over) {
+		c->parked++;
+		session_count(c, STATS_flow_parked);
+	}
 	c->cfg.moved(c->cfg.cb, r->info.owner, session_handle_of(r));
 }
 
@@ -172,6 +189,7 @@ void session_passed_free(struct session_ctx *c, struct session_record *r)
 struct session *session_unpark(struct session_ctx *c, struct session_record *r)
 {
 	struct session *s = session_take(c, r);
+	bool closing = r->kind == RECORD_CLOSING;
 
 	if (!s)
 		return NULL;
@@ -181,7 +199,18 @@ struct session *session_unpark(struct session_ctx *c, struct session_record *r)
 		pipe_unpark(&s->pipe[i], &r->pipe[i]);
 	}
 	session_record_free(c, r);
-	c->parked--;
-	session_count(c, STATS_flow_unparked);
+	if (!closing) {
+		c->parked--;
+		session_count(c, STATS_flow_unparked);
+	}
 	return s;
+}
+
+bool session_closing_reusable(const struct session_ctx *c, const struct session_record *r, unsigned side,
+			      const struct tcp_segment *seg)
+{
+	struct tcp_half h;
+
+	tcp_half_unpark(&h, &r->half[side], &c->env);
+	return tcp_half_reusable(&h, seg);
 }

@@ -116,6 +116,7 @@ static void test_http(void **state)
 	world_fin(1);
 	world_settle();
 	assert_true(world.end[0].fin);
+	assert_int_equal(world.ctx->sessions, 0); /* for the wait a record is enough */
 	world_pass(70000000);
 	assert_null(world.s);
 	assert_int_equal(world_count(STATS_flow_aborted), 0);
@@ -158,6 +159,32 @@ static void test_random(void **state)
 		times += parked();
 	}
 	assert_true(times > 50);
+}
+
+/* The last word to an end is lost, and it says its last word again. */
+static void test_last_ack_lost(void **state)
+{
+	struct shm_flow_row row;
+	uint64_t closed = world_count(STATS_flow_closed);
+
+	client(GET("/pass"));
+	server(OK(1, "1"));
+	world_fin(0);
+	world_settle();
+	world_fin(1);
+	world.no_tx = true;
+	world_round();
+	world_round();
+	world.no_tx = false;
+	world_pass(600000);
+	assert_int_equal(tcp_half_state(&world.end[1].half), TCP_CLOSED);
+	assert_non_null(world.s);
+	assert_int_equal(world.ctx->sessions, 0);
+	session_row(world.ctx, world.s, &row);
+	assert_string_equal(row.state, "closing");
+	world_pass(5000000);
+	assert_null(world.s);
+	assert_int_equal(world_count(STATS_flow_closed), closed + 1);
 }
 
 /* An end that asks whether we are there is answered, and the flow is parked again. */
@@ -347,7 +374,7 @@ static int stop(void **state)
 int main(void)
 {
 	const struct CMUnitTest http[] = {
-		CASE(test_http), CASE(test_random), CASE(test_keepalive_of_an_end), CASE(test_row),
+		CASE(test_http), CASE(test_random), CASE(test_last_ack_lost), CASE(test_keepalive_of_an_end), CASE(test_row),
 		CASE(test_reset_while_parked), CASE(test_silence), CASE(test_asked), CASE(test_one_is_gone), CASE(test_no_session_for_a_parked_flow),
 		CASE(test_the_quiet_one_gives_way), CASE(test_no_session_after_the_handshake),
 	};

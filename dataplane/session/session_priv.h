@@ -10,6 +10,7 @@
 
 #define SESSION_PARK_US 250000 /* a flow that has been quiet for this long is parked */
 #define SESSION_TOUCH_US 16000
+#define SESSION_CLOSING_US 1000000
 
 enum session_state { SESSION_OPEN, SESSION_DEAD };
 
@@ -137,6 +138,7 @@ enum session_record_kind {
 	RECORD_PARKED,
 	RECORD_DEAD,
 	RECORD_JOINED,
+	RECORD_CLOSING, /* over on both sides but for the wait (TIME_WAIT) */
 };
 
 /* What frames towards a side look like; see struct session_head. */
@@ -298,12 +300,16 @@ static inline void session_touch(struct session_ctx *c, struct session *s)
 }
 /* Nothing of it is under way but what a record can hold. */
 bool session_quiet(const struct session *s);
-/* s is quiet, and gone afterwards; what remains of it is in the record, whose kind and owner are the caller's business.
+/* Both ends have closed, all is delivered, and one half waits (TIME_WAIT). */
+bool session_over(const struct session *s);
+/* s is quiet or over, and gone afterwards; what remains of it is in the record, whose kind and owner are the caller's business.
  * NULL: there are no more records than flows. */
 struct session_record *session_pack(struct session_ctx *c, struct session *s);
 /* What c counts of messages that only pass. */
 void session_passed_free(struct session_ctx *c, struct session_record *r);
 void session_park(struct session_ctx *c, struct session *s);
+bool session_closing_reusable(const struct session_ctx *c, const struct session_record *r, unsigned side,
+			      const struct tcp_segment *seg);
 /* NULL: no struct session to be had. r is gone otherwise. */
 struct session *session_unpark(struct session_ctx *c, struct session_record *r);
 

@@ -179,6 +179,8 @@ uint64_t session_record_deadline(const struct session_ctx *c, const struct sessi
 		return session_joined_deadline(c, r);
 	if (r->kind == RECORD_HANDSHAKE)
 		return session_heard_last(&r->heard) + l->handshake_timeout_us;
+	if (r->kind == RECORD_CLOSING)
+		return session_heard_last(&r->heard) + SESSION_CLOSING_US;
 	return session_silence_deadline(c, &r->heard);
 }
 
@@ -207,7 +209,7 @@ void session_record_timer(struct session_ctx *c, struct session_record *r)
 			postpone(c, r);
 		return;
 	}
-	session_count(c, STATS_flow_timeout);
+	session_count(c, r->kind == RECORD_CLOSING ? STATS_flow_closed : STATS_flow_timeout);
 	r->kind = RECORD_DEAD;
 }
 
@@ -231,12 +233,13 @@ void session_record_row(const struct session_ctx *c, const struct session_record
 		[RECORD_PARKED] = "parked",
 		[RECORD_DEAD] = "closing",
 		[RECORD_JOINED] = "joined",
+		[RECORD_CLOSING] = "closing",
 	};
 	bool http = r->info.sel.protocol == POLICY_PROTO_HTTP, tunnel = false;
 
 	session_row_begin(c, &r->info, r->begun_us, session_heard_last(&r->heard), row);
 	snprintf(row->state, sizeof(row->state), "%s", states[r->kind]);
-	if (r->kind == RECORD_PARKED || r->kind == RECORD_JOINED) {
+	if (r->kind != RECORD_HANDSHAKE) {
 		http = r->pipe[0].mode == PIPE_FRAMED;
 		tunnel = r->pipe[0].mode == PIPE_TUNNEL;
 		for (unsigned d = 0; d < 2; d++) {

@@ -9,6 +9,12 @@
 #define KEPT_FLAGS \
 	(HALF_SACK | HALF_RCV_FIN_KNOWN | HALF_RCV_FIN | HALF_FIN_QUEUED | HALF_FIN_SENT | HALF_REORDERED)
 
+bool tcp_half_over(const struct tcp_half *h)
+{
+	return (h->state == TCP_CLOSED || h->state == TCP_TIME_WAIT) && !(h->flags & (HALF_ACK_NOW | HALF_EMIT_FAILED)) &&
+	       !h->rxq.bytes && !h->sndq.bytes && !h->ooo.n && !h->score;
+}
+
 void tcp_half_park(struct tcp_half *h, struct tcp_parked *p)
 {
 	p->sent_at = h->sent_at;
@@ -80,4 +86,8 @@ void tcp_half_unpark(struct tcp_half *h, const struct tcp_parked *p, const struc
 	h->rcv_mss = p->rcv_mss;
 	h->state = p->state;
 	h->quickack = p->quickack;
+	if (h->state == TCP_TIME_WAIT) {
+		h->timer_kind = TCP_TIMER_TIME_WAIT;
+		h->timer_at = env->now_us + TCP_TIME_WAIT_TIME;
+	}
 }

@@ -32,8 +32,11 @@ struct tcp_parked {
 };
 _Static_assert(sizeof(struct tcp_parked) <= 104, "a million flows have two of these");
 
-/* h is quiet (tcp_half_quiet); it holds nothing afterwards and need not be freed. */
+/* h is quiet (tcp_half_quiet), or over; it holds nothing afterwards and need not be freed. */
 void tcp_half_park(struct tcp_half *h, struct tcp_parked *p);
+/* Closed, or in TIME_WAIT with nothing left to take or to say: it may be parked, too, and is in TIME_WAIT from the
+ * beginning when it is taken out again. */
+bool tcp_half_over(const struct tcp_half *h);
 /* h: uninitialised memory. */
 void tcp_half_unpark(struct tcp_half *h, const struct tcp_parked *p, const struct tcp_env *env);
 

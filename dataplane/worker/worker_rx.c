@@ -48,7 +48,7 @@ void worker_frame_tcp(struct worker *w, unsigned port, struct rte_mbuf *m, const
 			rte_pktmbuf_free(m);
 			return;
 		}
-		if (likely(!worker_is_first_syn(f->tcp_flags)) || !session_reusable(e->session, side, m, f)) {
+		if (likely(!worker_is_first_syn(f->tcp_flags)) || !session_reusable(w->sessions, e->session, side, m, f)) {
 			worker_flow_segment(w, e, side, port, m, f);
 			return;
 		}
