@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from opes_api.appliance import ApplianceSuite, adapt_rule, url
+from opes_api.appliance import ALL_SERVICES, ApplianceSuite, adapt_rule, url
 from opes_api.lab import run, wait_for
 from opes_api.objects import Obj
 from opes_api.suite import func_test, skip, verify
@@ -48,10 +48,28 @@ c.request("GET", sys.argv[3])
 print("keeper: has", len(c.getresponse().read()), flush=True)
 time.sleep(60)
 """
+# A client that upgrades its connection, lets it rest, and then has a kilobyte echoed again and again.
+UPGRADER = """
+import socket, sys, time
+c = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+c.sendall(b"GET /upgrade HTTP/1.1\\r\\nHost: t\\r\\nConnection: Upgrade\\r\\nUpgrade: bytes\\r\\n\\r\\n")
+f = c.makefile("rb")
+while f.readline() != b"\\r\\n":
+    pass
+print("upgrader: up", flush=True)
+for i in range(100):
+    time.sleep(0.2 if i else 2)
+    c.sendall(bytes([i]) * 1000)
+    if f.read(1000) != bytes([i]) * 1000:
+        sys.exit("upgrader: other octets")
+    print("upgrader: echoed", i + 1, flush=True)
+"""
 
 
 class TestCli(ApplianceSuite):
     """What the operator sees is what is."""
+
+    callout_args = (*ALL_SERVICES, "header,add=X-Opes: seen")
 
     def set_up_suite(self) -> None:
         super().set_up_suite()
@@ -231,6 +249,35 @@ class TestCli(ApplianceSuite):
         self.lab.drained()
         p = self.lab.ctl("flows", "show", r["flow"], check=False)
         verify(p.returncode == 1 and f"no flow {r['flow']}: it is over" in p.stderr, p.stderr)
+
+    @func_test
+    def flow_joined(self) -> None:
+        """flows show: a connection on which nothing is left to look at
+
+        Steps:
+            Upgrade a connection with a request to which a service adds a field; show its flow when it has rested; use it.
+        Verify:
+            The flow is joined, its numbers move by the octets of that field, there are no halves; what is said on it is
+            counted and gets through.
+        """
+        self.use(adapt_rule("header", kind="request"), names=("header",))
+        client = self.lab.cli.start("upgrader", "python3", "-c", UPGRADER, "10.77.0.2", "8000")
+        try:
+            client.wait_line("upgrader: up")
+            wait_for("the flow is joined", lambda: self.lab.ctl_json("flows")["flows"][0]["state"] == "joined", 10)
+            verify(self.lab.gauges()["flows_joined"] == 1, f"{self.lab.gauges()}")
+            row = self.lab.ctl_json("flows")["flows"][0]
+            text, r = self.both("flows", "show", row["flow"])
+            verify(r["joined"] and r["halves"] == [] and [d["mode"] for d in r["directions"]] == ["joined", "joined"], f"{r}")
+            verify((r["delta_from_client"], r["delta_from_server"]) == (len("X-Opes: seen\r\n"), 0), f"{r}")
+            verify("client +14, of the server +0" in text and "TOWARDS" not in text, text)
+            client.wait_line("upgrader: echoed 5")
+            octets = [d["octets"] for d in self.lab.ctl_json("flows", "show", row["flow"])["directions"]]
+            verify(all(n >= 5000 for n in octets), f"{octets}")
+        finally:
+            client.stop(signal.SIGKILL)
+            self.use(adapt_rule("as-is"), adapt_rule("echo", port=8081))
+        self.lab.drained()
 
     @func_test
     def flow_half_closed(self) -> None:
