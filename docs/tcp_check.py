@@ -4,9 +4,9 @@
 
 usage: tcp_check.py ROOT [FILE]
 
-In tables with a column "state":
-* a state is one of done, partial, not, ends;
-* what is done names a test; who names one, names one that is there. `program.case` is a unit test: program_test.c in
+In tables with a column "test":
+* a state, where there is a column for it, is one of done, partial, not, ends;
+* what is done, and every row of a table without that column, names a test; who names one, names one that is there. `program.case` is a unit test: program_test.c in
   dataplane/ or control/ has a test function of that name that it runs, or a row of that name in its table. `dts suite.case` is a
   case of dts/tests/TestSuite_suite.py.
 Every requirement of RFC 9293 appendix B appears once. Every counter and every key in the tables for them is one.
@@ -81,16 +81,28 @@ def row_check(tree: Tree, row: dict[str, str]) -> list[str]:
     return wrong
 
 
+def prose_check(tree: Tree, text: str) -> list[str]:
+    """Tests named outside of tables: what looks like one and begins as one."""
+    wrong = []
+    for n, line in enumerate(text.splitlines(), 1):
+        for dts, program, case in re.findall(r"`(dts )?(\w+)\.([\w-]+)`", "" if line.startswith("|") else line):
+            if not (tree.suite(program, case) if dts else program not in tree.units or tree.unit(program, case)):
+                wrong.append(f"{n}: there is no test {dts}{program}.{case}")
+    return wrong
+
+
 def check(tree: Tree, text: str) -> list[str]:
-    wrong, seen = [], []
+    wrong, seen = prose_check(tree, text), []
     for n, heads, row in tables(text):
         if len(row) != len(heads):
             wrong.append(f"{n}: {len(row)} cells, {len(heads)} heads")
             continue
         by_head = dict(zip(heads, row))
         seen += re.findall(r"\b(?:MUST|SHLD|MAY|REC)-\d+\b", row[0])
-        if "state" in by_head and by_head["state"]:
+        if by_head.get("state"):
             wrong += [f"{n}: {w}" for w in row_check(tree, by_head)]
+        elif "test" in by_head and "state" not in by_head:
+            wrong += [f"{n}: {w}" for w in row_check(tree, dict(by_head, state="done"))]
         for head, known in (("counter", tree.counters), ("key", tree.keys)):
             wrong += [f"{n}: there is no {head} {x}" for x in re.findall(r"`([^`]+)`", by_head.get(head, "")) if x not in known]
     wrong += [f"RFC 9293 {r} is missing" for r in sorted(REQUIRED - set(seen))]
@@ -105,6 +117,7 @@ def self_check(tree: Tree, text: str) -> list[str]:
     for what, bad in (
             ("a test that is not there", text.replace("`tcp_table.rst-exact`", "`tcp_table.rst-exactly`")),
             ("a suite that is not there", text.replace("`dts flood.", "`dts flod.")),
+            ("one that is not there in the text", text.replace("`frag.test_originals`", "`frag.test_original`")),
             ("a requirement left out", text.replace("MUST-66", "")),
             ("no test for what is done", re.sub(r"\| done \| `[^|]*\|", "| done | - |", text, count=1)),
             ("an unknown state", text.replace("| done | `", "| sure | `", 1)),
