@@ -926,6 +926,115 @@ static void test_spreading(void **state)
 	free(two);
 }
 
+/* --- frames a port has merged, or whose checksum it has left out --------------------------------------------------- */
+
+static void far_port(struct port_caps c)
+{
+	c.multi_seg = c.indirect = true;
+	ports.port[1].caps = c;
+	port_tx_init(&w.tx[1], &ports, 1, 0);
+}
+
+/* n segments of size octets in one frame, as virtio gives them; its checksum is not one. */
+static struct rte_mbuf *merged(unsigned n, uint16_t size, bool flagged)
+{
+	struct seg s = segment(false, 4000, 8080, RTE_TCP_ACK_FLAG | RTE_TCP_PSH_FLAG);
+	struct rte_mbuf *m, *tail;
+
+	s.ip.total_length = rte_cpu_to_be_16((uint16_t)(40 + n * size));
+	s.ip.hdr_checksum = 0;
+	s.ip.hdr_checksum = rte_ipv4_cksum(&s.ip);
+	s.tcp.cksum = 0xdead;
+	m = tail = raw(&s, sizeof(s));
+	for (unsigned i = 0; i < n; i++) {
+		tail->next = rte_pktmbuf_alloc(pool);
+		tail = tail->next;
+		assert_non_null(tail);
+		memset(rte_pktmbuf_mtod(tail, void *), (int)i + 1, size);
+		tail->data_len = size;
+		m->pkt_len += size;
+		m->nb_segs++;
+	}
+	m->ol_flags = RTE_MBUF_F_RX_L4_CKSUM_NONE | (flagged ? RTE_MBUF_F_RX_LRO : 0);
+	m->tso_segsz = flagged ? size : 0;
+	return m;
+}
+
+static void whole_check(struct rte_mbuf *m, uint32_t seq, uint8_t octet, uint32_t len)
+{
+	struct parse_frame f;
+	uint8_t flat[2048];
+
+	assert_true(m->pkt_len <= 1514);
+	m->ol_flags = 0; /* nothing was left to the port */
+	assert_int_equal(parse_mbuf(&f, m), PARSE_TCP);
+	assert_true(parse_ip_checksum_good(&f, m) && parse_tcp_checksum_good(&f, m));
+	assert_int_equal(f.payload_len, len);
+	assert_int_equal(rte_be_to_cpu_32(rte_pktmbuf_mtod(m, struct seg *)->tcp.sent_seq), seq);
+	assert_int_equal(((const uint8_t *)rte_pktmbuf_read(m, f.payload_off, len, flat))[len - 1], octet);
+}
+
+/* What nobody selects crosses, in segments as it came, whoever cuts. */
+static void test_merged_crosses(void **state)
+{
+	struct rte_mbuf *m;
+
+	far_port((struct port_caps){0});
+	one(0, merged(40, 1448, true));
+	assert_int_equal(count(STATS_rx_large_frames), 1);
+	assert_int_equal(w.tx[1].count, 40);
+	for (unsigned i = 0; i < 40; i++)
+		whole_check(w.tx[1].pkt[i], 1000 + i * 1448, (uint8_t)(i + 1), 1448);
+	drop_sent();
+	one(0, merged(2, 1600, false)); /* a larger MTU there than here */
+	assert_int_equal(w.tx[1].count, 3);
+	whole_check(w.tx[1].pkt[2], 1000 + 2920, 2, 280);
+	drop_sent();
+	far_port((struct port_caps){.tx_cksum = true, .tx_ip_cksum = true, .tso = true, .tx_segs = 64});
+	m = merged(40, 1448, true);
+	one(0, m);
+	assert_int_equal(w.tx[1].count, 1);
+	assert_ptr_equal(w.tx[1].pkt[0], m);
+	assert_int_equal(m->tso_segsz, 1448);
+	assert_int_equal(m->l2_len + m->l3_len + m->l4_len, 54);
+	assert_true(m->ol_flags & RTE_MBUF_F_TX_TCP_SEG);
+	assert_int_equal(rte_pktmbuf_mtod(m, struct seg *)->tcp.cksum,
+			 rte_ipv4_phdr_cksum(&rte_pktmbuf_mtod(m, struct seg *)->ip, m->ol_flags));
+	drop_sent();
+}
+
+static void test_no_checksum(void **state)
+{
+	struct seg s = segment(false, 4000, 8080, RTE_TCP_ACK_FLAG);
+	uint8_t udp[46] = {[12] = 0x08, [14] = 0x45, [17] = 32, [22] = 9, IPPROTO_UDP, [26] = 10, 0, 0, 1, 10, 0, 0, 2,
+			   0x0f, 0xa0, 0, 53, 0, 12, 0xde, 0xad, 'o', 'p', 'e', 's'};
+	struct rte_ipv4_hdr *ip;
+	struct rte_mbuf *m;
+
+	far_port((struct port_caps){0});
+	s.tcp.cksum = 0xdead;
+	m = raw(&s, sizeof(s));
+	m->ol_flags = RTE_MBUF_F_RX_L4_CKSUM_NONE;
+	one(0, m);
+	m = raw(udp, sizeof(udp));
+	m->ol_flags = RTE_MBUF_F_RX_L4_CKSUM_NONE;
+	one(0, m);
+	s = segment(false, 4000, 80, RTE_TCP_SYN_FLAG); /* selected: its options are gone over */
+	s.tcp.cksum = 0xdead;
+	m = raw(&s, sizeof(s));
+	m->ol_flags = RTE_MBUF_F_RX_L4_CKSUM_NONE;
+	one(0, m);
+	assert_int_equal(w.tx[1].count, 3);
+	assert_int_equal(flow_table_count(w.flows), 1);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(w.tx[1].pkt[i]->ol_flags & RTE_MBUF_F_TX_L4_MASK, 0);
+		ip = rte_pktmbuf_mtod_offset(w.tx[1].pkt[i], struct rte_ipv4_hdr *, 14);
+		assert_int_equal(rte_ipv4_udptcp_cksum(ip, ip + 1), ip->next_proto_id == IPPROTO_UDP ? 0xffff : 0);
+	}
+	drop_sent();
+	assert_int_equal(count(STATS_rx_large_frames), 0);
+}
+
 int main(int argc, char **argv)
 {
 	char *eal[] = {argv[0],
@@ -945,6 +1054,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_fragments_two_workers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_icmp, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wrong_checksum_makes_no_flow, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_merged_crosses, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_checksum, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_table_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_flags, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mid_stream, setup, teardown),
