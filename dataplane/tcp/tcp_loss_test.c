@@ -35,6 +35,30 @@ static void test_initial_window(void **state)
 	rig_close();
 }
 
+/* RFC 3042: each of the first two duplicates lets a new segment out, so that a third one comes. In slow start a second one,
+ * since what is delivered out of turn grows the window at once. */
+static void test_limited_transmit(void **state)
+{
+	for (unsigned sack = 0; sack < 2; sack++) {
+		uint32_t next = ISS + 10000;
+
+		rig_open(sack, 60000);
+		rig_send(30000);
+		assert_int_equal(rig_output(), 10);
+		for (unsigned i = 0; i < 2; i++) {
+			if (sack)
+				rig_sack(0, 1000, 2000 + i * 1000);
+			else
+				rig_ack(0);
+			assert_in_range(rig_output(), 1, 2);
+			assert_int_equal(r.out[0].o.seq, next);
+			next += r.n * MSS;
+		}
+		assert_int_equal(r.env.count.retrans, 0);
+		rig_close();
+	}
+}
+
 static void test_fast_retransmit_sack(void **state)
 {
 	rig_open(true, 60000);
@@ -412,6 +436,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_initial_window),
+		cmocka_unit_test(test_limited_transmit),
 		cmocka_unit_test(test_fast_retransmit_sack),
 		cmocka_unit_test(test_lost_retransmission),
 		cmocka_unit_test(test_reorder_timer),
