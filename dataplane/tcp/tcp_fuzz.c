@@ -189,6 +189,21 @@ static void pass_time(uint64_t us)
 	f.env.now_us = until;
 }
 
+/* INV-TCP-6 */
+static void times(void)
+{
+	const struct tcp_half *h = &f.h;
+	uint32_t left = h->snd_nxt - h->snd_una + h->una_skip, last = 0;
+	const struct chunk *c;
+
+	left -= !!(h->flags & HALF_FIN_SENT) && left;
+	for (c = h->sndq.head; c && left; c = c->next) {
+		CHECK(c == h->sndq.head || (int32_t)(c->rsvd - last) >= 0);
+		last = c->rsvd;
+		left -= c->len < left ? c->len : left;
+	}
+}
+
 static void invariants(void)
 {
 	const struct tcp_half *h = &f.h;
@@ -201,7 +216,41 @@ static void invariants(void)
 	CHECK(h->state == TCP_CLOSED || seq_le(h->snd_nxt, f.queued + 1));
 	CHECK(h->rxq.bytes + h->ooo.bytes <= RCVBUF + 65535 + 128);
 	CHECK(!h->score == !h->score_n);
-	CHECK(h->cwnd >= MSS || h->ca == TCP_CA_RECOVERY);
+	CHECK(h->cwnd >= h->mss || h->ca == TCP_CA_RECOVERY);
+	CHECK(f.env.ooo_bytes == h->ooo.bytes);
+	CHECK(!f.env.ooo_max || h->ooo.bytes <= f.env.ooo_max + 1024);
+	CHECK(h->reo_at == TCP_NEVER || h->score);
+	times();
+}
+
+static void conflict(void *ctx, struct tcp_half *h, const struct tcp_conflict *k)
+{
+	CHECK(f.lied && h == &f.h && k->len >= 1 && k->len <= TCP_CONFLICT_MAX && k->held[0] != k->came[0]);
+}
+
+/* The rarer calls. */
+static void other(uint8_t op)
+{
+	struct tcp_half_info i;
+
+	switch (op & 7) {
+	case 4:
+		tcp_half_mtu(&f.env, &f.h, f.h.snd_una + next() * 8u - 50, (uint16_t)(next() * 6u));
+		break;
+	case 5:
+		tcp_half_keepalive(&f.env, &f.h);
+		break;
+	case 6:
+		tcp_half_info(&f.env, &f.h, &i);
+		CHECK(!tcp_half_quiet(&f.h) || (!i.unsent && !i.unacked && !i.rxq && !i.ooo_bytes));
+		break;
+	case 7:
+		f.env.scarce = next() % 3;
+		break;
+	default:
+		f.env.rcvbuf_max = (op & 3) ? RCVBUF : 2000;
+		break;
+	}
 }
 
 static void step(uint8_t op)
@@ -229,7 +278,7 @@ static void step(uint8_t op)
 		f.refuse = (op & 31) < 2;
 		break;
 	default:
-		f.env.rcvbuf_max = (op & 3) ? RCVBUF : 2000;
+		other(op);
 		break;
 	}
 	if (op & 0x10)
@@ -247,7 +296,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	f.end = data + size;
 	mode = next();
 	f.env = (struct tcp_env){
-		.now_us = 1000000, .pool = &f.pool, .emit = emit, .rcvbuf_max = RCVBUF};
+		.now_us = 1000000, .pool = &f.pool, .emit = emit, .rcvbuf_max = RCVBUF,
+		.cc = (mode & 32) ? TCP_CC_NEWRENO : TCP_CC_CUBIC, .ooo_max = (mode & 64) ? 5000 : 0, .conflict = conflict};
 	f.params = (struct tcp_params){
 		.snd_nxt = 0xfffffc00u,
 		.rcv_nxt = 0xffffff00u,

@@ -316,6 +316,24 @@ static void test_undo_dsack(void **state)
 	rig_close();
 }
 
+/* The same when that report comes on an ACK that another one has overtaken. */
+static void test_undo_overtaken(void **state)
+{
+	struct tcp_sack_block dup = {ISS, ISS + 1000};
+
+	rig_open(true, 60000);
+	rig_send(10000);
+	rig_output();
+	r.env.now_us += 10000;
+	rig_sack(0, 1000, 5000);
+	rig_output();
+	rig_ack(8000);
+	rig_output();
+	rig_in(TCP_F_ACK, IRS, ISS + 5000, 0, 15000, &dup, 1);
+	assert_int_equal(r.env.count.undo, 1);
+	rig_close();
+}
+
 static void until_timeout(void)
 {
 	while (r.env.count.rto < 1) {
@@ -448,6 +466,7 @@ int main(void)
 		cmocka_unit_test(test_rack_reordered),
 		cmocka_unit_test(test_rack_times),
 		cmocka_unit_test(test_undo_dsack),
+		cmocka_unit_test(test_undo_overtaken),
 		cmocka_unit_test(test_frto_sack),
 		cmocka_unit_test(test_frto_real),
 		cmocka_unit_test(test_frto_plain),
