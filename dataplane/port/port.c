@@ -156,8 +156,8 @@ static void conf_fill(struct rte_eth_conf *conf, const struct port *p,
 		conf->rxmode.offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
 	if (p->caps.lro) {
 		conf->rxmode.offloads |= RTE_ETH_RX_OFFLOAD_TCP_LRO;
-		conf->rxmode.max_lro_pkt_size =
-			info->max_lro_pkt_size ? RTE_MIN(info->max_lro_pkt_size, LRO_MAX) : LRO_MAX;
+		/* A driver that names no bound has none (virtio); ethdev then wants 0. */
+		conf->rxmode.max_lro_pkt_size = RTE_MIN(info->max_lro_pkt_size, LRO_MAX);
 	}
 	if (p->caps.tx_cksum)
 		conf->txmode.offloads |= info->tx_offload_capa & tx;
