@@ -109,6 +109,7 @@ static void test_connect_plain(void **state)
 
 static void test_connect_changed(void **state)
 {
+	struct shm_flow_detail detail;
 	struct shm_flow_row row;
 	uint64_t plain = world_count(STATS_flow_join_plain);
 
@@ -128,6 +129,10 @@ static void test_connect_changed(void **state)
 	assert_got(0, "there");
 	session_row(world.ctx, world.s, &row);
 	assert_int_equal(row.octets[0], strlen(CONNECT) + 5);
+	session_detail(world.ctx, world.s, &detail);
+	assert_int_equal(detail.half[0].present, 0);
+	assert_string_equal(detail.pipe[0].mode, "tunnel");
+	assert_int_equal(detail.pipe[0].octets, strlen(CONNECT) + 5);
 	world_fin(0);
 	world_settle();
 	server("more");
