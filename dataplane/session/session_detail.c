@@ -127,7 +127,7 @@ static void record_fill(const struct session_ctx *c, const struct session_record
 	d->client_port = r->info.client_port;
 	if (r->kind == RECORD_JOINED)
 		joined_fill(r, d);
-	if (r->kind != RECORD_PARKED && r->kind != RECORD_CLOSING && r->kind != RECORD_JOINED)
+	if (r->kind != RECORD_PARKED && r->kind != RECORD_CLOSING)
 		return;
 	for (unsigned i = 0; i < 2; i++) {
 		const struct session_parked_pipe *k = &r->pipe[i];
@@ -144,8 +144,6 @@ static void record_fill(const struct session_ctx *c, const struct session_record
 		struct tcp_half h;
 
 		pipe_fill(c, &p, &d->pipe[i]);
-		if (r->kind == RECORD_JOINED) /* the ends' own business */
-			continue;
 		tcp_half_unpark(&h, &r->half[i], &c->env);
 		half_fill(&c->env, &h, &d->half[i]);
 	}

@@ -131,7 +131,7 @@ static void test_connect_changed(void **state)
 	assert_int_equal(row.octets[0], strlen(CONNECT) + 5);
 	session_detail(world.ctx, world.s, &detail);
 	assert_int_equal(detail.half[0].present, 0);
-	assert_string_equal(detail.pipe[0].mode, "tunnel");
+	assert_string_equal(detail.pipe[0].mode, "joined");
 	assert_int_equal(detail.pipe[0].octets, strlen(CONNECT) + 5);
 	world_fin(0);
 	world_settle();
