@@ -212,7 +212,9 @@ void tcp_loss_acked(struct tcp_env *env, struct tcp_half *h, const struct tcp_de
 	}
 	if (h->ca == TCP_CA_RECOVERY) {
 		prr(h, d->delivered, first);
-	} else if (d->delivered) {
+	} else if (d->delivered && (d->acked || h->ca == TCP_CA_LOSS || (h->flags & HALF_REORDERED))) {
+		/* RFC 3042, 5681 3.2 (1): what lies above a hole lets new segments out, but does not grow the window, unless
+		 * the path is known to bring them like this. */
 		if (h->ca == TCP_CA_LOSS)
 			h->flags |= HALF_CWND_LIMITED;
 		tcp_cc_acked(h, env->now_us, d->delivered, d->flight);

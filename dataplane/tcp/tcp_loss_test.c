@@ -35,8 +35,7 @@ static void test_initial_window(void **state)
 	rig_close();
 }
 
-/* RFC 3042: each of the first two duplicates lets a new segment out, so that a third one comes. In slow start a second one,
- * since what is delivered out of turn grows the window at once. */
+/* RFC 3042: each of the first two duplicates lets a new segment out, so that a third one comes. */
 static void test_limited_transmit(void **state)
 {
 	for (unsigned sack = 0; sack < 2; sack++) {
@@ -50,7 +49,7 @@ static void test_limited_transmit(void **state)
 				rig_sack(0, 1000, 2000 + i * 1000);
 			else
 				rig_ack(0);
-			assert_in_range(rig_output(), 1, 2);
+			assert_int_equal(rig_output(), 1);
 			assert_int_equal(r.out[0].o.seq, next);
 			next += r.n * MSS;
 		}
