@@ -339,6 +339,8 @@ void session_timer(struct session_ctx *c, struct session *s)
 	c->current = s;
 	for (unsigned i = 0; i < 2 && s->state == SESSION_OPEN; i++)
 		half_events(c, s, i, tcp_half_timer(&c->env, &s->half[i]));
+	if (unlikely(c->env.scarce != TCP_PLENTY))
+		session_relieve(c, s);
 	if (s->state != SESSION_DEAD && c->now_us >= idle_deadline(c, s))
 		silence(c, s);
 	if (!s->leaving && c->now_us >= session_heard_last(&s->heard) + SESSION_PARK_US && session_quiet(s)) {

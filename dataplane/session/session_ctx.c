@@ -13,6 +13,8 @@
 #define TUNE_US 10000
 #define SCARCE_US 100
 #define CONFLICT_US 50000 /* between two events that tell of a conflict */
+#define STALLED_US 50000
+#define STALLED_BACKOFF 4 /* timeouts without an answer: three seconds of a near end, more of a far one */
 #define RCVBUF_MIN 32768u
 #define BURSTS_RESERVE 256u /* packet buffers kept for what must go on: acknowledgements, other traffic */
 
@@ -139,6 +141,29 @@ void session_ctx_destroy(struct session_ctx *c)
 		adapt_ctx_fini(&c->adapt);
 	chunk_pool_fini(&c->pool);
 	free(c);
+}
+
+/* Clients that ask for much and read nothing could else hold the last buffers for as long as they like, and nobody would
+ * get anything. Called when a timer of s has gone off, so that a session without an answer comes here by itself. */
+void session_relieve(struct session_ctx *c, struct session *s)
+{
+	struct tcp_half_info i;
+
+	for (unsigned side = 0; side < 2 && s->state == SESSION_OPEN; side++) {
+		if (!tcp_half_send_pending(&s->half[side]))
+			continue;
+		tcp_half_info(&c->env, &s->half[side], &i);
+		if (i.backoff < STALLED_BACKOFF)
+			continue;
+		session_count(c, STATS_flow_stalled);
+		if (c->now_us >= c->stalled_us) {
+			c->stalled_us = c->now_us + STALLED_US;
+			session_note(c, s, s->info.sel.first, "flow-stalled", "memory", UINT64_MAX,
+				     side == 0 ? "the client takes nothing and packet buffers are scarce: reset" :
+						 "the server takes nothing and packet buffers are scarce: reset");
+		}
+		session_abort(c, s);
+	}
 }
 
 /* The less room in the pool, the smaller the windows: no end can make us hold more than there is. */

@@ -226,7 +226,7 @@ struct session_ctx {
 	uint64_t queued[2]; /* octets in all halves: received and not taken, not acknowledged by the peer */
 	uint32_t mbufs_total;
 	uint64_t env_seen[16];
-	uint64_t tune_us, scarce_us, conflict_us; /* next time */
+	uint64_t tune_us, scarce_us, conflict_us, stalled_us; /* next time */
 };
 
 static inline void session_count(struct session_ctx *c, enum stats_counter n)
@@ -331,6 +331,8 @@ bool session_checksums_good(const struct session_ctx *c, const struct session_fl
 			    const struct rte_mbuf *m, const struct parse_frame *f, uint16_t *sum);
 void session_open_halves(struct session_ctx *c, struct session *s, const struct tcp_handshake *hs);
 void session_abort(struct session_ctx *c, struct session *s);
+/* session_ctx.c: packet buffers are scarce; a session that holds some for an end that takes nothing is reset. */
+void session_relieve(struct session_ctx *c, struct session *s);
 void session_note(struct session_ctx *c, const struct session *s, int32_t rule, const char *kind,
 		  const char *cause, uint64_t offset, const char *text);
 /* Room in the half that pipe d feeds. */

@@ -87,6 +87,6 @@ bool flood_sniff(int fd, uint8_t *buf, uint32_t size, struct flood_seen *seen);
 /* Each prints one line of JSON and returns the exit code. */
 int flood_blind(const struct flood_conf *c, struct flood_tx *x); /* syn, ack, rst, syn-live, rst-live */
 int flood_live(const struct flood_conf *c, struct flood_tx *x);	 /* garbage into a flow that is listened to */
-int flood_flows(const struct flood_conf *c, struct flood_tx *x); /* connections of our own: bomb, tiny, conflict */
+int flood_flows(const struct flood_conf *c, struct flood_tx *x); /* connections of our own: bomb, tiny, stall, conflict */
 
 #endif

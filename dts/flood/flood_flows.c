@@ -4,6 +4,7 @@
  *
  *   bomb      every second octet only, one in a segment: all of it has to be kept and none can be used
  *   tiny      one octet in a segment, in order
+ *   stall     asks for a large object and acknowledges nothing of it
  *   conflict  ten octets ahead of their turn, others for the same numbers, then what was missing; the far end echoes, and
  *             the first ten must be what comes back
  *
@@ -71,8 +72,10 @@ static void heard(struct flows *w, const struct flood_segment *s)
 	w->acks++;
 	if (!f->up || !s->len || s->seq != f->rcv)
 		return;
-	f->rcv += s->len;
 	w->octets += s->len;
+	f->rcv += w->c->mode[0] == 's' ? 0 : s->len;
+	if (w->c->mode[0] == 's')
+		return;
 	for (uint32_t k = 0; k < s->len && f->got_n < sizeof(f->got); k++)
 		f->got[f->got_n++] = ((const char *)s->payload)[k];
 	tell(w, i, f->snd, FLOOD_ACK, NULL, 0);
@@ -126,6 +129,7 @@ static void connect_all(struct flows *w, uint32_t *r)
 /* Round k of what a mode sends on flow i. */
 static void attack(struct flows *w, unsigned i, unsigned k)
 {
+	static const char get[] = "GET /big HTTP/1.1\r\nHost: t\r\n\r\n";
 	struct flow *f = &w->f[i];
 
 	if (!f->up || f->over)
@@ -134,6 +138,11 @@ static void attack(struct flows *w, unsigned i, unsigned k)
 		tell(w, i, f->snd + 1 + 2 * k, FLOOD_ACK | FLOOD_PSH, "b", 1);
 	} else if (w->c->mode[0] == 't') {
 		tell(w, i, f->snd++, FLOOD_ACK | FLOOD_PSH, "t", 1);
+	} else if (w->c->mode[0] == 's') {
+		if (k == 0) {
+			tell(w, i, f->snd, FLOOD_ACK | FLOOD_PSH, get, sizeof(get) - 1);
+			f->snd += sizeof(get) - 1;
+		}
 	} else if (k == 0) {
 		tell(w, i, f->snd + 10, FLOOD_ACK | FLOOD_PSH, "AAAAAAAAAA", 10);
 		tell(w, i, f->snd + 10, FLOOD_ACK | FLOOD_PSH, "BBBBBBBBBB", 10);

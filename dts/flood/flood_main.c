@@ -15,7 +15,7 @@ static const char usage[] =
 	"  -m syn | ack | rst              to -d from random addresses and ports, -n of them\n"
 	"  -m syn-live | rst-live          into the connection -s to -d, with random sequence numbers\n"
 	"  -m garbage                      into the same, whose numbers are overheard\n"
-	"  -m bomb | tiny | conflict       -f connections from -s on, with -k segments each, held for -t seconds\n"
+	"  -m bomb | tiny | stall | conflict  -f connections from -s on, with -k segments each, held for -t seconds\n"
 	"  -n COUNT   frames (1000000)     -r RATE   frames in a second, 0 for no limit (0)\n"
 	"  -f FLOWS   (1000)               -k COUNT  (60)      -t SECONDS (2)      -x SEED (1)\n";
 
@@ -74,6 +74,7 @@ int main(int argc, char **argv)
 		{"syn", flood_blind, false},	 {"ack", flood_blind, false},	 {"rst", flood_blind, false},
 		{"syn-live", flood_blind, true}, {"rst-live", flood_blind, true}, {"garbage", flood_live, true},
 		{"bomb", flood_flows, true},	 {"tiny", flood_flows, true},	 {"conflict", flood_flows, true},
+		{"stall", flood_flows, true},
 	};
 	struct flood_conf c = {.count = 1000000, .flows = 1000, .segments = 60, .hold = 2, .seed = 1};
 	static struct flood_tx x;

@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Any
 
-from opes_api.appliance import ECHO_PORT, HTTP_PORT, ApplianceSuite, adapt_rule, same
+from opes_api.appliance import ECHO_PORT, ApplianceSuite, adapt_rule, same
 from opes_api.lab import CLI4, SRV4, Process
 from opes_api.objects import Obj
 from opes_api.suite import func_test, skip, verify
@@ -59,7 +59,7 @@ class TestFlood(ApplianceSuite):
         # The server's own answers to a flood must not be what is measured.
         self.lab.srv.sysctl("net.ipv4.tcp_max_syn_backlog", "8192")
         self.use(adapt_rule("as-is"), adapt_rule("as-is", kind="stream", port=ECHO_PORT, protocol="tcp"),
-                 adapt_rule("echo", kind="request", port=80))
+                 adapt_rule("as-is", port=80).replace("name: as-is-response", "name: as-is-80"))
         self.rest = self.lab.drained()
         self.fetched = 0
 
@@ -273,6 +273,29 @@ class TestFlood(ApplianceSuite):
         # This client never sends again what a busy port loses.
         verify(said["octets"] > 200 * 300 // 2, f"{said['octets']} octets came back of {said['sent']}")
         verify(d["tcp_segs_in"] > said["sent"] // 2, f"{d['tcp_segs_in']} segments for {said['sent']}")
+        self.drained()
+
+    @func_test
+    def stalled_readers(self) -> None:
+        """Clients that ask for much and read nothing.
+
+        Steps:
+            800 connections ask for 3 MB each through as-is and acknowledge none of it, for 12 s; objects meanwhile.
+        Verify:
+            Packet buffers run short, those that take nothing are reset, with an event; objects arrive; nothing is left.
+        """
+        nginx = self.lab.start_nginx()
+        (self.lab.www / "big").write_bytes(bytes(3 << 20))
+        after = self.lab.last_event()
+        with self.delta() as d:
+            p = self.attacker("stall", "-f", "800", "-k", "1", "-t", "12", "-r", "20000", src=f"{GHOST}:35000")
+            worst = self.watch(lambda: not p.alive())
+            said = self.done(p)
+        nginx.stop()
+        self.lab.processes.remove(nginx)
+        self.within_budget(worst, f"stalled readers ({said['octets']} octets sent to them)")
+        verify(said["up"] == 800 and said["octets"] > 800 * 5_000, f"they did not stall anything: {said}")
+        verify(100 < d["flow_stalled"] <= 800 and self.lab.events("flow-stalled", after), f"{d['flow_stalled']} were reset")
         self.drained()
 
     @func_test
