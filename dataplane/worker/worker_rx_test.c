@@ -512,7 +512,7 @@ static void test_half_open_for_long(void **state)
 	uint32_t x = 9, established = 0;
 
 	half_open(4096, 100, POLICY_HALF_OPEN_DROP);
-	for (unsigned i = 0; i < 20000; i++) {
+	for (unsigned i = 0; i < 6000; i++) {
 		unsigned port = i % 60000;
 		uint32_t n = w.half_open.count;
 
@@ -538,7 +538,7 @@ static void test_half_open_for_long(void **state)
 		assert_true(w.half_open.tail - w.half_open.head <= w.half_open.mask + 1);
 		assert_int_equal(w.half_open.count, flow_table_count(w.flows));
 	}
-	assert_true(established > 10000);
+	assert_true(established > 3000);
 	half_open_end();
 }
 
