@@ -2,7 +2,8 @@
 -- Purpose:        fill the flow table to its limit and beyond with half-open connections, each from another
 --                 address, then offer them again
 -- Topology:       Pktgen port 0 - appliance inside, appliance outside - Pktgen port 1
--- DUT config:     expect/flow_scale.json, dut: one rule that takes up TCP port 80, limits.flows 65536
+-- DUT config:     expect/flow_scale.json, dut: one rule that takes up TCP port 80, limits.flows 65536,
+--                 limits.half-open beyond that
 -- Pktgen version: 26.02 or later (made for the functions of 26.02.4)
 -- Pass criterion: every SYN crosses, those beyond the limit too; the counters show the table full and the flows
 --                 gone after their time

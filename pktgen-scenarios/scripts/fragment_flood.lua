@@ -4,7 +4,8 @@
 -- Topology:       Pktgen port 0 - appliance inside, appliance outside - Pktgen port 1
 -- DUT config:     expect/fragment_flood.json, dut: one rule that takes up TCP port 80
 -- Pktgen version: 26.02 or later (made for the functions of 26.02.4)
--- Pass criterion: every fragment of a flow that is not ours crosses; the thin stream loses nothing
+-- Pass criterion: whole datagrams and all of UDP cross, tiny, overlapping and incomplete TCP does not; the thin stream loses
+--                 nothing
 -- Knobs:          RATE (10 percent) TRIAL_S (10) PROBE_RATE (0.1 percent); capture file pcap/fragment_flood.pcap;
 --                 and of every scenario SEND RECV MAC_SEND MAC_RECV RESULTS
 local root = os.getenv("OPES_SCENARIOS") or "."

@@ -3,7 +3,7 @@
 -- Topology:       Pktgen port 0 - appliance inside, appliance outside - Pktgen port 1
 -- DUT config:     expect/syn_flood.json, dut: one rule that takes up TCP port 80, limits.flows 8192
 -- Pktgen version: 26.02 or later (made for the functions of 26.02.4)
--- Pass criterion: every SYN crosses, in a flow or around the full table; the thin stream loses nothing; the flows
+-- Pass criterion: every SYN crosses, in a flow or beyond the budget for half-open ones; the thin stream loses nothing; the flows
 --                 are gone after their time
 -- Knobs:          RATE (10 percent) TRIAL_S (10) PROBE_RATE (0.1 percent); and of every scenario SEND RECV
 --                 MAC_SEND MAC_RECV RESULTS
