@@ -148,8 +148,9 @@ static void frto_acked(struct tcp_env *env, struct tcp_half *h, const struct tcp
 		h->frto = TCP_FRTO_OFF;
 }
 
-/* RFC 6937: sends about ssthresh / flight bytes for each byte delivered. */
-static void prr(struct tcp_half *h, uint32_t delivered, bool first)
+/* RFC 6937: sends about ssthresh / flight bytes for each byte delivered. Below ssthresh a segment more for each ACK, but
+ * only while snd_una moves and nothing more is found lost (RFC 9937: safe ACKs): the path may hold less than ssthresh. */
+static void prr(struct tcp_half *h, uint32_t delivered, bool first, bool safe)
 {
 	uint32_t pipe = tcp_pipe(h);
 	int64_t send;
@@ -164,7 +165,7 @@ static void prr(struct tcp_half *h, uint32_t delivered, bool first)
 
 		if (limit < (int64_t)delivered)
 			limit = delivered;
-		limit += h->mss;
+		limit += safe ? h->mss : 0;
 		send = (int64_t)h->ssthresh - pipe;
 		send = send < limit ? send : limit;
 	}
@@ -195,6 +196,7 @@ static void newreno_mark(struct tcp_half *h, uint32_t acked)
 void tcp_loss_acked(struct tcp_env *env, struct tcp_half *h, const struct tcp_delivery *d)
 {
 	bool first = false;
+	uint32_t lost;
 
 	if (h->ca != TCP_CA_OPEN && seq_le(h->recover, h->snd_una))
 		recovery_leave(h);
@@ -202,6 +204,7 @@ void tcp_loss_acked(struct tcp_env *env, struct tcp_half *h, const struct tcp_de
 		frto_acked(env, h, d);
 	if ((h->flags & HALF_UNDO) && !h->undo_rtx && !h->lost)
 		undo(env, h);
+	lost = h->lost;
 	if (h->flags & HALF_SACK)
 		tcp_score_detect(env, h);
 	else
@@ -211,7 +214,7 @@ void tcp_loss_acked(struct tcp_env *env, struct tcp_half *h, const struct tcp_de
 		first = true;
 	}
 	if (h->ca == TCP_CA_RECOVERY) {
-		prr(h, d->delivered, first);
+		prr(h, d->delivered, first, d->acked && h->lost <= lost);
 	} else if (d->delivered && (d->acked || h->ca == TCP_CA_LOSS || (h->flags & HALF_REORDERED))) {
 		/* RFC 3042, 5681 3.2 (1): what lies above a hole lets new segments out, but does not grow the window, unless
 		 * the path is known to bring them like this. */
