@@ -196,6 +196,13 @@ static void test_half_closed(void **state)
 	assert_string_equal(d.half[1].state, "fin-wait-2");
 	assert_true(d.half[1].tx_finished && !d.half[1].rx_finished);
 	assert_true(d.pipe[0].eof && !d.pipe[1].eof);
+	world_fin(1);
+	world_settle();
+	look();
+	assert_string_equal(d.row.state, "closing");
+	assert_string_equal(d.half[0].state, "closed");
+	assert_string_equal(d.half[1].state, "time-wait");
+	assert_true(d.pipe[0].eof && d.pipe[1].eof);
 }
 
 static void test_joined(void **state)
