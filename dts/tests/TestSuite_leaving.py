@@ -19,6 +19,7 @@ BLOCK = f"{{name: block, match: {{protocol: http, server-port: {HTTP_PORT}, path
 class TestLeaving(ApplianceSuite):
     """The origin's /upgrade and its echo port send back what they get."""
 
+    limits = "{idle-timeout: 3s}"
     callout_args = ("as-is,leave=yes", "header,add=X-Opes: this head has grown")
 
     def rules(self, *rules: str) -> None:
@@ -134,3 +135,26 @@ class TestLeaving(ApplianceSuite):
             text, _ = self.exchange(HTTP_PORT, "--head", UPGRADE)
         self.check(text, d)
         verify(d["msg_request"] == 1 and d["msg_response"] == 0 and d["flow_join_plain"] == 1, f"{d}")
+
+    @func_test
+    def parked_and_asked(self) -> None:
+        """A persistent connection of which nobody says anything for longer than idle-timeout.
+
+        Steps:
+            GET; silence for 8 s, with an idle-timeout of 3 s; GET again on the same connection.
+        Verify:
+            Both answers are right. The flow was parked; both ends were asked, and answered.
+        """
+        self.rules(LOOKS)
+        code = ("import http.client, sys, time\n"
+                "c = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=20)\n"
+                "for pause in (8, 0):\n"
+                "    c.request('GET', '/head')\n"
+                "    r = c.getresponse()\n"
+                "    print(r.status, len(r.read()) > 0, c.sock.getsockname()[1], flush=True)\n"
+                "    time.sleep(pause)\n")
+        with self.delta() as d:
+            lines = self.lab.cli.python(code, SRV4, str(HTTP_PORT)).stdout.split("\n")
+        verify(lines[0].startswith("200 True") and lines[0] == lines[1], f"{lines}")
+        verify(d["flow_created"] == 1 and d["flow_timeout"] == 0 and d["flow_parked"] >= 2, f"{d}")
+        verify(d["keepalive_probes"] >= 4 and d["flow_parked"] == d["flow_unparked"], f"{d}")
