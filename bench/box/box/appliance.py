@@ -48,8 +48,9 @@ class Appliance:
     def __init__(self, folder: Path, build: Path, cpu: int, *, rules: str = "[]", services: tuple[str, ...] = (),
                  callout_cpu: int | None = None, server_cpu: int | None = None, backoff: bool = True,
                  limits: str = "{}", memory: str = "512MiB", mtu: int = 1500, ring: int = 10,
-                 server_args: tuple[str, ...] = ()) -> None:
-        """server_cpu: where opes-callout runs. services: arguments for --service of opes-callout."""
+                 server_args: tuple[str, ...] = (), more: str = "") -> None:
+        """server_cpu: where opes-callout runs. services: arguments for --service of opes-callout.
+        more: further keys of the configuration, lines of YAML."""
         self.folder, self.build, self.cpu = folder, build, cpu
         self.inside, self.outside = folder / "in.sock", folder / "out.sock"
         self.control_socket, self.config = folder / "control.sock", folder / "opes.yaml"
@@ -59,7 +60,7 @@ class Appliance:
         self.control: Process | None = None
         self.server_cpu, self.server_args = server_cpu, server_args
         self.settings = dict(
-            rules=rules, limits=limits, memory=memory, mtu=mtu, ring=ring,
+            rules=rules, limits=limits, memory=memory, mtu=mtu, ring=ring, more=more,
             lcores=f"{{workers: [{cpu}], callout: {cpu if callout_cpu is None else callout_cpu}, "
                    f"idle-backoff: {str(backoff).lower()}}}")
         self.hz = 0
@@ -90,7 +91,8 @@ class Appliance:
             f"lcores: {s['lcores']}\n"
             f"limits: {s['limits']}\n"
             f"services: [{listed}]\n"
-            f"rules: {s['rules']}\n")
+            f"rules: {s['rules']}\n"
+            f"{s['more']}")
 
     def start(self) -> None:
         self.write_config()
