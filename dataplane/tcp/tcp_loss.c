@@ -257,5 +257,6 @@ void tcp_loss_timeout(struct tcp_env *env, struct tcp_half *h)
 void tcp_loss_path(struct tcp_env *env, struct tcp_half *h)
 {
 	h->flags &= ~HALF_UNDO;
+	h->cwnd = max_u32(h->cwnd, h->mss); /* that of a recovery may be less */
 	loss_begin(env, h);
 }
