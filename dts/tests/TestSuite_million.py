@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from opes_api.hugepages import Hugepages, pages
 from opes_api.suite import TestSuite, func_test, verify
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,11 +31,6 @@ SPARE = 1.1                    # entries of the table for each flow
 PAGES = {MILLION: 800, FEWER: 400}
 OCTETS_PER_FLOW = 640          # what an idle flow may take of memory, all in all
 RING = 12
-HUGE = Path("/sys/kernel/mm/hugepages/hugepages-2048kB")
-
-
-def pages(what: str) -> int:
-    return int((HUGE / what).read_text())
 
 
 def memory(p: Process) -> dict[str, int]:
@@ -50,26 +46,14 @@ class TestMillion(TestSuite):
         cpus = sorted(os.sched_getaffinity(0))
         self.build = Path(os.environ.get("OPES_BUILD", ROOT / "build"))
         self.cpu, self.other = cpus[0], cpus[-1]
-        self.had = pages("nr_hugepages")
-        self.flows = next((n for n in (MILLION, FEWER) if self.have_pages(PAGES[n])), 0)
+        self.hugepages = Hugepages()
+        self.flows = next((n for n in (MILLION, FEWER) if self.hugepages.have(PAGES[n])), 0)
         if self.flows != MILLION:
             print(f"    {pages('free_hugepages')} hugepages are free, {PAGES[MILLION]} are needed: {self.flows} flows")
         verify(self.flows, f"{pages('free_hugepages')} hugepages are free, {PAGES[FEWER]} are needed")
 
-    def have_pages(self, n: int) -> bool:
-        """Have n free ones, by asking the host for more if need be."""
-        for _ in range(3):
-            short = n - pages("free_hugepages")
-            if short <= 0:
-                return True
-            (HUGE / "nr_hugepages").write_text(str(pages("nr_hugepages") + short))
-            if pages("free_hugepages") < n:
-                Path("/proc/sys/vm/compact_memory").write_text("1")
-        return False
-
     def tear_down_suite(self) -> None:
-        if pages("nr_hugepages") > self.had:
-            (HUGE / "nr_hugepages").write_text(str(self.had))
+        self.hugepages.close()
 
     def set_up_test_case(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="opes-million-"))

@@ -6,13 +6,15 @@ from __future__ import annotations
 import hashlib
 import os
 
-from opes_api.appliance import ECHO_PORT, ApplianceSuite, adapt_rule, same, services, url
+from opes_api.appliance import ECHO_PORT, HTTP_PORT, ApplianceSuite, adapt_rule, same, services, url
 from opes_api.lab import SRV4, SRV6
+from opes_api.hugepages import Hugepages
 from opes_api.objects import Obj, adapted
 from opes_api.suite import func_test, skip, verify
-from opes_api.tap import TapLab
+from opes_api.tap import TandemLab, TapLab
 
 SIZE = 64 << 20
+TANDEM_PAGES = 400  # of 2 MiB, for two appliances
 
 
 class TestSegmentation(ApplianceSuite):
@@ -138,5 +140,31 @@ class TestSegmentation(ApplianceSuite):
                 self.start_origin()
                 d = self.download(Obj("length", 808, 16 << 20), "as-is")
                 verify(d["tx_tso_frames"] == 0, "a frame was left to the port to cut")
+            finally:
+                self.lab = mine
+
+    @func_test
+    def merged_frames_come(self) -> None:
+        """A port that gives large received segments (LRO), with a real sender of such behind it.
+
+        Steps:
+            Put a second appliance behind ours, joined by vhost-user and virtio, whose halves send large frames; download
+            32 MiB through as-is, over IPv4 and IPv6; the same with no rule of ours.
+        Verify:
+            SHA-256 is right each time; large frames came, selected and bypassed, and none left longer than the MTU: the
+            client's interface takes no longer ones.
+        """
+        with Hugepages() as more, TandemLab(f"{HTTP_PORT}", tag=f"{self.lab.tag}v") as lab:
+            mine, self.lab = self.lab, lab
+            verify(more.have(TANDEM_PAGES), f"{TANDEM_PAGES} free hugepages are needed")
+            try:
+                lab.start_callout(*self.callout_args)
+                lab.start(rules=f"[{adapt_rule('as-is')}]", services=services("as-is"))
+                self.start_origin()
+                for service in ("as-is", ""):
+                    for addr in (SRV4, SRV6):
+                        d = self.download(Obj("length", 809, 32 << 20), service, addr)
+                        verify(d["rx_large_frames"] > 100, f"{service or 'bypass'} {addr}: no large frames came: {d}")
+                        verify((d["tcp_segs_in"] > 0) == bool(service), f"selected or not: {d}")
             finally:
                 self.lab = mine
