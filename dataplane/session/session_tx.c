@@ -259,7 +259,7 @@ static void ip_checksum_set(struct rte_mbuf *m, const struct session_head *t)
 
 /* For ports that calculate checksums; in the frame stands what they begin with. segsz: octets of payload the port cuts
  * it into, 0: it does not. */
-static void checksums_by_port(struct rte_mbuf *m, const struct session_port_caps *caps, bool is_v6,
+static __rte_always_inline void checksums_by_port(struct rte_mbuf *m, const struct session_port_caps *caps, bool is_v6,
 			      const struct session_head *t, struct rte_tcp_hdr *h, uint32_t tcp_hdr, rte_be16_t tcp_len,
 			      uint32_t segsz)
 {
@@ -299,7 +299,7 @@ static inline void copy_head(uint8_t *to, const struct session_head *t)
 }
 
 /* Headers without checksums; returns the last. */
-static struct rte_tcp_hdr *put_head(struct session *s, const struct session_head *t, uint8_t *p, uint32_t tcp_hdr,
+static __rte_always_inline struct rte_tcp_hdr *put_head(struct session *s, const struct session_head *t, uint8_t *p, uint32_t tcp_hdr,
 				    const struct tcp_out *o)
 {
 	uint32_t tcp_len = tcp_hdr + o->payload_len;
@@ -418,7 +418,7 @@ static int emit_apart(void *ctx, struct tcp_half *h, const struct tcp_out *o)
 	}
 }
 
-static int emit_large(struct session_ctx *c, struct session *s, struct tcp_half *h, const struct tcp_out *o)
+static __rte_noinline int emit_large(struct session_ctx *c, struct session *s, struct tcp_half *h, const struct tcp_out *o)
 {
 	unsigned side = h == &s->half[0] ? 0 : 1;
 	unsigned port = side == 0 ? s->info.client_port : !s->info.client_port;
@@ -455,7 +455,7 @@ int session_emit(void *ctx, struct tcp_half *h, const struct tcp_out *o)
 	struct rte_mbuf *m;
 	rte_be16_t tcp_len;
 
-	if (o->payload_len > tcp_half_mss(h))
+	if (unlikely(o->payload_len > tcp_half_mss(h)))
 		return emit_large(c, s, h, o);
 	if (unlikely(nsack)) {
 		while (nsack && t->len - t->l2_len + SACK_OPTION(nsack) + o->payload_len > caps->mtu)

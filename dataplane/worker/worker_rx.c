@@ -29,8 +29,8 @@ static void frame_other(struct worker *w, unsigned port, struct rte_mbuf *m,
 	bypass(w, port, m, t);
 }
 
-void worker_frame_tcp(struct worker *w, unsigned port, struct rte_mbuf *m, const struct parse_frame *f,
-		      struct flow_entry *e, unsigned side)
+static inline void frame_tcp(struct worker *w, unsigned port, struct rte_mbuf *m, const struct parse_frame *f,
+			     struct flow_entry *e, unsigned side)
 {
 	/* Entries may have come or gone since the burst was looked up. */
 	if (unlikely(w->table_changed))
@@ -62,6 +62,12 @@ void worker_frame_tcp(struct worker *w, unsigned port, struct rte_mbuf *m, const
 		worker_stray(w, port, m, f);
 }
 
+void worker_frame_tcp(struct worker *w, unsigned port, struct rte_mbuf *m, const struct parse_frame *f,
+		      struct flow_entry *e, unsigned side)
+{
+	frame_tcp(w, port, m, f, e, side);
+}
+
 /* Frames that belong to other workers leave the burst; the number that stays is returned. */
 static unsigned spread_out(struct worker *w, unsigned port, struct rte_mbuf **pkt,
 			   struct parse_frame *f, unsigned n)
@@ -88,16 +94,6 @@ static unsigned spread_out(struct worker *w, unsigned port, struct rte_mbuf **pk
 	return kept;
 }
 
-/* Frames without a checksum, or of several segments merged, are made ones that can leave by the other port. */
-static inline void offloads(struct worker *w, unsigned port, struct rte_mbuf **pkt, const struct parse_frame *f, unsigned n)
-{
-	uint32_t mtu = w->ports->port[!port].mtu;
-
-	for (unsigned i = 0; i < n; i++)
-		if (unlikely(parse_offload_wanted(pkt[i], mtu)) && parse_offload(&f[i], pkt[i], mtu))
-			w->shm->counter[STATS_rx_large_frames]++;
-}
-
 void worker_frames(struct worker *w, unsigned port, struct rte_mbuf **pkt, unsigned n, bool spread)
 {
 	struct parse_frame f[PORT_BURST];
@@ -105,7 +101,7 @@ void worker_frames(struct worker *w, unsigned port, struct rte_mbuf **pkt, unsig
 	struct flow_entry *e[PORT_BURST];
 	uint8_t side[PORT_BURST], at[PORT_BURST];
 	struct tally t = {0, 0};
-	uint32_t slow_flags;
+	uint32_t slow_flags, mtu = w->ports->port[!port].mtu;
 	unsigned nkeys = 0;
 
 	for (unsigned i = 0; i < n && i < 4; i++)
@@ -118,12 +114,14 @@ void worker_frames(struct worker *w, unsigned port, struct rte_mbuf **pkt, unsig
 	if (spread)
 		n = spread_out(w, port, pkt, f, n);
 	for (unsigned i = 0; i < n; i++) {
+		/* Without a checksum, or of several segments merged: made one that can leave by the other port. */
+		if (unlikely(parse_offload_wanted(pkt[i], mtu)) && parse_offload(&f[i], pkt[i], mtu))
+			w->shm->counter[STATS_rx_large_frames]++;
 		if (f[i].verdict == PARSE_TCP) {
 			at[i] = nkeys;
 			key[nkeys++] = &f[i].key;
 		}
 	}
-	offloads(w, port, pkt, f, n);
 	w->table_changed = false;
 	slow_flags = w->rules && w->rules->selects ? w->slow_flags : 0;
 	if (nkeys)
@@ -134,7 +132,7 @@ void worker_frames(struct worker *w, unsigned port, struct rte_mbuf **pkt, unsig
 		else if (!e[at[i]] && !w->table_changed && !worker_is_slow(slow_flags, f[i].tcp_flags))
 			bypass(w, port, pkt[i], &t);
 		else
-			worker_frame_tcp(w, port, pkt[i], &f[i], e[at[i]], side[at[i]]);
+			frame_tcp(w, port, pkt[i], &f[i], e[at[i]], side[at[i]]);
 	}
 	w->shm->counter[STATS_bypass_frames] += t.bypass_frames;
 	w->shm->counter[STATS_bypass_octets] += t.bypass_octets;
