@@ -2,8 +2,8 @@
 /*
  * One TCP endpoint ("half") facing one real end of a flow. A selected flow has
  * two halves: the one towards the client speaks as the server, the one towards
- * the server speaks as the client. Each acknowledges, reorders, retransmits,
- * paces and closes for itself.
+ * the server speaks as the client. Each acknowledges, reorders, retransmits and
+ * closes for itself.
  *
  * RFC 9293, 5681, 6298, 6582 (NewReno), 6675, 6937 (PRR), 8985 (RACK-TLP), 9438 (CUBIC), 7323 (window
  * scale; timestamps are removed from SYNs), 5961, 5927, 3042.
