@@ -3,7 +3,6 @@
 #include "session_test_world.h"
 
 #include <string.h>
-#include <rte_eal.h>
 
 static const char rules[] =
 	"  - {name: pass, match: {protocol: http, path: {prefix: /pass}}, action: bypass}\n"
@@ -252,33 +251,19 @@ static int done(void **state)
 	return 0;
 }
 
-static int start(void **state)
-{
-	world_start(1023, 4095, rules, NULL);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	world_stop();
-	return 0;
-}
-
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, done)
 
-int main(void)
+static int run(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(test_handshake), CASE(test_between_messages), CASE(test_message_at_the_service), CASE(test_queues),
 		CASE(test_parked), CASE(test_half_closed), CASE(test_joined),
 	};
-	static char args[][20] = {"t", "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "-m", "192", "-l", "0",
-				  "--log-level=*:error"};
-	char *argv[RTE_DIM(args) + 1] = {NULL};
 
-	for (unsigned i = 0; i < RTE_DIM(args); i++)
-		argv[i] = args[i];
-	if (rte_eal_init((int)RTE_DIM(args), argv) < 0)
-		return 1;
-	return cmocka_run_group_tests(tests, start, stop);
+	return world_run(tests, 1023, 4095, rules, NULL);
+}
+
+int main(void)
+{
+	return world_main(run);
 }

@@ -3,7 +3,6 @@
 #include "session_test_world.h"
 
 #include <string.h>
-#include <rte_eal.h>
 #include <rte_mbuf.h>
 
 static const char http_rules[] = "  - {name: web, match: {protocol: http}, action: bypass}\n";
@@ -175,20 +174,17 @@ static void test_second_syn(void **state)
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, done)
 
-int main(int argc, char **argv)
+static int run(void)
 {
-	char *eal[] = {argv[0], (char *)"--no-huge", (char *)"--no-pci", (char *)"--no-shconf", (char *)"-m", (char *)"128",
-		       (char *)"--no-telemetry", (char *)"--log-level=error"};
 	const struct CMUnitTest tests[] = {
 		CASE(test_data_in_syn),	      CASE(test_data_before_halves), CASE(test_data_with_last_ack),
 		CASE(test_simultaneous_open), CASE(test_second_syn),
 	};
-	int failed;
 
-	if (rte_eal_init(sizeof(eal) / sizeof(eal[0]), eal) < 0)
-		return 1;
-	world_start(4095, 8191, http_rules, stream_rules);
-	failed = cmocka_run_group_tests_name("session_handshake", tests, NULL, NULL);
-	world_stop();
-	return failed;
+	return world_run(tests, 4095, 8191, http_rules, stream_rules);
+}
+
+int main(void)
+{
+	return world_main(run);
 }

@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <rte_eal.h>
 #include <rte_mbuf.h>
 
 static const char http_rules[] =
@@ -447,27 +446,9 @@ static void test_given_up(void **state)
 	assert_got(1, "again");
 }
 
-static int start_http(void **state)
-{
-	world_start(2047, 8191, http_rules, NULL);
-	return 0;
-}
-
-static int start_stream(void **state)
-{
-	world_start(2047, 8191, stream_rules, no_stream_rules);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	world_stop();
-	return 0;
-}
-
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, done)
 
-int main(void)
+static int run(void)
 {
 	const struct CMUnitTest http[] = {
 		CASE(test_connect_plain), CASE(test_connect_changed), CASE(test_not_forgotten), CASE(test_reset), CASE(test_silence), CASE(test_stays),
@@ -475,13 +456,11 @@ int main(void)
 		CASE(test_given_up),
 	};
 	const struct CMUnitTest stream[] = {CASE(test_service_leaves), CASE(test_service_fails), CASE(test_no_rule)};
-	static char args[][20] = {"t", "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "-m", "192", "-l", "0",
-				  "--log-level=*:error"};
-	char *argv[RTE_DIM(args) + 1] = {NULL};
 
-	for (unsigned i = 0; i < RTE_DIM(args); i++)
-		argv[i] = args[i];
-	if (rte_eal_init((int)RTE_DIM(args), argv) < 0)
-		return 1;
-	return cmocka_run_group_tests(http, start_http, stop) + cmocka_run_group_tests(stream, start_stream, stop);
+	return world_run(http, 2047, 8191, http_rules, NULL) + world_run(stream, 2047, 8191, stream_rules, no_stream_rules);
+}
+
+int main(void)
+{
+	return world_main(run);
 }

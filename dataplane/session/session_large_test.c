@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <rte_byteorder.h>
-#include <rte_eal.h>
 #include <rte_mbuf.h>
 
 #define OCTETS 60000u
@@ -179,19 +178,17 @@ static void test_no_memory(void **state)
 	world_stop();
 }
 
-int main(void)
+static int run(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_same_as_single), cmocka_unit_test(test_merged),
 		cmocka_unit_test(test_merged_to_plain_port), cmocka_unit_test(test_loss), cmocka_unit_test(test_no_memory),
 	};
-	static char args[][20] = {"t", "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "-m", "192", "-l", "0",
-				  "--log-level=*:error"};
-	char *argv[RTE_DIM(args) + 1] = {NULL};
 
-	for (unsigned i = 0; i < RTE_DIM(args); i++)
-		argv[i] = args[i];
-	if (rte_eal_init((int)RTE_DIM(args), argv) < 0)
-		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+	return world_main(run);
 }

@@ -20,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <rte_byteorder.h>
-#include <rte_eal.h>
 #include <rte_ip.h>
 #include <rte_mbuf.h>
 #include <rte_tcp.h>
@@ -611,44 +610,23 @@ static void test_stream_liar_first(void **state)
 	conflict_told();
 }
 
-static int start_http(void **state)
-{
-	world_start(2047, 8191, http_rules, NULL);
-	return 0;
-}
-
-static int start_stream(void **state)
-{
-	world_start(2047, 8191, stream_rules, NULL);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	world_stop();
-	return 0;
-}
-
-int main(int argc, char **argv)
+static int run(void)
 {
 	const struct CMUnitTest http[] = {cmocka_unit_test(test_http_any_order), cmocka_unit_test(test_http_liar_after)};
 	const struct CMUnitTest stream[] = {cmocka_unit_test(test_stream_any_order),
 					    cmocka_unit_test(test_stream_liar_after),
 					    cmocka_unit_test(test_stream_liar_first)};
-	static char args[][20] = {"t", "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "-m", "192", "-l", "0",
-				  "--log-level=*:error"};
-	char *av[RTE_DIM(args) + 1] = {NULL};
-
-	if (argc > 1)
-		only = strtoull(argv[1], NULL, 10);
-	for (unsigned i = 0; i < RTE_DIM(args); i++)
-		av[i] = args[i];
-	if (rte_eal_init((int)RTE_DIM(args), av) < 0)
-		return 1;
-	for (unsigned i = 0; i < sizeof(body) - 1; i++)
-		body[i] = (char)('a' + (i * 7 + i / 26 + i / 1000) % 26);
-	int failed = cmocka_run_group_tests(http, start_http, stop);
+	int failed = world_run(http, 2047, 8191, http_rules, NULL);
 
 	world_chains = true;
-	return failed + cmocka_run_group_tests(stream, start_stream, stop);
+	return failed + world_run(stream, 2047, 8191, stream_rules, NULL);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1)
+		only = strtoull(argv[1], NULL, 10);
+	for (unsigned i = 0; i < sizeof(body) - 1; i++)
+		body[i] = (char)('a' + (i * 7 + i / 26 + i / 1000) % 26);
+	return world_main(run);
 }

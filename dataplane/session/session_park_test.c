@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <rte_eal.h>
 #include <rte_mbuf.h>
 
 static const char http_rules[] =
@@ -351,27 +350,9 @@ static void test_no_session_after_the_handshake(void **state)
 	assert_got(1, GET("/pass/1"));
 }
 
-static int start_http(void **state)
-{
-	world_start(1023, 4095, http_rules, NULL);
-	return 0;
-}
-
-static int start_stream(void **state)
-{
-	world_start(1023, 4095, stream_rules, NULL);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	world_stop();
-	return 0;
-}
-
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, done)
 
-int main(void)
+static int run(void)
 {
 	const struct CMUnitTest http[] = {
 		CASE(test_http), CASE(test_random), CASE(test_last_ack_lost), CASE(test_keepalive_of_an_end), CASE(test_row),
@@ -379,13 +360,11 @@ int main(void)
 		CASE(test_the_quiet_one_gives_way), CASE(test_no_session_after_the_handshake),
 	};
 	const struct CMUnitTest stream[] = {CASE(test_stream)};
-	static char args[][20] = {"t", "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "-m", "192", "-l", "0",
-				  "--log-level=*:error"};
-	char *argv[RTE_DIM(args) + 1] = {NULL};
 
-	for (unsigned i = 0; i < RTE_DIM(args); i++)
-		argv[i] = args[i];
-	if (rte_eal_init((int)RTE_DIM(args), argv) < 0)
-		return 1;
-	return cmocka_run_group_tests(http, start_http, stop) + cmocka_run_group_tests(stream, start_stream, stop);
+	return world_run(http, 1023, 4095, http_rules, NULL) + world_run(stream, 1023, 4095, stream_rules, NULL);
+}
+
+int main(void)
+{
+	return world_main(run);
 }

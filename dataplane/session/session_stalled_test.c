@@ -3,24 +3,11 @@
 #include "session_test_world.h"
 
 #include <string.h>
-#include <rte_eal.h>
 #include <rte_mbuf.h>
 
 static const char rules[] = "  - {name: stream, match: {protocol: tcp}, action: adapt, service: s, on-failure: open}\n";
 
 static char text[40000];
-
-static int start(void **state)
-{
-	world_start(1023, 4095, rules, NULL);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	world_stop();
-	return 0;
-}
 
 /* Side has sent much, and nothing of it is acknowledged by the other one for a while. */
 static void stalled(unsigned side)
@@ -93,18 +80,16 @@ static void test_slow_reader_stays(void **state)
 	world_close();
 }
 
-int main(void)
+static int run(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_slow_reader_stays), cmocka_unit_test(test_patience),
 					   cmocka_unit_test(test_no_patience)};
-	static char args[][20] = {"t", "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "-m", "192", "-l", "0",
-				  "--log-level=*:error"};
-	char *argv[RTE_DIM(args) + 1] = {NULL};
 
-	for (unsigned i = 0; i < RTE_DIM(args); i++)
-		argv[i] = args[i];
-	if (rte_eal_init((int)RTE_DIM(args), argv) < 0)
-		return 1;
 	memset(text, 's', sizeof(text));
-	return cmocka_run_group_tests(tests, start, stop);
+	return world_run(tests, 1023, 4095, rules, NULL);
+}
+
+int main(void)
+{
+	return world_main(run);
 }

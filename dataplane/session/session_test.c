@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <rte_eal.h>
 #include <rte_mbuf.h>
 
 static const char rules[] =
@@ -921,28 +920,11 @@ static void test_stream(void **state)
 	assert_int_equal(world.txns, 0);
 }
 
-static int start_http(void **state)
-{
-	world_start(1023, 4095, rules,
-		    "  - {name: only, match: {protocol: http, path: {prefix: /pass}}, action: block}\n");
-	return 0;
-}
-
-static int start_stream(void **state)
-{
-	world_start(1023, 4095, stream_rules, NULL);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	world_stop();
-	return 0;
-}
+static const char newer_rules[] = "  - {name: only, match: {protocol: http, path: {prefix: /pass}}, action: block}\n";
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, done)
 
-int main(void)
+static int run(void)
 {
 	const struct CMUnitTest http[] = {
 		CASE(test_pipelined), CASE(test_octet_by_octet), CASE(test_tunnels), CASE(test_early_switch),
@@ -955,17 +937,14 @@ int main(void)
 		CASE(test_random_lives), cmocka_unit_test(test_service_fails),
 	};
 	const struct CMUnitTest stream[] = {CASE(test_stream), CASE(test_random_lives)};
-	static char args[][20] = {"t", "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "-m", "192", "-l", "0",
-				  "--log-level=*:error"};
-	char *argv[RTE_DIM(args) + 1] = {NULL};
-
-	for (unsigned i = 0; i < RTE_DIM(args); i++)
-		argv[i] = args[i];
-	if (rte_eal_init((int)RTE_DIM(args), argv) < 0)
-		return 1;
-	int failed = cmocka_run_group_tests(http, start_http, stop) + cmocka_run_group_tests(stream, start_stream, stop);
+	int failed = world_run(http, 1023, 4095, rules, newer_rules) + world_run(stream, 1023, 4095, stream_rules, NULL);
 
 	world_chains = true;
-	return failed + cmocka_run_group_tests(http, start_http, stop) +
-	       cmocka_run_group_tests(stream, start_stream, stop);
+	return failed + world_run(http, 1023, 4095, rules, newer_rules) +
+	       world_run(stream, 1023, 4095, stream_rules, NULL);
+}
+
+int main(void)
+{
+	return world_main(run);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <rte_byteorder.h>
+#include <rte_eal.h>
 #include <rte_ether.h>
 #include <rte_ip.h>
 #include <rte_mbuf.h>
@@ -881,4 +882,46 @@ void world_stop(void)
 	}
 	free(world.events);
 	free(world.shm);
+}
+
+/* --- what every main does ------------------------------------------------------------------------------------ */
+
+static struct {
+	unsigned bufs, chunks;
+	const char *rules, *newer_rules;
+} group;
+
+static int group_start(void **state)
+{
+	world_start(group.bufs, group.chunks, group.rules, group.newer_rules);
+	return 0;
+}
+
+static int group_stop(void **state)
+{
+	world_stop();
+	return 0;
+}
+
+int world_group(const char *name, const struct CMUnitTest *tests, size_t n, unsigned bufs, unsigned chunks, const char *rules,
+		const char *newer_rules)
+{
+	group.bufs = bufs;
+	group.chunks = chunks;
+	group.rules = rules;
+	group.newer_rules = newer_rules;
+	return _cmocka_run_group_tests(name, tests, n, group_start, group_stop);
+}
+
+int world_main(int (*run)(void))
+{
+	static char args[][20] = {"t", "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "-m", "192", "-l", "0",
+				  "--log-level=*:error"};
+	char *argv[RTE_DIM(args) + 1] = {NULL};
+
+	for (unsigned i = 0; i < RTE_DIM(args); i++)
+		argv[i] = args[i];
+	if (rte_eal_init((int)RTE_DIM(args), argv) < 0)
+		return 1;
+	return run();
 }

@@ -86,6 +86,13 @@ extern bool world_chains;
 /* Before world_start: the ports cut large frames of so many mbufs at most (TSO); 0: they cannot. Needs world_chains. */
 extern unsigned world_tso;
 
+/* What main does: EAL, then run; its result is how many failed. */
+int world_main(int (*run)(void));
+/* The cases of a group, in a world of their own that world_start makes and world_stop ends. */
+#define world_run(tests, ...) world_group(#tests, tests, sizeof(tests) / sizeof((tests)[0]), __VA_ARGS__)
+int world_group(const char *name, const struct CMUnitTest *tests, size_t n, unsigned bufs, unsigned chunks, const char *rules,
+		const char *newer_rules);
+
 void world_start(unsigned bufs, unsigned chunks, const char *rules, const char *newer_rules);
 void world_stop(void);
 /* A new session of which nothing has been seen, and one frame of it; the ends note what comes, until world_ends_open. */
