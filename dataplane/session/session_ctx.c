@@ -14,7 +14,8 @@
 #define SCARCE_US 100
 #define CONFLICT_US 50000 /* between two events that tell of a conflict */
 #define STALLED_US 50000
-#define STALLED_BACKOFF 4 /* timeouts without an answer: three seconds of a near end, more of a far one */
+#define STALLED_BACKOFF 4	  /* timeouts without an answer: three seconds of a near end, more of a far one */
+#define STALLED_ALIVE_BACKOFF 7	  /* of an end that answers, but takes nothing: half a minute */
 #define RCVBUF_MIN 32768u
 #define BURSTS_RESERVE 256u /* packet buffers kept for what must go on: acknowledgements, other traffic */
 
@@ -143,6 +144,16 @@ void session_ctx_destroy(struct session_ctx *c)
 	free(c);
 }
 
+/* Not heard since before the timeout before the last one: an end that answers, by a closed window perhaps, was heard after
+ * it. Timeouts double: the next one is due twice as long after the last as that was after its predecessor. */
+static bool end_silent(const struct session_ctx *c, const struct session *s, unsigned side, const struct tcp_half_info *i)
+{
+	uint64_t wait = (uint64_t)i->rto_us << RTE_MIN(i->backoff - 1u, 16u);
+	uint64_t since = i->timer_us < 2 * wait ? 2 * wait - i->timer_us : 0; /* the last one; 0: it is that which brings us here */
+
+	return c->now_us - s->heard.us[side] > since + wait + wait / 4;
+}
+
 /* Clients that ask for much and read nothing could else hold the last buffers for as long as they like, and nobody would
  * get anything. Called when a timer of s has gone off, so that a session without an answer comes here by itself. */
 void session_relieve(struct session_ctx *c, struct session *s)
@@ -153,7 +164,7 @@ void session_relieve(struct session_ctx *c, struct session *s)
 		if (!tcp_half_send_pending(&s->half[side]))
 			continue;
 		tcp_half_info(&c->env, &s->half[side], &i);
-		if (i.backoff < STALLED_BACKOFF)
+		if (i.backoff < STALLED_BACKOFF || (i.backoff < STALLED_ALIVE_BACKOFF && !end_silent(c, s, side, &i)))
 			continue;
 		session_count(c, STATS_flow_stalled);
 		if (c->now_us >= c->stalled_us) {

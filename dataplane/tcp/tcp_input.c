@@ -313,8 +313,11 @@ static uint32_t payload_input(struct tcp_env *env, struct tcp_half *h, const str
 		rcv_mss_note(h, s->len);
 		if (payload->bytes)
 			payload_place(env, h, seq, payload, told);
-		if (waiting || h->ooo.n)
+		/* A sender that has lost something has a small window: held back, an ACK would hold the sender back, too. */
+		if (waiting || h->ooo.n) {
 			h->flags |= HALF_ACK_NOW;
+			h->quickack = TCP_QUICKACKS;
+		}
 	} else if (s->len) { /* all old, or beyond a window that is closed */
 		h->flags |= HALF_ACK_NOW;
 	}
