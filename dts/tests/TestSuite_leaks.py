@@ -152,7 +152,8 @@ class TestLeaks(ApplianceSuite):
                     least = min(least, self.lab.gauges().get("mbufs_free", least))
                     time.sleep(0.05)
             for i, c in enumerate(clients):
-                verify(c.popen.returncode == 0, f"{service}: curl {i}: {c.popen.returncode} {c.output()}; { {k: v for k, v in d.items() if v} }; {(self.lab.ctl_json('events') or {}).get('events', [])[-3:]}")
+                verify(c.popen.returncode == 0, f"{service}: curl {i}: {c.popen.returncode} {c.output()}; {d}; "
+                       f"{(self.lab.ctl_json('events') or {}).get('events', [])[-3:]}")
                 out = self.lab.dir / f"blob{i}"
                 verify(out.read_bytes() == want, f"{service}: client {i} got something else")
                 out.unlink()
