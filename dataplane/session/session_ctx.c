@@ -15,7 +15,7 @@
 #define CONFLICT_US 50000 /* between two events that tell of a conflict */
 #define STALLED_US 50000
 #define STALLED_BACKOFF 4	  /* timeouts without an answer: three seconds of a near end, more of a far one */
-#define STALLED_ALIVE_BACKOFF 7	  /* of an end that answers, but takes nothing: half a minute */
+#define STALLED_ALIVE_BACKOFF 7	  /* of an end that answers, but takes nothing: 25 s at least */
 #define RCVBUF_MIN 32768u
 #define BURSTS_RESERVE 256u /* packet buffers kept for what must go on: acknowledgements, other traffic */
 
