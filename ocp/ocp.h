@@ -411,6 +411,7 @@ struct ocp_am_info {
 	bool modified; /* from the callout server only */
 	int64_t sizep; /* -1: not said */
 	int32_t modp;  /* -1: not said */
+	int64_t am_el; /* AM-EL (RFC 4236 section 3.3): exact octets of the body; -1: not said */
 };
 
 /* A slice of a data-have as received. An empty data-have is reported once with len 0 (<85>: it
@@ -438,8 +439,9 @@ struct ocp_send {
 	bool ack;      /* ask for data-ack */
 	int64_t sizep; /* -1: none */
 	int32_t modp;
+	int64_t am_el; /* of an app-message-start in the core dialect: exact octets of the body; -1: not known */
 };
-#define OCP_SEND_INIT ((struct ocp_send){.sizep = -1, .modp = -1})
+#define OCP_SEND_INIT ((struct ocp_send){.sizep = -1, .modp = -1, .am_el = -1})
 
 #ifdef __cplusplus
 }

@@ -378,6 +378,7 @@ void ocp_am_info_fill(struct ocp_am_info *i, const struct ocp_msg *m)
 		.kind = ocp_meta_kind(m->meta_data),
 		.sizep = ocp_msg_has(m, OCP_P_SIZEP) ? (int64_t)m->sizep : -1,
 		.modp = ocp_msg_has(m, OCP_P_MODP) ? (int32_t)m->modp : -1,
+		.am_el = -1,
 	};
 }
 

@@ -111,6 +111,11 @@ int32_t ocp_server_priority(const struct ocp_server *s)
 	return s->priority;
 }
 
+enum ocp_dialect ocp_server_dialect(const struct ocp_server *s)
+{
+	return OCP_DIALECT_DRAFT;
+}
+
 enum ocp_end ocp_server_over(const struct ocp_server *s)
 {
 	return s->a.over;
@@ -449,6 +454,19 @@ int ocp_server_refuse(struct ocp_server *s, uint32_t xid, const char *reason)
 	struct ocp_result r = {OCP_RESULT_FAILURE, ocp_str(reason)};
 
 	return ocp_server_xaction_end(s, xid, true, &r);
+}
+
+int ocp_server_stop_receiving(struct ocp_server *s, uint32_t xid, uint64_t size)
+{
+	struct ocp_xaction *x;
+	int rc = find(s, xid, &x, NULL, NULL);
+
+	return rc ? rc : -ENOTSUP;
+}
+
+const struct ocp_profile *ocp_server_profile(const struct ocp_server *s, uint32_t xid)
+{
+	return NULL;
 }
 
 bool ocp_server_received(const struct ocp_server *s, uint32_t xid, uint64_t *received)

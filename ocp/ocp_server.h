@@ -7,6 +7,11 @@
  * Order of calls: create, input*, ..., [end], destroy. Calls before the peer's connection-start and
  * after the end of the connection answer -ENOTCONN.
  *
+ * Both dialects of the binding (section 3) give the same calls and call-backs: the first message tells
+ * which one the connection speaks (ocp_server_dialect), the agent translates. Where a dialect
+ * cannot say something, that stands at the call. In the core dialect (RFC 4037) a transaction has one
+ * original, am_id 1, and one adapted message, am_id 2.
+ *
  * Callbacks come out of input, eof, tick and end only. They may call any function here except
  * create, destroy, input, eof and tick.
  *
@@ -27,9 +32,12 @@ extern "C" {
 #endif
 
 struct ocp_server;
+struct ocp_profile; /* ocp_profile.h */
+struct ocp_list;
 
 struct ocp_original_ending {
 	bool ok; /* complete */
+	bool partial; /* ok, but the processor stopped it early: AME 206 after ocp_server_stop_receiving */
 	enum ocp_fault
 		fault; /* !ok: rule the processor broke, else none (it aborted the message) */
 	struct ocp_result result; /* the processor's; code 0: none */
@@ -46,6 +54,13 @@ struct ocp_server_ops {
 	/* The connection is over: close the transport, after what output took has been sent. */
 	void (*closed)(void *ctx, enum ocp_end how, const struct ocp_result *result);
 	void (*feature)(void *ctx, enum ocp_feature f, struct ocp_str uri, enum ocp_answer a);
+	/*
+	 * Core: the processor offers an application profile (NO) for a service group; services: its list, empty when
+	 * the offer is for the whole connection. p: as offered; the owner edits it into what it accepts (aux_parts:
+	 * a subset; Pause-At-Body and the like). Non-zero: not this one. The first one of an offer's list that is
+	 * accepted is agreed on. NULL op: HTTP profiles are accepted without auxiliary parts and parameters.
+	 */
+	int (*offer)(void *ctx, const struct ocp_list *services, struct ocp_profile *p);
 	void (*alive)(void *ctx, uint32_t rid, bool has_xid, bool has_am_id);
 	void (*fault)(void *ctx, void *user, enum ocp_fault f, enum ocp_msg_type msg);
 
@@ -60,6 +75,15 @@ struct ocp_server_ops {
 	void (*original_end)(void *ctx, void *user, const struct ocp_original_ending *end);
 	/* data-paused <95>: nothing more until ocp_server_need. */
 	void (*paused)(void *ctx, void *user);
+	/* Core: the processor wants no more of our adapted message for now (DWP); it has been answered (DPM), or will be
+	 * at the offset it named. From then on ocp_server_data and ocp_server_as_is answer -EAGAIN ... */
+	void (*pause)(void *ctx, void *user);
+	/* ... until this (DWM), which also comes without a pause. request: suggested octets, 0 any. */
+	void (*need)(void *ctx, void *user, uint32_t request);
+	/* Core: the processor lets us leave the loop (DSS, see ocp_server_leave_loop). Send what is made of the original
+	 * so far, then call ocp_server_leave_loop again, before returning. When the call-back returns without that, the
+	 * agent does it. */
+	void (*leave_now)(void *ctx, void *user);
 	/* data-ack by the processor for our data-have with `ack` <87>. */
 	void (*ack)(void *ctx, void *user, uint32_t am_id, uint64_t offset, uint64_t size);
 	/* The processor aborted our adapted message (or ended it, error false): its am_id is dead.
@@ -117,6 +141,8 @@ int ocp_server_do_you_support(struct ocp_server *s, struct ocp_str uri);
 uint32_t ocp_server_features(const struct ocp_server *s);
 /* Of the connection <35>: serve readable connections of higher priority first, starve none. */
 int32_t ocp_server_priority(const struct ocp_server *s);
+/* What the connection speaks; before its first message OCP_DIALECT_DRAFT, or core when that alone is accepted. */
+enum ocp_dialect ocp_server_dialect(const struct ocp_server *s);
 enum ocp_end ocp_server_over(const struct ocp_server *s);
 uint32_t ocp_server_xactions(const struct ocp_server *s);
 const struct ocp_counters *ocp_server_counters(const struct ocp_server *s);
@@ -126,19 +152,23 @@ const struct ocp_counters *ocp_server_counters(const struct ocp_server *s);
 /* All: -ENOENT when xid, or an am_id that is not ours and open, is unknown; on error nothing was
  * sent. */
 
-/* i-am-here with the xid, without solicitation <114>: a slow service shows that it still works on
+/* i-am-here with the xid, without solicitation <114>, PR: a slow service shows that it still works on
  * it. */
 int ocp_server_working(struct ocp_server *s, uint32_t xid);
 
 /* app-message-start of an adapted message. meta empty: as the original's. send: modified, sizep,
- * modp (NULL: none). *am_id: its name. -EBUSY: ams_max. -EOVERFLOW. */
+ * modp, am_el (NULL: none). *am_id: its name. -EBUSY: ams_max; core: one has been begun. -EOVERFLOW.
+ * Core: of meta, only the `Kind` matters: an answer to a request is told by its parts; modp goes out
+ * with the first data; modified and sizep have no place on the wire. */
 int ocp_server_am_start(struct ocp_server *s, uint32_t xid, struct ocp_str meta,
 			const struct ocp_send *send, uint32_t *am_id);
-/* data-have: next len octets of am_id; split at limits.payload. -EPIPE: its data_end was sent. */
+/* data-have: next len octets of am_id; split at limits.payload. -EPIPE: its data_end was sent. Core: -EAGAIN while the
+ * processor pauses us; -EINVAL when send->part is missing under an application profile, is not one of the adapted
+ * message's parts, or comes out of their order (RFC 4236 section 3.2.1); -EFBIG past 2147483647 octets. */
 int ocp_server_data(struct ocp_server *s, uint32_t xid, uint32_t am_id, const void *data,
 		    size_t len, void *cookie, const struct ocp_send *send);
 /* data-as-is: next octets of am_id are size octets of the original from src_offset on. -EPERM: not
- * (wholly) under commitment. */
+ * (wholly) under commitment; core: auxiliary parts never are. Otherwise as ocp_server_data. */
 int ocp_server_as_is(struct ocp_server *s, uint32_t xid, uint32_t am_id, uint64_t src_offset,
 		     uint64_t size, enum ocp_part part);
 /* True when as_is would find the range under commitment. */
@@ -149,23 +179,36 @@ int ocp_server_data_end(struct ocp_server *s, uint32_t xid, uint32_t am_id, bool
 /* app-message-end. result NULL: none. */
 int ocp_server_am_end(struct ocp_server *s, uint32_t xid, uint32_t am_id, bool error,
 		      const struct ocp_result *result);
-/* data-pause <92>. The processor stops after what is under way and answers (ops.paused). */
+/* data-pause <92>, DWP. The processor stops after what is under way and answers (ops.paused). */
 int ocp_server_pause(struct ocp_server *s, uint32_t xid);
-/* data-need <101>: the amount received is filled in; request: suggested octets, 0 = any. */
+/* data-need <101>, DWM: the amount received is filled in; request: suggested octets, 0 = any. */
 int ocp_server_need(struct ocp_server *s, uint32_t xid, uint32_t request);
 /* data-ack <106>; wont_forward ends the processor's commitment for the range <107>. -EINVAL: octets
- * not received. */
+ * not received. Core: acknowledgements are progress reports (PR); what is given up from the front or the back of the
+ * range that the processor keeps is told by DPI, a hole in it stays kept and is not told. */
 int ocp_server_ack(struct ocp_server *s, uint32_t xid, uint64_t offset, uint64_t size,
 		   bool wont_forward);
 /*
- * Leaves the loop: am_id goes on with the original, as is, from rest on. When am_id's last octets
- * came from as_is, rest is where that range ended in the original; otherwise it is the end of the
- * last data-have given to ops.data, and a final data-as-is of size 0 says so. Then data-end {206}
- * and xaction-end go out and the transaction is over (no callback). -ENOTSUP: feature leave-loop
- * not in use. -EPERM: the last octet before rest is not under commitment. Call it between
- * data-haves: from ops.data only with the slice whose last is true.
+ * Leaves the loop: am_id goes on with the original, as is, from rest on.
+ *
+ * Draft: when am_id's last octets came from as_is, rest is where that range ended in the original;
+ * otherwise it is the end of the last data-have given to ops.data, and a final data-as-is of size 0
+ * says so. Then data-end {206} and xaction-end go out and the transaction is over (no callback): 0.
+ * -ENOTSUP: feature leave-loop not in use. -EPERM: the last octet before rest is not under
+ * commitment. Call it between data-haves: from ops.data only with the slice whose last is true.
+ *
+ * Core: 1, DWSS and DWSR have been sent and everything goes on as before until ops.leave_now; then
+ * rest is what the processor sends from then on, and the call sends AME {206} and TE: 0, the
+ * transaction is over. -EALREADY: asked before. -EPERM: the processor has ended the original, there is nothing left
+ * to leave.
  */
 int ocp_server_leave_loop(struct ocp_server *s, uint32_t xid, uint32_t am_id);
+/* Core: no more than size octets of the original are wanted (DWSR); the processor may end it there, which ops.original_end
+ * tells as ok and partial. The adapted message must be complete nevertheless. -ENOTSUP: the draft has no such
+ * message. */
+int ocp_server_stop_receiving(struct ocp_server *s, uint32_t xid, uint64_t size);
+/* Core: the application profile of the transaction, as agreed; NULL: none. */
+const struct ocp_profile *ocp_server_profile(const struct ocp_server *s, uint32_t xid);
 /* xaction-end. result NULL: none. */
 int ocp_server_xaction_end(struct ocp_server *s, uint32_t xid, bool error,
 			   const struct ocp_result *result);
