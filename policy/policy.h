@@ -36,6 +36,14 @@ enum policy_on_failure { POLICY_OPEN, POLICY_CLOSED, POLICY_ANSWER };
 enum policy_protocol { POLICY_PROTO_TCP, POLICY_PROTO_HTTP };
 enum policy_kind { POLICY_KIND_REQUEST = 1, POLICY_KIND_RESPONSE = 2, POLICY_KIND_STREAM = 4 }; /* bits */
 enum policy_dialect { POLICY_DIALECT_DRAFT, POLICY_DIALECT_CORE };
+/* Whether an end may ask that a service is not invoked (OPES-Bypass, RFC 3897 section 4). */
+enum policy_bypassable {
+	POLICY_BYPASSABLE_INHERIT, /* rules: as their service says */
+	POLICY_BYPASSABLE_CLIENTS, /* only the clients of opes.bypass-clients */
+	POLICY_BYPASSABLE_YES,
+	POLICY_BYPASSABLE_NO,
+	POLICY_BYPASSABLE_MAX
+};
 
 struct policy_service {
 	char name[POLICY_NAME_MAX];
@@ -49,6 +57,7 @@ struct policy_service {
 	uint64_t retry_us;      /* first reconnect delay; doubles up to 30 s */
 	uint64_t idle_probe_us;
 	uint64_t probe_timeout_us;
+	uint32_t bypassable;    /* enum policy_bypassable, not INHERIT */
 };
 
 struct policy_rule {
@@ -61,6 +70,24 @@ struct policy_rule {
 	uint16_t answer_status; /* HTTP status of the answer (policy answer: 502, action block: 403) */
 	int32_t priority;       /* OCP connection priority of its transactions */
 	uint64_t preserve_max;  /* octets of originals kept per message */
+	uint32_t bypassable;    /* enum policy_bypassable; not INHERIT where there is a service */
+};
+
+/* OPES duties towards the ends: RFC 3897, RFC 4236 sections 4 and 5. URIs are absolute and hold no octet that ends a
+ * list element or a quoted string. */
+enum policy_trace { POLICY_TRACE_ADAPTED, POLICY_TRACE_ALL, POLICY_TRACE_OFF, POLICY_TRACE_MAX };
+enum policy_trace_via { POLICY_VIA_PRESENT, POLICY_VIA_ALWAYS, POLICY_VIA_MAX };
+enum policy_trace_overflow { POLICY_TRACE_CUT, POLICY_TRACE_REFUSE, POLICY_TRACE_OVERFLOW_MAX };
+#define POLICY_TRACE_LIMIT_MIN 2048
+#define POLICY_TRACE_LIMIT_MAX 16384
+struct policy_opes {
+	char system_uri[256];    /* empty: nothing is traced */
+	char processor_uri[256]; /* empty: not named */
+	uint32_t trace;          /* enum policy_trace */
+	uint32_t via;            /* enum policy_trace_via */
+	uint32_t overflow;       /* enum policy_trace_overflow */
+	uint32_t trace_limit;    /* octets of a trace field's value */
+	bool service_entries;    /* what services add to OPES-Via stays */
 };
 
 /* A message of such a rule is not looked at; the rule alone is no reason to select a flow. */
@@ -80,6 +107,21 @@ uint32_t policy_image_rules(const struct policy_image *img);
 uint32_t policy_image_services(const struct policy_image *img);
 const struct policy_rule *policy_image_rule(const struct policy_image *img, uint32_t i);
 const struct policy_service *policy_image_service(const struct policy_image *img, uint32_t i);
+
+const struct policy_opes *policy_image_opes(const struct policy_image *img);
+
+enum policy_bypass_verdict {
+	POLICY_BYPASS_GRANTED,
+	POLICY_BYPASS_NOT_ALLOWED, /* the service is invoked for everybody */
+	POLICY_BYPASS_NOT_CLIENT,  /* the client is none of opes.bypass-clients */
+};
+/* r's service is named by a client's OPES-Bypass: is it not invoked? client: network order, IPv4 mapped. */
+enum policy_bypass_verdict policy_may_bypass(const struct policy_image *img, const struct policy_rule *r,
+					     const uint8_t client[16]);
+/* Two URIs name the same entity: scheme and authority in any case, the rest octet by octet (RFC 3986 section 6.2.2.1). */
+bool policy_uri_same(const char *a, size_t a_len, const char *b, size_t b_len);
+/* scheme ":" and octets a URI may have (RFC 3986 section 4.3), no comma. */
+bool policy_uri_absolute(const char *s, size_t len);
 
 /* Names as the configuration writes them; "?" for a value out of range. cause: enum callout_cause. */
 const char *policy_action_name(uint32_t action);
@@ -202,6 +244,7 @@ struct policy_config {
 	bool no_huge;               /* tests of single processes only */
 	struct policy_limits limits;
 	struct policy_tcp tcp;
+	struct policy_opes opes;
 	uint32_t nservices;
 	struct policy_service *services;
 	uint32_t nrules;

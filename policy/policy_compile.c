@@ -129,6 +129,17 @@ static void add_rule(struct builder *b, const struct policy_rules *r,
 	g->groups = add_groups(b, r, rule);
 }
 
+static void add_opes(struct builder *b, const struct policy_config *c)
+{
+	const struct policy_rules *r = c->rules_private;
+	struct policy_image_opes *o = add(b, POLICY_PART_OPES, 1);
+
+	if (!o)
+		return;
+	o->pub = c->opes;
+	o->bypass_clients = add_list(b, POLICY_PART_PREFIXES, r->bypass_client, r->nbypass_client);
+}
+
 static size_t align(size_t n)
 {
 	return (n + POLICY_IMAGE_ALIGN - 1) & ~(size_t)(POLICY_IMAGE_ALIGN - 1);
@@ -228,6 +239,7 @@ int policy_compile(const struct policy_config *c, uint32_t generation, struct po
 	add_list(&b, POLICY_PART_SERVICES, c->services, c->nservices);
 	for (uint32_t i = 0; i < r->nrules; i++)
 		add_rule(&b, r, &r->rule[i]);
+	add_opes(&b, c);
 	rc = add_fields(&b, r);
 	for (unsigned i = 0; i < POLICY_PART_MAX; i++) {
 		if (b.part[i].count > UINT32_MAX)

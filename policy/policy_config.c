@@ -174,6 +174,8 @@ static const struct policy_key root_keys[] = {
 	 .section = &limits_section, .doc = "Sizes fixed at start."},
 	{"tcp", POLICY_T_SECTION, POLICY_RESTART, offsetof(struct policy_config, tcp), 0,
 	 .section = &tcp_section, .doc = "How selected TCP connections are treated."},
+	{"opes", POLICY_T_SECTION, 0, offsetof(struct policy_config, opes), 0, .section = &policy_opes_section,
+	 .doc = "What the ends are told of the appliance and may ask of it; see docs/opes-compliance.md."},
 	{"services", POLICY_T_CUSTOM, 0, 0, 0, .section = &policy_service_section,
 	 .fn = policy_read_services, .how = "list of up to 64 maps", .doc = "Callout services."},
 	{"rules", POLICY_T_CUSTOM, 0, 0, 0, .section = &policy_rule_section,
@@ -301,6 +303,7 @@ static void read_document(struct policy_reader *r)
 	check_ports(r, root);
 	check_limits(r, root);
 	check_socket(r, root);
+	policy_check_opes(r, policy_node_find(r, root, "opes"));
 	if (policy_regex_compile(r->rules, r->file, r->errs))
 		r->no_memory = true;
 }

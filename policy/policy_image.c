@@ -15,6 +15,7 @@ const uint32_t policy_image_element[POLICY_PART_MAX] = {
 	[POLICY_PART_FIELDS] = sizeof(struct policy_image_field),
 	[POLICY_PART_TEXT] = 1,
 	[POLICY_PART_DATABASES] = 1,
+	[POLICY_PART_OPES] = sizeof(struct policy_image_opes),
 };
 
 /* CRC-64 with the polynomial of ECMA-182, reflected. */
@@ -64,7 +65,7 @@ static bool sections_fit(const struct policy_image *img)
 	       img->part[POLICY_PART_SERVICES].count <= POLICY_SERVICES_MAX &&
 	       img->part[POLICY_PART_FIELDS].count >= POLICY_FIELD_HEADER &&
 	       img->part[POLICY_PART_FIELDS].count <= POLICY_FIELDS_MAX &&
-	       img->nregex <= POLICY_ITEMS_MAX;
+	       img->part[POLICY_PART_OPES].count == 1 && img->nregex <= POLICY_ITEMS_MAX;
 }
 
 static bool services_sound(const struct policy_image *img)
@@ -74,10 +75,23 @@ static bool services_sound(const struct policy_image *img)
 
 		if (!memchr(s->name, 0, sizeof(s->name)) || !memchr(s->uri, 0, sizeof(s->uri)) ||
 		    !memchr(s->address, 0, sizeof(s->address)) ||
-		    s->dialect > POLICY_DIALECT_CORE || !s->connections)
+		    s->dialect > POLICY_DIALECT_CORE || !s->connections ||
+		    s->bypassable >= POLICY_BYPASSABLE_MAX)
 			return false;
 	}
 	return true;
+}
+
+static bool opes_sound(const struct policy_image *img)
+{
+	const struct policy_image_opes *o = policy_image_part(img, POLICY_PART_OPES);
+
+	return memchr(o->pub.system_uri, 0, sizeof(o->pub.system_uri)) &&
+	       memchr(o->pub.processor_uri, 0, sizeof(o->pub.processor_uri)) &&
+	       o->pub.trace < POLICY_TRACE_MAX && o->pub.via < POLICY_VIA_MAX &&
+	       o->pub.overflow < POLICY_TRACE_OVERFLOW_MAX && o->pub.trace_limit >= POLICY_TRACE_LIMIT_MIN &&
+	       o->pub.trace_limit <= POLICY_TRACE_LIMIT_MAX &&
+	       *(const uint8_t *)&o->pub.service_entries <= 1 && inside(img, POLICY_PART_PREFIXES, o->bypass_clients);
 }
 
 static bool rules_sound(const struct policy_image *img)
@@ -88,7 +102,7 @@ static bool rules_sound(const struct policy_image *img)
 		const struct policy_rule *r = policy_image_rule(img, i);
 
 		if (!memchr(r->name, 0, sizeof(r->name)) || r->action > POLICY_TUNNEL ||
-		    r->protocol > POLICY_PROTO_HTTP || g->protocol != r->protocol ||
+		    r->bypassable >= POLICY_BYPASSABLE_MAX || r->protocol > POLICY_PROTO_HTTP || g->protocol != r->protocol ||
 		    g->kinds != r->kinds)
 			return false;
 		if (r->service != UINT32_MAX && r->service >= policy_image_services(img))
@@ -182,7 +196,7 @@ int policy_image_check(const void *mem, size_t len)
 	if (strncmp(img->hyperscan, hs_version(), sizeof(img->hyperscan) - 1))
 		return -EINVAL;
 	if (!sections_fit(img) || !services_sound(img) || !rules_sound(img) ||
-	    !conditions_sound(img) || !fields_sound(img))
+	    !conditions_sound(img) || !fields_sound(img) || !opes_sound(img))
 		return -EINVAL;
 	return 0;
 }
@@ -215,4 +229,9 @@ const struct policy_rule *policy_image_rule(const struct policy_image *img, uint
 const struct policy_service *policy_image_service(const struct policy_image *img, uint32_t i)
 {
 	return (const struct policy_service *)policy_image_part(img, POLICY_PART_SERVICES) + i;
+}
+
+const struct policy_opes *policy_image_opes(const struct policy_image *img)
+{
+	return &((const struct policy_image_opes *)policy_image_part(img, POLICY_PART_OPES))->pub;
 }

@@ -12,7 +12,7 @@
 #include "policy/policy_model.h"
 
 #define POLICY_IMAGE_MAGIC 0x4f50455352554c45u /* "OPESRULE" */
-#define POLICY_IMAGE_VERSION 1u
+#define POLICY_IMAGE_VERSION 2u
 
 enum policy_part {
 	POLICY_PART_SERVICES,  /* struct policy_service */
@@ -25,6 +25,7 @@ enum policy_part {
 	POLICY_PART_FIELDS,    /* struct policy_image_field */
 	POLICY_PART_TEXT,      /* char */
 	POLICY_PART_DATABASES, /* octets */
+	POLICY_PART_OPES,      /* struct policy_image_opes, one */
 	POLICY_PART_MAX
 };
 
@@ -81,6 +82,11 @@ struct policy_image_field {
 	uint32_t regex_first, regex_count;
 	uint32_t reserved;
 	uint64_t db, db_len; /* offset from the image's begin; 0 = none */
+};
+
+struct policy_image_opes {
+	struct policy_opes pub;
+	struct policy_slice bypass_clients; /* prefixes */
 };
 
 static inline const void *policy_image_part(const struct policy_image *img, enum policy_part p)

@@ -104,6 +104,8 @@ struct policy_rules {
 	uint32_t nfields;
 	struct policy_regex *regex;
 	uint32_t nregex, regex_cap;
+	struct policy_prefix *bypass_client; /* opes.bypass-clients */
+	uint32_t nbypass_client;
 };
 /* All prefixes, ranges and terms of a file: bounds what aliases can multiply. */
 #define POLICY_ITEMS_MAX (1u << 20)

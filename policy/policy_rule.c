@@ -44,6 +44,8 @@ static const struct policy_key rule_keys[] = {
 	{"preserve", POLICY_T_SIZE, 0, RULE(preserve_max), .min = 0, .max = (int64_t)1 << 40,
 	 .doc = "Octets of the original kept per message, so that it can go on without the "
 		"service. Absent: `limits.preservation-per-message`."},
+	{"bypassable", POLICY_T_ENUM, 0, RULE(bypassable), .words = policy_bypassable_words,
+	 .doc = "As in `services[]`, for messages of this rule. Absent: as its service says."},
 };
 const struct policy_section policy_rule_section = POLICY_SECTION("rules[]", rule_keys);
 
@@ -132,6 +134,12 @@ static void check_service(struct policy_reader *r, yaml_node_t *node, struct pol
 	if (!needs && at)
 		policy_reader_error(r, at, "Rule '%s': action %s uses no service.", rule->pub.name,
 				    policy_action_name(rule->pub.action));
+	at = policy_node_find(r, node, "bypassable");
+	if (!needs && at)
+		policy_reader_error(r, at, "Rule '%s': action %s uses no service that could be bypassed.", rule->pub.name,
+				    policy_action_name(rule->pub.action));
+	if (!at && rule->pub.service < r->cfg->nservices)
+		rule->pub.bypassable = r->cfg->services[rule->pub.service].bypassable;
 	if (!policy_node_find(r, node, "priority") && rule->pub.service < r->cfg->nservices)
 		rule->pub.priority = r->cfg->services[rule->pub.service].priority;
 }

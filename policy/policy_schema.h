@@ -121,9 +121,12 @@ bool policy_schema_differs(const struct policy_section *s, const void *a, const 
 void policy_schema_print(FILE *out);
 
 extern const struct policy_section policy_root_section;
+extern const struct policy_section policy_opes_section;
 extern const struct policy_section policy_service_section;
 extern const struct policy_section policy_rule_section;
 extern const struct policy_section policy_match_section;
+/* What the keys of opes mean together; node: its map, NULL if absent. */
+void policy_check_opes(struct policy_reader *r, yaml_node_t *node);
 void policy_read_services(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
 			  void *base);
 void policy_read_rules(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,

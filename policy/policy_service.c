@@ -41,6 +41,9 @@ static const struct policy_key service_keys[] = {
 	 .max = 600000000,
 	 .doc = "The answer to that must come within this time, or the connection is taken for "
 		"lost."},
+	{"bypassable", POLICY_T_ENUM, 0, SERVICE(bypassable), .def = "clients", .words = policy_bypassable_words,
+	 .doc = "Whether a request's `OPES-Bypass` may keep its messages from this service. `clients`: when it comes from one of "
+		"`opes.bypass-clients`. `no`: it is invoked nevertheless, and the trace says so."},
 };
 const struct policy_section policy_service_section = POLICY_SECTION("services[]", service_keys);
 
@@ -73,11 +76,11 @@ static void check_service(struct policy_reader *r, yaml_node_t *node, uint32_t i
 	policy_name_check(r, policy_node_find(r, node, "name"), s->name);
 	if (!*s->uri)
 		snprintf(s->uri, sizeof(s->uri), "urn:opes:service:%s", s->name);
-	else if (strpbrk(s->uri, " \"<>"))
-		policy_reader_error(
-			r, policy_node_find(r, node, "uri"),
-			"uri '%.60s' is no URI: it holds a space, a quote or an angle bracket.",
-			s->uri);
+	else if (!policy_uri_absolute(s->uri, strlen(s->uri)))
+		policy_reader_error(r, policy_node_find(r, node, "uri"),
+				    "uri '%.60s' is no URI that a trace can name: it needs a scheme and a colon at its begin, "
+				    "and holds no space, quote, comma or angle bracket.",
+				    s->uri);
 }
 
 void policy_read_services(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,

@@ -44,6 +44,13 @@ const struct policy_word policy_dialect_words[] = {
 	{NULL, 0},
 };
 
+const struct policy_word policy_bypassable_words[] = {
+	{"clients", POLICY_BYPASSABLE_CLIENTS},
+	{"yes", POLICY_BYPASSABLE_YES},
+	{"no", POLICY_BYPASSABLE_NO},
+	{NULL, 0},
+};
+
 const struct policy_word policy_cause_words[POLICY_CAUSE_WORDS + 1] = {
 	{"default", 0},	 {"connect", 1},  {"negotiation", 2}, {"lost", 3},
 	{"deadline", 4}, {"protocol", 5}, {"refused", 6},     {"overload", 7},
