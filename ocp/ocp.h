@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * OCP, the OPES callout protocol: messages, encoder, decoder. "draft" dialect,
- * i.e. the 23 messages of draft-rousskov-opes-ocp in the message format of
- * RFC 4037 section 3.1. Paragraph numbers like <53> are the draft's.
+ * OCP, the OPES callout protocol: messages, encoder, decoder, in both dialects:
+ * "draft", the 23 messages of draft-rousskov-opes-ocp, and "core", the 24 of
+ * RFC 4037, both in the message format of RFC 4037 section 3.1. Paragraph
+ * numbers like <53> are the draft's, section numbers RFC 4037's.
  *
  * libocp needs nothing but libc, keeps no global state, takes no locks and
  * reads no clock. An object belongs to one thread at a time.
  *
  * Layers: this header is the codec (bytes <-> struct ocp_msg). The agents in
  * ocp_processor.h and ocp_server.h own a decoder each and apply the protocol's
- * rules; most programs need only one of those two.
+ * rules; most programs need only one of those two. ocp_profile.h reads and
+ * writes the HTTP profile that the core dialect negotiates.
  *
  * Return values: 0 or -errno unless said otherwise.
  */
@@ -28,10 +30,11 @@ extern "C" {
 
 enum ocp_dialect {
 	OCP_DIALECT_DRAFT, /* first message connection-start */
-	OCP_DIALECT_CORE,  /* first message CS (RFC 4037); create calls answer -ENOTSUP */
+	OCP_DIALECT_CORE,  /* first message CS (RFC 4037) */
+	OCP_DIALECT_MAX,
 };
 
-/* sections 6.1 - 6.23 of the draft, in its order */
+/* sections 6.1 - 6.23 of the draft, in its order, then 11.1 - 11.24 of RFC 4037 */
 enum ocp_msg_type {
 	OCP_MSG_UNKNOWN,
 	OCP_MSG_CONNECTION_START,
@@ -57,37 +60,74 @@ enum ocp_msg_type {
 	OCP_MSG_PLEASE_USE,
 	OCP_MSG_I_WILL_USE,
 	OCP_MSG_I_WONT_USE,
+	OCP_MSG_CS,   /* Connection Start */
+	OCP_MSG_CE,   /* Connection End */
+	OCP_MSG_SGC,  /* Service Group Created */
+	OCP_MSG_SGD,  /* Service Group Destroyed */
+	OCP_MSG_TS,   /* Transaction Start */
+	OCP_MSG_TE,   /* Transaction End */
+	OCP_MSG_AMS,  /* Application Message Start */
+	OCP_MSG_AME,  /* Application Message End */
+	OCP_MSG_DUM,  /* Data Use Mine */
+	OCP_MSG_DUY,  /* Data Use Yours */
+	OCP_MSG_DPI,  /* Data Preservation Interest */
+	OCP_MSG_DWSR, /* Want Stop Receiving Data */
+	OCP_MSG_DWSS, /* Want Stop Sending Data */
+	OCP_MSG_DSS,  /* Stop Sending Data */
+	OCP_MSG_DWP,  /* Want Data Paused */
+	OCP_MSG_DPM,  /* Paused My Data */
+	OCP_MSG_DWM,  /* Want More Data */
+	OCP_MSG_NO,   /* Negotiation Offer */
+	OCP_MSG_NR,   /* Negotiation Response */
+	OCP_MSG_AQ,   /* Ability Query */
+	OCP_MSG_AA,   /* Ability Answer */
+	OCP_MSG_PQ,   /* Progress Query */
+	OCP_MSG_PA,   /* Progress Answer */
+	OCP_MSG_PR,   /* Progress Report */
 	OCP_MSG_MAX
 };
 
-/* bits of ocp_msg.has */
+/* Bits of ocp_msg.has. A parameter of the core dialect shares the draft's where it means the same;
+ * what it is called there stands behind it. */
 enum ocp_param {
 	OCP_P_XID,
 	OCP_P_AM_ID,
 	OCP_P_RID,
-	OCP_P_OFFSET,
-	OCP_P_SIZE,
+	OCP_P_OFFSET,	      /* DUM my-offset, DWP your-offset, DPI org-offset */
+	OCP_P_SIZE,	      /* DUM the payload's; DUY, DPI, DWSR org-size */
 	OCP_P_COPY_AM_ID,
-	OCP_P_COPY_AM_OFFSET,
+	OCP_P_COPY_AM_OFFSET, /* DUY org-offset */
 	OCP_P_META_DATA,
 	OCP_P_SERVICE,
-	OCP_P_FEATURE,
+	OCP_P_FEATURE, /* NR (absent: rejected), AQ */
 	OCP_P_PRIORITY,
 	OCP_P_CLIENT,
 	OCP_P_RESULT,
-	OCP_P_SIZEP,
-	OCP_P_MODP,
-	OCP_P_SIZE_REQUEST,
-	OCP_P_AM_PART,
+	OCP_P_SIZEP,	    /* AMS AM-EL: exact entity length (RFC 4236 section 3.3) */
+	OCP_P_MODP,	    /* DUM Modp */
+	OCP_P_SIZE_REQUEST, /* DWM Size-request */
+	OCP_P_AM_PART,	    /* DUM AM-Part (RFC 4236 section 3.4) */
 	/* flags: the bit is set when the flag is true */
 	OCP_P_ERROR,
 	OCP_P_MODIFIED,
 	OCP_P_COPIED,
 	OCP_P_ACK,
 	OCP_P_WONT_FORWARD,
+	OCP_P_OFFER_PENDING, /* NO, NR Offer-Pending */
+	/* core dialect only */
+	OCP_P_SG,	/* my-sg-id of SGC, SGD, TS; SG of NO, NR */
+	OCP_P_SERVICES, /* SGC, AMS Services */
+	OCP_P_FEATURES, /* NO */
+	OCP_P_REJECTS,	/* NR Rejects */
+	OCP_P_UNKNOWNS, /* NR Unknowns */
+	OCP_P_ANSWER,	/* AA; the bit says that answer is filled, not that it is true */
+	OCP_P_AS_IS,	/* DUM As-is: org-offset */
+	OCP_P_KEPT,	/* DUM Kept: {org-offset org-size} */
+	OCP_P_ORG_DATA, /* PA, PR Org-Data: org-size */
 	OCP_P_MAX
 };
-#define OCP_HAS(p) (UINT32_C(1) << (p))
+/* A bit of ocp_msg.has, and of masks of features, parts and dialects, which need 32 bits only. */
+#define OCP_HAS(p) (UINT64_C(1) << (p))
 
 /* am-part: the part of the application message that data belongs to */
 enum ocp_part {
@@ -102,7 +142,9 @@ enum ocp_part {
 };
 
 #define OCP_ID_MAX INT32_MAX	 /* xid, rid, am-id; also sizes */
-#define OCP_OFFSET_MAX INT64_MAX /* offset, copy-am-offset, sizep */
+#define OCP_OFFSET_MAX INT64_MAX /* offset, copy-am-offset, sizep: draft dialect */
+/* Every integer of the core dialect (sections 10.2 - 10.4): offsets, sizes, identifiers. */
+#define OCP_CORE_MAX INT32_MAX
 
 /* result codes, RFC 4037 section 10.10; any other code means failure */
 enum {
@@ -121,7 +163,7 @@ struct ocp_str ocp_str(const char *s); /* of a terminated string; NULL = empty *
 bool ocp_str_eq(struct ocp_str a, struct ocp_str b);
 
 struct ocp_result {
-	int32_t code;	       /* 0: no result parameter */
+	int32_t code;	       /* 0: no result parameter; in the core dialect that means 200 */
 	struct ocp_str reason; /* for humans; may be empty */
 };
 
@@ -132,9 +174,17 @@ struct ocp_uri {
 	struct ocp_str more;
 };
 
+/* A list of such structures: `({uri [more]},{uri [more]})`, wire form, grammar and item types
+ * checked. wire empty: an empty list, sent as `()`. */
+struct ocp_list {
+	struct ocp_str wire;
+	uint32_t count;
+};
+#define OCP_LIST_EMPTY ((struct ocp_list){{NULL, 0}, 0})
+
 struct ocp_msg {
 	enum ocp_msg_type type;
-	uint32_t has; /* OCP_HAS bits; members without their bit are zero */
+	uint64_t has; /* OCP_HAS bits; members without their bit are zero */
 	uint32_t xid, am_id, rid, copy_am_id;
 	int32_t priority;
 	uint32_t modp; /* 0..100 */
@@ -147,9 +197,16 @@ struct ocp_msg {
 	struct ocp_str meta_data, client;
 	struct ocp_uri service, feature;
 	struct ocp_result result;
+	/* core dialect only */
+	uint32_t sg;
+	bool answer;
+	uint32_t as_is_offset;
+	uint32_t kept_offset, kept_size;
+	uint32_t org_data;
+	struct ocp_list services, features, rejects, unknowns;
 	/* decoder only */
 	struct ocp_str name; /* as received; tells unknown messages apart */
-	bool payload;	     /* a payload follows; only data-have's means anything */
+	bool payload;	     /* a payload follows; only data-have's and DUM's means anything */
 	uint64_t payload_size;
 	uint32_t unknown_params; /* parsed and left out (<53>) */
 };
@@ -162,6 +219,23 @@ static inline bool ocp_msg_has(const struct ocp_msg *m, enum ocp_param p)
 /* Static strings. type or part out of range: "unknown". */
 const char *ocp_msg_name(enum ocp_msg_type type);
 const char *ocp_part_name(enum ocp_part part);
+/* The name of a part; OCP_PART_NONE: none of them. */
+enum ocp_part ocp_part_find(struct ocp_str name);
+/* The dialect that a message belongs to; OCP_DIALECT_MAX: unknown message. */
+enum ocp_dialect ocp_msg_dialect(enum ocp_msg_type type);
+
+/* --- lists of services and features --- */
+
+/* The next item of a list; *at begins as 0. False: there are no more. *u points into the list's
+ * wire form. The list is a decoder's, or of ocp_list_of. */
+bool ocp_list_next(const struct ocp_list *l, uint32_t *at, struct ocp_uri *u);
+/* Appends an item to the list that buf[0..*len) holds in wire form (*len 0: none yet; the closing
+ * bracket is always there) and advances *len. -ENOSPC: it does not fit in cap, -EINVAL: buf does
+ * not hold a list; both leave everything as it was. u's `more` is copied as it is. */
+int ocp_list_add(char *buf, size_t cap, size_t *len, const struct ocp_uri *u);
+/* A list of wire form that ocp_list_add or a decoder made, e.g. of a copy. Empty when it is not a
+ * list whose items are structures that begin with an atom; nothing is copied. */
+struct ocp_list ocp_list_of(struct ocp_str wire);
 
 /* --- limits --- */
 
@@ -252,6 +326,12 @@ void ocp_decoder_destroy(struct ocp_decoder *d); /* NULL allowed */
  * head has been copied by then.
  */
 size_t ocp_decoder_feed(struct ocp_decoder *d, const void *buf, size_t len, struct ocp_event *ev);
+/*
+ * From the next message on, names of the other dialect are those of unknown messages. Before this
+ * call the names of both are known, and the type of the first message tells which dialect it is.
+ * To be called between messages or on a MESSAGE event.
+ */
+void ocp_decoder_dialect(struct ocp_decoder *d, enum ocp_dialect dialect);
 /* True between messages (an end of the transport here cuts nothing in two). */
 bool ocp_decoder_idle(const struct ocp_decoder *d);
 
@@ -260,16 +340,18 @@ bool ocp_decoder_idle(const struct ocp_decoder *d);
 /* What follows the payload, and nothing else, of a message with one. */
 #define OCP_TAIL "\r\n;\r\n"
 #define OCP_TAIL_LEN 5
-/* Room enough for any head without strings (client, meta-data, service, feature, reason). */
+/* Room enough for any head without strings (client, meta-data, service, feature, reason) and lists. */
 #define OCP_HEAD_MAX 384
 
 /*
- * Writes m's head into head[cap]. Data-have: everything up to and including `size:` of the payload;
+ * Writes m's head into head[cap]. Data-have and DUM: everything up to and including `size:` of the payload;
  * the caller sends payload_size octets and OCP_TAIL after it. Other messages: the whole message,
  * nothing follows (payload_size must be 0). *head_len: octets written, or, with -ENOSPC, octets
  * needed. -EINVAL: a required parameter's bit is missing in has, a value is out of range, or the
  * type is unknown. Bits that the message cannot carry are -EINVAL too. Flags are written when their
- * bit is set. ocp_msg.size is taken from payload_size for data-have.
+ * bit is set. ocp_msg.size is taken from payload_size for data-have and DUM. Strings and lists in
+ * wire form (`more`, ocp_list) are written as they are. Parameters of the core dialect are written
+ * as RFC 4037 declares them: `Size-request`, `Org-Data`, `Kept: {org-offset org-size}`.
  */
 int ocp_encode(const struct ocp_msg *m, uint64_t payload_size, char *head, size_t cap,
 	       size_t *head_len);
@@ -373,9 +455,30 @@ enum ocp_fault {
 	OCP_FAULT_LIMIT,	/* our own limit on transactions or messages: refused */
 	OCP_FAULT_REPEATED_START, /* connection-start repeated; ignored */
 	OCP_FAULT_META_EMPTY, /* processor's app-message-start without meta-data; taken, counted */
+	/*
+	 * Core dialect. There the faults above apply, too, where they mean the same; but what the
+	 * draft ignores is invalid input (section 5): it ends the transaction (TE 400) or, when
+	 * that is not known, the connection (CE 400).
+	 */
+	OCP_FAULT_NOT_CS,	    /* first message is not CS: CE 400 */
+	OCP_FAULT_NEGOTIATION,	    /* offer or answer out of turn, or an answer that does not fit
+				     * the offer: CE 400 */
+	OCP_FAULT_PHASE,	    /* message that a negotiation phase does not allow: CE 400 */
+	OCP_FAULT_SG,		    /* sg-id not larger than before, or of no service group */
+	OCP_FAULT_UNKNOWN_XID,	    /* xid never introduced: TE 400 */
+	OCP_FAULT_AM_ORDER,	    /* message of a dataflow that has not begun or has ended, or a
+				     * second AMS */
+	OCP_FAULT_PART,		    /* AM-Part missing, not of the profile, or out of order */
+	OCP_FAULT_KEPT,		    /* Kept range that shrinks or leaves what DPI allows */
+	OCP_FAULT_INTEREST,	    /* DPI whose range is not inside the one before */
+	OCP_FAULT_STOP,		    /* DSS or end with 206 that nothing asked for */
+	OCP_FAULT_RANGE_2G,	    /* dataflow longer than 2147483647 octets */
+	OCP_FAULT_PROFILE_ANSWER,   /* answer with a profile's parameter that was not offered */
+	OCP_FAULT_AS_IS_OFFSET,	    /* invalid As-is; ignored as 11.9 says, counted */
 	OCP_FAULT_MAX
 };
-const char *ocp_fault_text(enum ocp_fault f); /* static sentence with the paragraph */
+/* Static sentence with the paragraph of the draft or the section of RFC 4037 or 4236. */
+const char *ocp_fault_text(enum ocp_fault f);
 
 struct ocp_counters {
 	uint64_t rx_msgs[OCP_MSG_MAX], tx_msgs[OCP_MSG_MAX];
@@ -403,7 +506,7 @@ struct ocp_xaction_ending {
 	struct ocp_result result; /* the peer's; valid during the callback */
 };
 
-/* app-message-start as received. Strings valid during the callback. */
+/* app-message-start or AMS as received. Strings valid during the callback. */
 struct ocp_am_info {
 	uint32_t am_id;
 	struct ocp_str meta;
@@ -411,7 +514,9 @@ struct ocp_am_info {
 	bool modified; /* from the callout server only */
 	int64_t sizep; /* -1: not said */
 	int32_t modp;  /* -1: not said */
-	int64_t am_el; /* AM-EL (RFC 4236 section 3.3): exact octets of the body; -1: not said */
+	/* core dialect */
+	int64_t am_el;		  /* exact length of the entity; -1: not said */
+	struct ocp_list services; /* the services applied, when they differ from those asked for */
 };
 
 /* A slice of a data-have as received. An empty data-have is reported once with len 0 (<85>: it
@@ -430,8 +535,8 @@ struct ocp_data {
 	int32_t modp;
 };
 
-/* Optional attributes of data to send. Zero-initialise, then set sizep/modp to -1 when there is no
- * prediction: OCP_SEND_INIT does that. */
+/* Optional attributes of data to send. Zero-initialise, then set sizep, modp and am_el to -1 when
+ * there is no prediction: OCP_SEND_INIT does that. */
 struct ocp_send {
 	enum ocp_part part;
 	bool copied;   /* processor only */
@@ -439,7 +544,9 @@ struct ocp_send {
 	bool ack;      /* ask for data-ack */
 	int64_t sizep; /* -1: none */
 	int32_t modp;
-	int64_t am_el; /* of an app-message-start in the core dialect: exact octets of the body; -1: not known */
+	/* Core dialect, with the start of a message: its exact entity length; -1: not known. sizep
+	 * is the draft's and is not sent in core. */
+	int64_t am_el;
 };
 #define OCP_SEND_INIT ((struct ocp_send){.sizep = -1, .modp = -1, .am_el = -1})
 

@@ -7,8 +7,7 @@
 #include <string.h>
 #include "ocp/ocp_message.h"
 
-/* The octets of an atom; false: a structure or a list. */
-static bool atom(struct ocp_token t, struct ocp_str *s)
+bool ocp_atom(struct ocp_token t, struct ocp_str *s)
 {
 	const char *p = t.p, *end = t.p + t.len;
 
@@ -25,9 +24,7 @@ static bool atom(struct ocp_token t, struct ocp_str *s)
 	return true;
 }
 
-/* Length of the value that begins at p. Quoted octets may look like brackets, so they are stepped
- * over. */
-static size_t value_len(const char *p, const char *end)
+size_t ocp_value_len(const char *p, const char *end)
 {
 	const char *at = p;
 	unsigned open = 0;
@@ -62,8 +59,7 @@ static size_t value_len(const char *p, const char *end)
 	return (size_t)(at - p);
 }
 
-/* First anonymous member of a structure and what follows it up to the closing bracket. */
-static enum ocp_bad structure(struct ocp_token t, struct ocp_str *first, struct ocp_str *more)
+enum ocp_bad ocp_structure(struct ocp_token t, struct ocp_str *first, struct ocp_str *more)
 {
 	const char *p = t.p, *end = t.p + t.len - 1;
 	size_t n;
@@ -73,14 +69,14 @@ static enum ocp_bad structure(struct ocp_token t, struct ocp_str *first, struct 
 	p++;
 	if (p == end || *p == '\r')
 		return OCP_BAD_MISSING;
-	n = value_len(p, end);
-	if (!atom((struct ocp_token){p, n}, first))
+	n = ocp_value_len(p, end);
+	if (!ocp_atom((struct ocp_token){p, n}, first))
 		return OCP_BAD_TYPE;
 	*more = (struct ocp_str){p + n, (uint32_t)(end - p - n)};
 	return OCP_BAD_NONE;
 }
 
-static enum ocp_bad number(struct ocp_str s, uint64_t max, uint64_t *v)
+enum ocp_bad ocp_number(struct ocp_str s, uint64_t max, uint64_t *v)
 {
 	uint64_t n = 0;
 
@@ -112,98 +108,162 @@ static enum ocp_bad signed32(struct ocp_str s, int32_t *v)
 		s.p++;
 		s.len--;
 	}
-	bad = number(s, negative ? UINT64_C(1) << 31 : INT32_MAX, &n);
+	bad = ocp_number(s, negative ? UINT64_C(1) << 31 : INT32_MAX, &n);
 	if (!bad)
 		*v = (int32_t)(negative ? -(int64_t)n : (int64_t)n);
 	return bad;
 }
 
+/* digits: the draft dialect also knows 1 and 0 */
+static enum ocp_bad boolean(struct ocp_str s, bool digits, bool *v)
+{
+	*v = ocp_str_eq(s, OCP_STR("true")) || (digits && ocp_str_eq(s, OCP_STR("1")));
+	if (*v || ocp_str_eq(s, OCP_STR("false")) || (digits && ocp_str_eq(s, OCP_STR("0"))))
+		return OCP_BAD_NONE;
+	return OCP_BAD_TYPE;
+}
+
 static enum ocp_bad flag(struct ocp_msg *m, enum ocp_param p, struct ocp_str s)
 {
-	if (ocp_str_eq(s, OCP_STR("true")) || ocp_str_eq(s, OCP_STR("1")))
+	bool digits = !ocp_msg_is_core(m->type), value = false;
+	enum ocp_bad bad = boolean(s, digits, &value);
+
+	if (value)
 		m->has |= OCP_HAS(p);
-	else if (!ocp_str_eq(s, OCP_STR("false")) && !ocp_str_eq(s, OCP_STR("0")))
-		return OCP_BAD_TYPE;
-	return OCP_BAD_NONE;
+	return bad;
 }
 
 static enum ocp_bad part(struct ocp_str s, enum ocp_part *v)
 {
-	for (int i = OCP_PART_NONE + 1; i < OCP_PART_MAX; i++) {
-		if (ocp_str_eq(s, ocp_str(ocp_part_name((enum ocp_part)i)))) {
-			*v = (enum ocp_part)i;
-			return OCP_BAD_NONE;
-		}
-	}
-	return OCP_BAD_RANGE;
+	*v = ocp_part_find(s);
+	return *v ? OCP_BAD_NONE : OCP_BAD_RANGE;
 }
 
 /* {code ["n:reason"]}; members after that are unknown and ignored */
 static enum ocp_bad result(struct ocp_token t, struct ocp_result *r)
 {
 	struct ocp_str code, more;
-	enum ocp_bad bad = structure(t, &code, &more);
+	enum ocp_bad bad = ocp_structure(t, &code, &more);
 	uint64_t n;
 
 	if (bad)
 		return bad;
-	bad = number(code, INT32_MAX, &n);
+	bad = ocp_number(code, INT32_MAX, &n);
 	if (bad)
 		return bad;
 	r->code = n ? (int32_t)n : OCP_RESULT_FAILURE; /* 0 means none in struct ocp_result */
 	if (more.len && more.p[0] == ' ') {
-		size_t len = value_len(more.p + 1, more.p + more.len);
+		size_t len = ocp_value_len(more.p + 1, more.p + more.len);
 
-		if (!atom((struct ocp_token){more.p + 1, len}, &r->reason))
+		if (!ocp_atom((struct ocp_token){more.p + 1, len}, &r->reason))
 			return OCP_BAD_TYPE;
 	}
 	return OCP_BAD_NONE;
 }
 
-static enum ocp_bad bind_number(struct ocp_msg *m, enum ocp_param p, struct ocp_str s)
+/* {org-offset org-size}, or the two values without brackets that RFC 4037 section 11.9 declares */
+static enum ocp_bad kept(struct ocp_token t, struct ocp_msg *m)
 {
-	uint64_t max = OCP_ID_MAX, n;
+	const char *end = t.p + t.len;
+	struct ocp_str offset, size, more;
+	size_t n = ocp_value_len(t.p, end);
 	enum ocp_bad bad;
+	uint64_t v;
 
-	if (p == OCP_P_OFFSET || p == OCP_P_COPY_AM_OFFSET || p == OCP_P_SIZEP)
-		max = OCP_OFFSET_MAX;
-	else if (p == OCP_P_MODP)
-		max = 100;
-	bad = number(s, max, &n);
+	if (*t.p == '{') {
+		if (n != t.len)
+			return OCP_BAD_TYPE;
+		bad = ocp_structure(t, &offset, &more);
+		if (bad)
+			return bad;
+	} else {
+		if (!ocp_atom((struct ocp_token){t.p, n}, &offset))
+			return OCP_BAD_TYPE;
+		more = (struct ocp_str){t.p + n, (uint32_t)(t.len - n)};
+	}
+	if (!more.len || more.p[0] != ' ')
+		return OCP_BAD_MISSING;
+	n = ocp_value_len(more.p + 1, more.p + more.len);
+	if (!ocp_atom((struct ocp_token){more.p + 1, n}, &size))
+		return OCP_BAD_TYPE;
+	bad = ocp_number(offset, OCP_CORE_MAX, &v);
+	m->kept_offset = (uint32_t)v;
 	if (bad)
 		return bad;
+	bad = ocp_number(size, OCP_CORE_MAX, &v);
+	m->kept_size = (uint32_t)v;
+	return bad;
+}
+
+/* A list of structures that begin with a URI. */
+static enum ocp_bad list(struct ocp_token t, struct ocp_list *l)
+{
+	if (*t.p != '(')
+		return OCP_BAD_TYPE;
+	*l = ocp_list_of((struct ocp_str){t.p, (uint32_t)t.len});
+	return l->wire.len ? OCP_BAD_NONE : OCP_BAD_TYPE;
+}
+
+/* Where a number goes; exactly one of the two is set. */
+struct place {
+	uint32_t *narrow;
+	uint64_t *wide;
+};
+
+static struct place place_of(struct ocp_msg *m, enum ocp_param p)
+{
 	switch (p) {
 	case OCP_P_XID:
-		m->xid = (uint32_t)n;
-		break;
+		return (struct place){&m->xid, NULL};
 	case OCP_P_AM_ID:
-		m->am_id = (uint32_t)n;
-		break;
+		return (struct place){&m->am_id, NULL};
 	case OCP_P_RID:
-		m->rid = (uint32_t)n;
-		break;
+		return (struct place){&m->rid, NULL};
 	case OCP_P_COPY_AM_ID:
-		m->copy_am_id = (uint32_t)n;
-		break;
+		return (struct place){&m->copy_am_id, NULL};
 	case OCP_P_OFFSET:
-		m->offset = n;
-		break;
+		return (struct place){NULL, &m->offset};
 	case OCP_P_SIZE:
-		m->size = n;
-		break;
+		return (struct place){NULL, &m->size};
 	case OCP_P_COPY_AM_OFFSET:
-		m->copy_am_offset = n;
-		break;
+		return (struct place){NULL, &m->copy_am_offset};
 	case OCP_P_SIZEP:
-		m->sizep = n;
-		break;
+		return (struct place){NULL, &m->sizep};
 	case OCP_P_MODP:
-		m->modp = (uint32_t)n;
-		break;
+		return (struct place){&m->modp, NULL};
+	case OCP_P_SG:
+		return (struct place){&m->sg, NULL};
+	case OCP_P_AS_IS:
+		return (struct place){&m->as_is_offset, NULL};
+	case OCP_P_ORG_DATA:
+		return (struct place){&m->org_data, NULL};
 	default:
-		m->size_request = (uint32_t)n;
-		break;
+		return (struct place){&m->size_request, NULL};
 	}
+}
+
+uint64_t ocp_number_max(enum ocp_msg_type type, enum ocp_param p)
+{
+	if (p == OCP_P_MODP)
+		return 100;
+	if (p != OCP_P_OFFSET && p != OCP_P_COPY_AM_OFFSET && p != OCP_P_SIZEP)
+		return OCP_ID_MAX;
+	return ocp_msg_is_core(type) ? OCP_CORE_MAX : OCP_OFFSET_MAX;
+}
+
+static enum ocp_bad bind_number(struct ocp_msg *m, enum ocp_param p, struct ocp_str s)
+{
+	struct place to = place_of(m, p);
+	enum ocp_bad bad;
+	uint64_t n = 0;
+
+	bad = ocp_number(s, ocp_number_max(m->type, p), &n);
+	if (bad)
+		return bad;
+	if (to.wide)
+		*to.wide = n;
+	else
+		*to.narrow = (uint32_t)n;
 	return OCP_BAD_NONE;
 }
 
@@ -215,7 +275,11 @@ static enum ocp_bad bind_atom(struct ocp_msg *m, enum ocp_param p, struct ocp_st
 	case OCP_P_COPIED:
 	case OCP_P_ACK:
 	case OCP_P_WONT_FORWARD:
+	case OCP_P_OFFER_PENDING:
 		return flag(m, p, s);
+	case OCP_P_ANSWER:
+		m->has |= OCP_HAS(p);
+		return boolean(s, false, &m->answer);
 	case OCP_P_CLIENT:
 		m->client = s;
 		break;
@@ -240,38 +304,53 @@ static enum ocp_bad bind(struct ocp_msg *m, enum ocp_param p, struct ocp_token t
 {
 	struct ocp_str s;
 
-	if (p == OCP_P_SERVICE || p == OCP_P_FEATURE) {
-		struct ocp_uri *u = p == OCP_P_SERVICE ? &m->service : &m->feature;
-
+	switch (p) {
+	case OCP_P_SERVICE:
 		m->has |= OCP_HAS(p);
-		return structure(t, &u->uri, &u->more);
-	}
-	if (p == OCP_P_RESULT) {
+		return ocp_structure(t, &m->service.uri, &m->service.more);
+	case OCP_P_FEATURE:
+		m->has |= OCP_HAS(p);
+		return ocp_structure(t, &m->feature.uri, &m->feature.more);
+	case OCP_P_RESULT:
 		m->has |= OCP_HAS(p);
 		return result(t, &m->result);
+	case OCP_P_SERVICES:
+		m->has |= OCP_HAS(p);
+		return list(t, &m->services);
+	case OCP_P_FEATURES:
+		m->has |= OCP_HAS(p);
+		return list(t, &m->features);
+	case OCP_P_REJECTS:
+		m->has |= OCP_HAS(p);
+		return list(t, &m->rejects);
+	case OCP_P_UNKNOWNS:
+		m->has |= OCP_HAS(p);
+		return list(t, &m->unknowns);
+	case OCP_P_KEPT:
+		m->has |= OCP_HAS(p);
+		return kept(t, m);
+	default:
+		return ocp_atom(t, &s) ? bind_atom(m, p, s) : OCP_BAD_TYPE;
 	}
-	if (!atom(t, &s))
-		return OCP_BAD_TYPE;
-	return bind_atom(m, p, s);
 }
 
-enum ocp_bad ocp_msg_bind(struct ocp_msg *m, const struct ocp_token *tok, uint32_t present)
+enum ocp_bad ocp_msg_bind(struct ocp_msg *m, const struct ocp_token *tok, uint64_t present)
 {
 	const struct ocp_msg_def *def = ocp_msg_def(m->type);
 
 	if (!def)
 		return OCP_BAD_NONE;
-	for (unsigned i = 0; i < def->nanon; i++)
+	for (unsigned i = 0; i + def->optional < def->nanon; i++)
 		if (!(present & OCP_HAS(def->anon[i])))
 			return OCP_BAD_MISSING;
-	for (uint32_t left = present; left; left &= left - 1) {
-		enum ocp_param p = (enum ocp_param)__builtin_ctz(left);
+	for (uint64_t left = present; left; left &= left - 1) {
+		enum ocp_param p = (enum ocp_param)__builtin_ctzll(left);
 		enum ocp_bad bad = bind(m, p, tok[p]);
 
 		if (bad)
 			return bad;
 	}
-	if (m->type == OCP_MSG_DATA_HAVE) {
+	if (ocp_msg_is_data(m->type)) {
 		if (!m->payload)
 			return OCP_BAD_MISSING;
 		if ((present & OCP_HAS(OCP_P_SIZE)) && m->size != m->payload_size)

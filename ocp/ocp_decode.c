@@ -66,7 +66,8 @@ struct note {
 
 struct ocp_decoder {
 	struct ocp_limits lim;
-	bool plain;	 /* the limits allow the short way */
+	uint32_t dialects; /* OCP_HAS(enum ocp_dialect) whose names are known */
+	bool plain;	   /* the limits allow the short way */
 	uint64_t stream; /* octets consumed by earlier feeds */
 	enum state state, next;
 	enum ocp_bad bad;
@@ -83,6 +84,7 @@ struct ocp_decoder {
 
 	/* top-level value being scanned */
 	enum ocp_param param; /* OCP_P_MAX: nobody's */
+	bool second;	      /* Kept without brackets: inside its second value */
 	bool skip;	      /* inside a value that is not kept */
 	size_t skip_at;	      /* its first octet in the current buffer */
 	size_t value_at;      /* note offset of a kept value */
@@ -100,7 +102,7 @@ struct ocp_decoder {
 	uint32_t refs_len, refs_cap;
 
 	size_t name_len;
-	uint32_t noted; /* OCP_HAS bits of note[] that are filled */
+	uint64_t noted; /* OCP_HAS bits of note[] that are filled */
 	struct note note[OCP_P_MAX];
 	struct ocp_msg msg;
 };
@@ -115,6 +117,7 @@ struct ocp_decoder *ocp_decoder_create(const struct ocp_limits *limits)
 	if (d->lim.nesting > OCP_NESTING_MAX)
 		d->lim.nesting = OCP_NESTING_MAX;
 	d->plain = ocp_plain_allowed(&d->lim);
+	d->dialects = OCP_HAS(OCP_DIALECT_DRAFT) | OCP_HAS(OCP_DIALECT_CORE);
 	return d;
 }
 
@@ -126,6 +129,11 @@ void ocp_decoder_destroy(struct ocp_decoder *d)
 	free(d->names);
 	free(d->refs);
 	free(d);
+}
+
+void ocp_decoder_dialect(struct ocp_decoder *d, enum ocp_dialect dialect)
+{
+	d->dialects = OCP_HAS(dialect);
 }
 
 bool ocp_decoder_idle(const struct ocp_decoder *d)
@@ -212,7 +220,8 @@ static enum ocp_bad name_end(struct ocp_decoder *d, size_t i)
 	if (d->store_len && !keep(d, i, i))
 		return OCP_BAD_MEMORY;
 	d->msg.type =
-		ocp_msg_find(d->store_len ? d->store : (const char *)d->buf + d->seg, d->name_len);
+		ocp_msg_find(d->store_len ? d->store : (const char *)d->buf + d->seg, d->name_len,
+			     d->dialects);
 	return OCP_BAD_NONE;
 }
 
@@ -256,6 +265,7 @@ static enum ocp_bad pname_end(struct ocp_decoder *d)
 			return OCP_BAD_REPEATED;
 	if (!d->depth)
 		d->param = ocp_param_find(d->msg.type, d->names + r->at, r->len);
+	d->second = false;
 	d->state = ST_SP;
 	return OCP_BAD_NONE;
 }
@@ -290,7 +300,7 @@ static enum ocp_bad push(struct ocp_decoder *d, uint8_t kind)
 /* First octet of a value. */
 static enum ocp_bad value_begin(struct ocp_decoder *d, uint8_t c, size_t i)
 {
-	if (!d->depth) {
+	if (!d->depth && !d->second) {
 		d->skip = d->param == OCP_P_MAX;
 		d->skip_at = i;
 		d->value_at = place(d, i);
@@ -316,6 +326,9 @@ static enum ocp_bad value_end(struct ocp_decoder *d, size_t i)
 	if (d->depth)
 		return OCP_BAD_NONE;
 	if (!d->skip) {
+		/* twice under two spellings of its name */
+		if ((d->noted & OCP_HAS(d->param)) && !d->second)
+			return OCP_BAD_REPEATED;
 		d->note[d->param] = (struct note){d->value_at, place(d, i) - d->value_at};
 		d->noted |= OCP_HAS(d->param);
 		return OCP_BAD_NONE;
@@ -363,6 +376,11 @@ static enum ocp_bad after_value(struct ocp_decoder *d, uint8_t c, size_t i)
 		bad = another(d);
 		d->state = ST_VALUE;
 		return bad;
+	}
+	if (f->in_named && c == ' ' && !d->depth && d->param == OCP_P_KEPT && !d->second) {
+		d->second = true;
+		d->state = ST_VALUE;
+		return OCP_BAD_NONE;
 	}
 	if (f->in_named)
 		return c == '\r' ? crlf(d, ST_NAMED_OR_END) : OCP_BAD_OCTET;
@@ -428,8 +446,8 @@ static enum ocp_bad head_end(struct ocp_decoder *d, size_t i)
 		base = (const char *)d->buf + d->seg;
 	}
 	d->msg.name = (struct ocp_str){base, (uint32_t)d->name_len};
-	for (uint32_t left = d->noted; left; left &= left - 1) {
-		int p = __builtin_ctz(left);
+	for (uint64_t left = d->noted; left; left &= left - 1) {
+		int p = __builtin_ctzll(left);
 
 		tok[p] = (struct ocp_token){base + d->note[p].at, d->note[p].len};
 	}

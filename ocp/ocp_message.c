@@ -61,9 +61,56 @@ static const struct ocp_msg_def defs[OCP_MSG_MAX] = {
 	[OCP_MSG_PLEASE_USE] = {"please-use", 1, {OCP_P_FEATURE}, 0},
 	[OCP_MSG_I_WILL_USE] = {"i-will-use", 1, {OCP_P_FEATURE}, 0},
 	[OCP_MSG_I_WONT_USE] = {"i-wont-use", 1, {OCP_P_FEATURE}, 0},
+	[OCP_MSG_CS] = {"CS", 0, {0}, 0},
+	[OCP_MSG_CE] = {"CE", 1, {OCP_P_RESULT}, 0, .optional = 1},
+	[OCP_MSG_SGC] = {"SGC", 2, {OCP_P_SG, OCP_P_SERVICES}, 0},
+	[OCP_MSG_SGD] = {"SGD", 1, {OCP_P_SG}, 0},
+	[OCP_MSG_TS] = {"TS", 2, {OCP_P_XID, OCP_P_SG}, 0},
+	[OCP_MSG_TE] = {"TE", 2, {OCP_P_XID, OCP_P_RESULT}, 0, .optional = 1},
+	[OCP_MSG_AMS] = {"AMS", 1, {OCP_P_XID}, H(OCP_P_SERVICES) | H(OCP_P_SIZEP)},
+	[OCP_MSG_AME] = {"AME", 2, {OCP_P_XID, OCP_P_RESULT}, 0, .optional = 1},
+	[OCP_MSG_DUM] = {"DUM",
+			 2,
+			 {OCP_P_XID, OCP_P_OFFSET},
+			 H(OCP_P_AS_IS) | H(OCP_P_KEPT) | H(OCP_P_MODP) | H(OCP_P_AM_PART)},
+	[OCP_MSG_DUY] = {"DUY", 3, {OCP_P_XID, OCP_P_COPY_AM_OFFSET, OCP_P_SIZE}, 0},
+	[OCP_MSG_DPI] = {"DPI", 3, {OCP_P_XID, OCP_P_OFFSET, OCP_P_SIZE}, 0},
+	[OCP_MSG_DWSR] = {"DWSR", 2, {OCP_P_XID, OCP_P_SIZE}, 0},
+	[OCP_MSG_DWSS] = {"DWSS", 1, {OCP_P_XID}, 0},
+	[OCP_MSG_DSS] = {"DSS", 1, {OCP_P_XID}, 0},
+	[OCP_MSG_DWP] = {"DWP", 2, {OCP_P_XID, OCP_P_OFFSET}, 0},
+	[OCP_MSG_DPM] = {"DPM", 1, {OCP_P_XID}, 0},
+	[OCP_MSG_DWM] = {"DWM", 1, {OCP_P_XID}, H(OCP_P_SIZE_REQUEST)},
+	[OCP_MSG_NO] = {"NO", 1, {OCP_P_FEATURES}, H(OCP_P_SG) | H(OCP_P_OFFER_PENDING)},
+	[OCP_MSG_NR] = {"NR",
+			1,
+			{OCP_P_FEATURE},
+			H(OCP_P_SG) | H(OCP_P_REJECTS) | H(OCP_P_UNKNOWNS) | H(OCP_P_OFFER_PENDING),
+			.optional = 1},
+	[OCP_MSG_AQ] = {"AQ", 1, {OCP_P_FEATURE}, 0},
+	[OCP_MSG_AA] = {"AA", 1, {OCP_P_ANSWER}, 0},
+	[OCP_MSG_PQ] = {"PQ", 1, {OCP_P_XID}, 0, .optional = 1},
+	[OCP_MSG_PA] = {"PA", 1, {OCP_P_XID}, H(OCP_P_ORG_DATA), .optional = 1},
+	[OCP_MSG_PR] = {"PR", 1, {OCP_P_XID}, H(OCP_P_ORG_DATA), .optional = 1},
 };
 
-static const char *const param_names[OCP_P_MAX] = {
+/* Core dialect: the named parameters only, as RFC 4037 and 4236 declare them. */
+static const char *const core_names[OCP_P_MAX] = {
+	[OCP_P_SIZEP] = "AM-EL",
+	[OCP_P_MODP] = "Modp",
+	[OCP_P_SIZE_REQUEST] = "Size-request",
+	[OCP_P_AM_PART] = "AM-Part",
+	[OCP_P_OFFER_PENDING] = "Offer-Pending",
+	[OCP_P_SG] = "SG",
+	[OCP_P_SERVICES] = "Services",
+	[OCP_P_REJECTS] = "Rejects",
+	[OCP_P_UNKNOWNS] = "Unknowns",
+	[OCP_P_AS_IS] = "As-is",
+	[OCP_P_KEPT] = "Kept",
+	[OCP_P_ORG_DATA] = "Org-Data",
+};
+
+static const char *const draft_names[OCP_P_MAX] = {
 	[OCP_P_XID] = "xid",
 	[OCP_P_AM_ID] = "am-id",
 	[OCP_P_RID] = "rid",
@@ -128,31 +175,59 @@ const struct ocp_msg_def *ocp_msg_def(enum ocp_msg_type type)
 	return type > OCP_MSG_UNKNOWN && type < OCP_MSG_MAX ? &defs[type] : NULL;
 }
 
-enum ocp_msg_type ocp_msg_find(const char *name, size_t len)
+enum ocp_msg_type ocp_msg_find(const char *name, size_t len, uint32_t dialects)
 {
-	/* by far the most frequent one first */
-	if (is_name("data-have", name, len))
-		return OCP_MSG_DATA_HAVE;
-	for (int t = OCP_MSG_UNKNOWN + 1; t < OCP_MSG_MAX; t++)
+	int first = dialects & H(OCP_DIALECT_DRAFT) ? OCP_MSG_UNKNOWN + 1 : OCP_MSG_CS;
+	int end = dialects & H(OCP_DIALECT_CORE) ? OCP_MSG_MAX : OCP_MSG_CS;
+
+	for (int t = first; t < end; t++)
 		if (is_name(defs[t].name, name, len))
 			return (enum ocp_msg_type)t;
 	return OCP_MSG_UNKNOWN;
 }
 
-const char *ocp_param_name(enum ocp_param p)
+enum ocp_dialect ocp_msg_dialect(enum ocp_msg_type type)
 {
-	return p < OCP_P_MAX ? param_names[p] : "unknown";
+	if (!ocp_msg_def(type))
+		return OCP_DIALECT_MAX;
+	return ocp_msg_is_core(type) ? OCP_DIALECT_CORE : OCP_DIALECT_DRAFT;
+}
+
+const char *ocp_param_name(enum ocp_msg_type type, enum ocp_param p)
+{
+	const char *name = NULL;
+
+	if (p < OCP_P_MAX)
+		name = ocp_msg_is_core(type) ? core_names[p] : draft_names[p];
+	return name ? name : "unknown";
+}
+
+/* Names that RFC 4037 itself does not spell alike everywhere. */
+static bool is_loose_name(enum ocp_param p, const char *name, size_t len)
+{
+	const char *want = core_names[p];
+
+	if ((p != OCP_P_SIZE_REQUEST && p != OCP_P_ORG_DATA) || strlen(want) != len)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if ((want[i] | 0x20) != (name[i] | 0x20))
+			return false;
+	return true;
 }
 
 enum ocp_param ocp_param_find(enum ocp_msg_type type, const char *name, size_t len)
 {
 	const struct ocp_msg_def *def = ocp_msg_def(type);
+	bool core = ocp_msg_is_core(type);
 
 	if (!def)
 		return OCP_P_MAX;
-	for (int p = 0; p < OCP_P_MAX; p++)
-		if ((def->named & H(p)) && is_name(param_names[p], name, len))
-			return (enum ocp_param)p;
+	for (uint64_t left = def->named; left; left &= left - 1) {
+		enum ocp_param p = (enum ocp_param)__builtin_ctzll(left);
+
+		if (is_name(ocp_param_name(type, p), name, len) || (core && is_loose_name(p, name, len)))
+			return p;
+	}
 	if ((def->named & H(OCP_P_ACK)) && is_name("please-ack", name, len))
 		return OCP_P_ACK;
 	if (type == OCP_MSG_DATA_NEED && is_name("size", name, len))
@@ -170,6 +245,14 @@ const char *ocp_msg_name(enum ocp_msg_type type)
 const char *ocp_part_name(enum ocp_part part)
 {
 	return part < OCP_PART_MAX ? part_names[part] : "unknown";
+}
+
+enum ocp_part ocp_part_find(struct ocp_str name)
+{
+	for (int p = OCP_PART_NONE + 1; p < OCP_PART_MAX; p++)
+		if (is_name(part_names[p], name.p, name.len))
+			return (enum ocp_part)p;
+	return OCP_PART_NONE;
 }
 
 const char *ocp_feature_uri(enum ocp_feature f)
@@ -269,24 +352,37 @@ const char *ocp_end_text(enum ocp_end end)
 
 static const char *const fault_texts[OCP_FAULT_MAX] = {
 	[OCP_FAULT_NONE] = "no fault",
-	[OCP_FAULT_MALFORMED] = "<53> malformed message",
-	[OCP_FAULT_OUTSIDE] = "<59> message outside of the connection",
-	[OCP_FAULT_UNKNOWN_MSG] = "<53> unknown message",
-	[OCP_FAULT_UNKNOWN_ID] = "<54> unknown identifier",
+	[OCP_FAULT_MALFORMED] = "<53>, RFC 4037 3.1: malformed message",
+	[OCP_FAULT_OUTSIDE] = "<59>, RFC 4037 11.2: message outside of the connection",
+	[OCP_FAULT_UNKNOWN_MSG] = "<53>, RFC 4037 11: unknown message",
+	[OCP_FAULT_UNKNOWN_ID] = "<54>, RFC 4037 4: identifier unknown or no longer in use",
 	[OCP_FAULT_DIRECTION] = "message that this agent must not send",
-	[OCP_FAULT_XID_ORDER] = "<36> xid not larger than those before",
+	[OCP_FAULT_XID_ORDER] = "<36>, RFC 4037 10.2: xid not larger than those before",
 	[OCP_FAULT_NO_SERVICE] = "<70> neither transaction nor connection names a service",
 	[OCP_FAULT_AM_ID] = "<39> am-id of wrong parity or order, or a second original",
 	[OCP_FAULT_OWN_AM_ID] = "data for an application message of the recipient's own",
-	[OCP_FAULT_OFFSET] = "<85> gap or overlap in the data",
-	[OCP_FAULT_AS_IS] = "<89> data-as-is for octets not under commitment",
-	[OCP_FAULT_AFTER_END] = "<98> data after data-end",
-	[OCP_FAULT_WHILE_PAUSED] = "<95> data for a paused message",
+	[OCP_FAULT_OFFSET] = "<85>, RFC 4037 11.9: gap or overlap in the data",
+	[OCP_FAULT_AS_IS] = "<89>, RFC 4037 11.10: as-is data that is not preserved",
+	[OCP_FAULT_AFTER_END] = "<98>, RFC 4037 11.8: data after the end of the message",
+	[OCP_FAULT_WHILE_PAUSED] = "<95>, RFC 4037 11.16: data for a paused message",
 	[OCP_FAULT_LEAVE_LOOP] = "leaving the loop against its rules",
 	[OCP_FAULT_ACK_RANGE] = "<106> data-ack for octets never sent",
 	[OCP_FAULT_LIMIT] = "limit on open transactions or messages",
-	[OCP_FAULT_REPEATED_START] = "<59> connection-start repeated",
+	[OCP_FAULT_REPEATED_START] = "<59>, RFC 4037 11.1: connection start repeated",
 	[OCP_FAULT_META_EMPTY] = "empty meta-data from the processor",
+	[OCP_FAULT_NOT_CS] = "RFC 4037 11.1: the first message is not CS",
+	[OCP_FAULT_NEGOTIATION] = "RFC 4037 11.18, 11.19: negotiation out of turn or answer without a fitting offer",
+	[OCP_FAULT_PHASE] = "RFC 4037 6.1: message that a negotiation phase does not allow",
+	[OCP_FAULT_SG] = "RFC 4037 11.3, 11.5: unknown service group, or sg-id not larger than those before",
+	[OCP_FAULT_UNKNOWN_XID] = "RFC 4037 4: xid that never began",
+	[OCP_FAULT_AM_ORDER] = "RFC 4037 11.7, 11.8: message of a dataflow that has not begun or has ended",
+	[OCP_FAULT_PART] = "RFC 4236 3.2.1, 3.4: AM-Part missing, not of the profile, or out of order",
+	[OCP_FAULT_KEPT] = "RFC 4037 11.9: Kept that does not extend what is kept",
+	[OCP_FAULT_INTEREST] = "RFC 4037 11.11: preservation interest outside of the one before",
+	[OCP_FAULT_STOP] = "RFC 4037 8.2, 11.14: early end of a dataflow that was not agreed",
+	[OCP_FAULT_RANGE_2G] = "RFC 4037 10.3: dataflow longer than 2147483647 octets",
+	[OCP_FAULT_PROFILE_ANSWER] = "RFC 4236 3.2.3: answer selects what was not offered",
+	[OCP_FAULT_AS_IS_OFFSET] = "RFC 4037 11.9: As-is that does not fit the original",
 };
 
 const char *ocp_fault_text(enum ocp_fault f)

@@ -169,7 +169,7 @@ static void test_xid_order(void **state)
 {
 	struct bench b;
 	const char *out =
-		"result: {400 \"37:<36> xid not larger than those before\"}\nerror: true\n;\n";
+		"result: {400 \"53:<36>, RFC 4037 10.2: xid not larger than those before\"}\nerror: true\n;\n";
 	char want[200];
 
 	original(&b);
