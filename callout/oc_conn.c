@@ -43,7 +43,7 @@ static void oc_conn_on_closed(void *ctx, enum ocp_end how, const struct ocp_resu
 
 	if (c->state != OC_CONN_OPEN)
 		return;
-	if (how == OCP_END_MALFORMED || how == OCP_END_OUTSIDE)
+	if (how == OCP_END_MALFORMED || how == OCP_END_OUTSIDE || how == OCP_END_VIOLATION)
 		c->loop->st.malformed++;
 	oc_log(c->loop, "connection from %s ended: %s", c->peer, ocp_end_text(how));
 	c->state = how == OCP_END_EOF || how == OCP_END_OUTPUT || how == OCP_END_MEMORY ? OC_CONN_DEAD

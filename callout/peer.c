@@ -210,10 +210,14 @@ void peer_turns(struct peer *p, unsigned n)
 int peer_begin(struct peer *p, struct peer_txn *t, const char *service, const struct peer_message *m)
 {
 	struct ocp_uri uri = {.uri = ocp_str(service)};
+	struct ocp_start st = OCP_START_INIT;
 
 	memset(t, 0, sizeof(*t));
 	t->m = m;
-	return ocp_processor_xaction_start(p->ocp, &uri, ocp_str(m->meta), m->sizep, -1, t, &t->xid, 0);
+	st.service = &uri;
+	st.meta = ocp_str(m->meta);
+	st.sizep = m->sizep;
+	return ocp_processor_xaction_start(p->ocp, &st, t, &t->xid, 0);
 }
 
 bool peer_feed(struct peer_txn *t, struct peer *p)

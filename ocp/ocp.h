@@ -429,6 +429,7 @@ enum ocp_end {
 	OCP_END_EOF,	    /* transport closed without connection-end */
 	OCP_END_OUTPUT,	    /* the sink failed */
 	OCP_END_MEMORY,	    /* no memory for the connection's own state */
+	OCP_END_VIOLATION,  /* core: a rule of the connection broken (ops.fault named it): CE 400 has been sent */
 	OCP_END_MAX
 };
 const char *ocp_end_text(enum ocp_end end); /* static sentence */

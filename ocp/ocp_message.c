@@ -343,6 +343,7 @@ static const char *const end_texts[OCP_END_MAX] = {
 	[OCP_END_EOF] = "transport closed without connection-end",
 	[OCP_END_OUTPUT] = "transport does not take output",
 	[OCP_END_MEMORY] = "out of memory",
+	[OCP_END_VIOLATION] = "peer broke a rule of the connection",
 };
 
 const char *ocp_end_text(enum ocp_end end)

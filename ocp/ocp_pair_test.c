@@ -317,15 +317,16 @@ static const struct ocp_processor_ops p_ops = {
 static void begin(struct world *w)
 {
 	struct xact *x = &w->x[w->started];
+	struct ocp_start st = OCP_START_INIT;
 
 	x->w = w;
 	x->way = rnd(w, WAY_MAX);
 	x->size = rnd(w, 4) ? rnd(w, SIZE_MAX_) : rnd(w, 5);
 	for (size_t i = 0; i < x->size; i++)
 		x->original[i] = (uint8_t)rnd(w, 256);
-	assert_int_equal(ocp_processor_xaction_start(w->p, NULL, OCP_STR("Kind: request\r\n"),
-						     (int64_t)x->size, -1, x, &x->xid, 0),
-			 0);
+	st.meta = OCP_STR("Kind: request\r\n");
+	st.sizep = (int64_t)x->size;
+	assert_int_equal(ocp_processor_xaction_start(w->p, &st, x, &x->xid, 0), 0);
 	w->started++;
 }
 

@@ -172,8 +172,7 @@ const struct ocp_counters *ocp_processor_counters(const struct ocp_processor *p)
 
 /* --- transactions --- */
 
-static int send_starts(struct ocp_processor *p, const struct ocp_uri *service, struct ocp_str meta,
-		       int64_t sizep, int32_t modp)
+static int send_starts(struct ocp_processor *p, const struct ocp_start *st)
 {
 	struct ocp_msg x = {
 		.type = OCP_MSG_XACTION_START,
@@ -185,21 +184,21 @@ static int send_starts(struct ocp_processor *p, const struct ocp_uri *service, s
 		.has = OCP_HAS(OCP_P_XID) | OCP_HAS(OCP_P_AM_ID) | OCP_HAS(OCP_P_META_DATA),
 		.xid = p->next_xid,
 		.am_id = OCP_ORIGINAL,
-		.meta_data = meta,
+		.meta_data = st->meta,
 	};
 	int rc;
 
-	if (service) {
+	if (st->service) {
 		x.has |= OCP_HAS(OCP_P_SERVICE);
-		x.service = *service;
+		x.service = *st->service;
 	}
-	if (sizep >= 0) {
+	if (st->sizep >= 0) {
 		m.has |= OCP_HAS(OCP_P_SIZEP);
-		m.sizep = (uint64_t)sizep;
+		m.sizep = (uint64_t)st->sizep;
 	}
-	if (modp >= 0) {
+	if (st->modp >= 0) {
 		m.has |= OCP_HAS(OCP_P_MODP);
-		m.modp = (uint32_t)modp;
+		m.modp = (uint32_t)st->modp;
 	}
 	rc = ocp_agent_send(&p->a, &x, NULL, 0, NULL);
 	if (rc)
@@ -212,8 +211,7 @@ static int send_starts(struct ocp_processor *p, const struct ocp_uri *service, s
 	return rc;
 }
 
-int ocp_processor_xaction_start(struct ocp_processor *p, const struct ocp_uri *service,
-				struct ocp_str meta, int64_t sizep, int32_t modp, void *user,
+int ocp_processor_xaction_start(struct ocp_processor *p, const struct ocp_start *st, void *user,
 				uint32_t *xid, uint64_t now_us)
 {
 	struct ocp_agent *a = &p->a;
@@ -222,8 +220,8 @@ int ocp_processor_xaction_start(struct ocp_processor *p, const struct ocp_uri *s
 
 	if (rc)
 		return rc;
-	if ((!service && !p->default_service) || !meta.len || meta.len > a->limits.atom ||
-	    modp > 100 || (service && service->uri.len > a->limits.atom))
+	if ((!st->service && !p->default_service) || !st->meta.len || st->meta.len > a->limits.atom ||
+	    st->modp > 100 || (st->service && st->service->uri.len > a->limits.atom))
 		return -EINVAL;
 	if (a->xactions >= a->xactions_max)
 		return -EBUSY;
@@ -233,7 +231,7 @@ int ocp_processor_xaction_start(struct ocp_processor *p, const struct ocp_uri *s
 	x = ocp_agent_add(a, p->next_xid, user);
 	if (!x)
 		return -ENOMEM;
-	rc = send_starts(p, service, meta, sizep, modp);
+	rc = send_starts(p, st);
 	if (rc) {
 		ocp_agent_detach(a, x);
 		ocp_agent_free(a, x);
@@ -373,4 +371,72 @@ void *ocp_processor_user(const struct ocp_processor *p, uint32_t xid)
 	const struct ocp_xaction *x = ocp_agent_find(&p->a, xid);
 
 	return x ? x->user : NULL;
+}
+
+bool ocp_processor_wanted(const struct ocp_processor *p, uint32_t xid)
+{
+	const struct ocp_xaction *x = ocp_agent_find(&p->a, xid);
+
+	return x && !x->am_ended && !x->left;
+}
+
+uint64_t ocp_processor_room(const struct ocp_processor *p, uint32_t xid, enum ocp_part part)
+{
+	const struct ocp_xaction *x = ocp_agent_find(&p->a, xid);
+
+	(void)part;
+	return x && !x->am_ended && !x->left && !x->paused ? UINT64_MAX : 0;
+}
+
+bool ocp_processor_kept(const struct ocp_processor *p, uint32_t xid, uint64_t *from, uint64_t *to)
+{
+	const struct ocp_xaction *x = ocp_agent_find(&p->a, xid);
+
+	if (!x || !x->kept.n)
+		return false;
+	*from = x->kept.r[0].from;
+	*to = x->kept.r[x->kept.n - 1].to;
+	return true;
+}
+
+int ocp_processor_working(struct ocp_processor *p, uint32_t xid)
+{
+	struct ocp_msg m = {.type = OCP_MSG_I_AM_HERE, .has = OCP_HAS(OCP_P_XID), .xid = xid};
+
+	if (!ocp_agent_find(&p->a, xid))
+		return p->a.over ? -ENOTCONN : -ENOENT;
+	return ocp_agent_send(&p->a, &m, NULL, 0, NULL);
+}
+
+/* <93> <104>: in the draft only the callout server pauses. */
+int ocp_processor_am_pause(struct ocp_processor *p, uint32_t xid, uint64_t offset)
+{
+	(void)p;
+	(void)xid;
+	(void)offset;
+	return -ENOTSUP;
+}
+
+int ocp_processor_am_need(struct ocp_processor *p, uint32_t xid, uint32_t request)
+{
+	(void)p;
+	(void)xid;
+	(void)request;
+	return -ENOTSUP;
+}
+
+int ocp_processor_group_drop(struct ocp_processor *p, const struct ocp_uri *service)
+{
+	(void)p;
+	(void)service;
+	return -ENOENT;
+}
+
+const struct ocp_profile *ocp_processor_profile(const struct ocp_processor *p, const struct ocp_uri *service,
+						enum ocp_feature profile)
+{
+	(void)p;
+	(void)service;
+	(void)profile;
+	return NULL;
 }

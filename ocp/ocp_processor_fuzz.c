@@ -43,12 +43,14 @@ static void act(struct fuzz *f)
 	struct pfuzz *p = (struct pfuzz *)f;
 	struct ocp_uri service = {.uri = OCP_STR("u:s")};
 	struct ocp_send s = OCP_SEND_INIT;
+	struct ocp_start st = OCP_START_INIT;
 	uint32_t xid = f->n ? f->xids[choice(f, f->n)] : 1, id = choice(f, 4) * 2;
 
 	switch (choice(f, 12)) {
 	case 0:
-		if (!ocp_processor_xaction_start(f->agent, &service, OCP_STR("m"), -1, -1,
-						 &slots[p->next_xid % SLOTS], &xid, f->now)) {
+		st.service = &service;
+		st.meta = OCP_STR("m");
+		if (!ocp_processor_xaction_start(f->agent, &st, &slots[p->next_xid % SLOTS], &xid, f->now)) {
 			MUST(xid == p->next_xid);
 			p->next_xid++;
 			f->xids[f->n++] = xid;
@@ -237,10 +239,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ocp_processor_please_use(agent, ocp_str(ocp_feature_uri(OCP_FEATURE_LEAVE_LOOP)));
 	for (int i = 0; i < 3; i++) {
 		struct ocp_send s = OCP_SEND_INIT;
+		struct ocp_start st = OCP_START_INIT;
 
 		s.copied = true;
-		if (ocp_processor_xaction_start(agent, &service, OCP_STR("m"), -1, -1,
-						&slots[i + 1], &xid, 0))
+		st.service = &service;
+		st.meta = OCP_STR("m");
+		if (ocp_processor_xaction_start(agent, &st, &slots[i + 1], &xid, 0))
 			break;
 		MUST(xid == p.next_xid++);
 		p.f.xids[p.f.n++] = xid;

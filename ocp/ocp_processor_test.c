@@ -25,6 +25,18 @@ static void connect_cfg(struct bench *b, const struct ocp_processor_config *cfg)
 	want_out(b, "connection-start;\n");
 }
 
+static int begin(struct ocp_processor *p, const struct ocp_uri *s, struct ocp_str meta, int64_t sizep,
+		 int32_t modp, void *user, uint32_t *xid, uint64_t now)
+{
+	struct ocp_start st = OCP_START_INIT;
+
+	st.service = s;
+	st.meta = meta;
+	st.sizep = sizep;
+	st.modp = modp;
+	return ocp_processor_xaction_start(p, &st, user, xid, now);
+}
+
 /* transaction 1 with its original open, 10 octets sent with `copied` */
 static void original_cfg(struct bench *b, const struct ocp_processor_config *cfg)
 {
@@ -32,7 +44,7 @@ static void original_cfg(struct bench *b, const struct ocp_processor_config *cfg
 	uint32_t xid;
 
 	connect_cfg(b, cfg);
-	assert_int_equal(ocp_processor_xaction_start(b->p, &service, OCP_STR("Kind: request"), -1,
+	assert_int_equal(begin(b->p, &service, OCP_STR("Kind: request"), -1,
 						     -1, b->user, &xid, b->now),
 			 0);
 	assert_int_equal(xid, 1);
@@ -66,7 +78,7 @@ static void test_connect(void **state)
 	start(&b, NULL);
 	assert_int_equal(ocp_processor_priority(b.p, 1), -ENOTCONN);
 	assert_int_equal(
-		ocp_processor_xaction_start(b.p, &service, OCP_STR("m"), -1, -1, NULL, &xid, 0),
+		begin(b.p, &service, OCP_STR("m"), -1, -1, NULL, &xid, 0),
 		-ENOTCONN);
 	assert_int_equal(ocp_processor_connect(b.p, OCP_STR("edge 1"), -4, 0), 0);
 	assert_int_equal(ocp_processor_connect(b.p, OCP_STR("edge 1"), -4, 0), -EALREADY);
@@ -75,19 +87,19 @@ static void test_connect(void **state)
 		     "6;\n");
 	/* <70>: no service anywhere; <41> binding 5: no empty meta-data */
 	assert_int_equal(
-		ocp_processor_xaction_start(b.p, NULL, OCP_STR("m"), -1, -1, NULL, &xid, 0),
+		begin(b.p, NULL, OCP_STR("m"), -1, -1, NULL, &xid, 0),
 		-EINVAL);
 	assert_int_equal(
-		ocp_processor_xaction_start(b.p, &service, OCP_STR(""), -1, -1, NULL, &xid, 0),
+		begin(b.p, &service, OCP_STR(""), -1, -1, NULL, &xid, 0),
 		-EINVAL);
 	assert_int_equal(ocp_processor_service(b.p, &service), 0);
 	assert_int_equal(
-		ocp_processor_xaction_start(b.p, NULL, OCP_STR("m"), 7, 100, NULL, &xid, 0), 0);
+		begin(b.p, NULL, OCP_STR("m"), 7, 100, NULL, &xid, 0), 0);
 	want_out(&b, "connection-service {\"3:u:s\"};\nxaction-start 1;\n"
 		     "app-message-start 1 1 \"1:m\"\nsizep: 7\nmodp: 100\n;\n");
 	/* <37> binding 4: xids grow */
 	assert_int_equal(
-		ocp_processor_xaction_start(b.p, NULL, OCP_STR("m"), -1, -1, NULL, &xid, 0), 0);
+		begin(b.p, NULL, OCP_STR("m"), -1, -1, NULL, &xid, 0), 0);
 	assert_int_equal(xid, 2);
 	bench_free(&b);
 	cfg.dialect = OCP_DIALECT_CORE;
@@ -661,11 +673,11 @@ static void test_limits(void **state)
 	cfg.xactions_max = 1;
 	original_cfg(&b, &cfg);
 	assert_int_equal(
-		ocp_processor_xaction_start(b.p, &service, OCP_STR("m"), -1, -1, NULL, &xid, 0),
+		begin(b.p, &service, OCP_STR("m"), -1, -1, NULL, &xid, 0),
 		-EBUSY);
 	assert_int_equal(ocp_processor_xaction_end(b.p, 1, false, NULL), 0);
 	assert_int_equal(
-		ocp_processor_xaction_start(b.p, &service, OCP_STR("m"), -1, -1, NULL, &xid, 0), 0);
+		begin(b.p, &service, OCP_STR("m"), -1, -1, NULL, &xid, 0), 0);
 	assert_int_equal(xid, 2);
 	bench_free(&b);
 }
@@ -681,7 +693,7 @@ static void test_many_transactions(void **state)
 	cfg.xactions_max = 10000;
 	connect_cfg(&b, &cfg);
 	for (uint32_t i = 0; i < 10000; i++) {
-		assert_int_equal(ocp_processor_xaction_start(b.p, &service, OCP_STR("m"), -1, -1,
+		assert_int_equal(begin(b.p, &service, OCP_STR("m"), -1, -1,
 							     &users[i], &xid, 0),
 				 0);
 		text_clear(&b.out);

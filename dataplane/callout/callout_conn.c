@@ -166,7 +166,7 @@ static void on_xaction_end(void *ctx, void *user, const struct ocp_xaction_endin
 	case OCP_XEND_CONNECTION:
 		break;
 	}
-	if (e->conn_end == OCP_END_MALFORMED || e->conn_end == OCP_END_OUTSIDE)
+	if (e->conn_end == OCP_END_MALFORMED || e->conn_end == OCP_END_OUTSIDE || e->conn_end == OCP_END_VIOLATION)
 		co_txn_fail(l, t, CALLOUT_CAUSE_PROTOCOL, ocp_end_text(e->conn_end), 0);
 	else
 		co_txn_fail(l, t, CALLOUT_CAUSE_LOST, ocp_end_text(e->conn_end), 0);
@@ -462,7 +462,7 @@ bool co_conn_check(struct co_conn *c)
 	how = ocp_processor_over(c->agent);
 	if (how == OCP_END_NONE)
 		return false;
-	if (how == OCP_END_MALFORMED || how == OCP_END_LOCAL)
+	if (how == OCP_END_MALFORMED || how == OCP_END_LOCAL || how == OCP_END_VIOLATION || how == OCP_END_OUTSIDE)
 		co_io_write(c); /* the connection-end, if the socket takes it now */
 	snprintf(text, sizeof(text), "%s", c->why[0] ? c->why : ocp_end_text(how));
 	if (c->state == CO_CONN_UP)

@@ -105,6 +105,7 @@ void co_group_dispatch(struct callout_lcore *l, struct co_group *g)
 		uint32_t up, xid;
 		bool full;
 		struct co_conn *c = group_pick(g, &up, &full);
+		struct ocp_start st = OCP_START_INIT;
 		int ret;
 
 		if (!up) {
@@ -119,9 +120,9 @@ void co_group_dispatch(struct callout_lcore *l, struct co_group *g)
 		}
 		if (!c)
 			return;
-		ret = ocp_processor_xaction_start(c->agent, NULL,
-						  (struct ocp_str){t->open->meta, t->open->meta_len},
-						  t->open->sizep, -1, t, &xid, l->now);
+		st.meta = (struct ocp_str){t->open->meta, t->open->meta_len};
+		st.sizep = t->open->sizep;
+		ret = ocp_processor_xaction_start(c->agent, &st, t, &xid, l->now);
 		if (ret == -EOVERFLOW || ret == -ENOTCONN) {
 			c->drain = true; /* identifiers are used up: a new connection begins anew */
 			continue;
