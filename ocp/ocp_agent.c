@@ -117,7 +117,7 @@ int ocp_agent_ask_feature(struct ocp_agent *a, enum ocp_msg_type type, struct oc
 
 int ocp_agent_send_data(struct ocp_agent *a, uint32_t xid, uint32_t am_id, uint64_t *offset,
 			const void *data, size_t len, void *cookie, const struct ocp_send *send,
-			uint32_t flags)
+			uint64_t flags)
 {
 	struct ocp_msg m = {
 		.type = OCP_MSG_DATA_HAVE,

@@ -15,6 +15,7 @@
 
 #include "ocp/ocp.h"
 #include "ocp/ocp_ranges.h"
+#include "ocp/ocp_server_flow.h"
 
 struct ocp_am {
 	struct ocp_am *next;
@@ -54,6 +55,7 @@ struct ocp_xaction {
 	struct ocp_am *ams;
 	uint32_t ams_open;
 	int64_t last_am_id; /* of the callout server; -1 none */
+	struct ocp_server_flow server; /* callout server, core dialect */
 };
 
 struct ocp_agent;
@@ -146,7 +148,7 @@ int ocp_agent_ask_feature(struct ocp_agent *a, enum ocp_msg_type type, struct oc
 /* data-have messages for len octets at *offset, which advances. */
 int ocp_agent_send_data(struct ocp_agent *a, uint32_t xid, uint32_t am_id, uint64_t *offset,
 			const void *data, size_t len, void *cookie, const struct ocp_send *send,
-			uint32_t flags);
+			uint64_t flags);
 int ocp_agent_probe(struct ocp_agent *a, bool with_xid, uint32_t xid, bool with_am, uint32_t am_id,
 		    uint32_t *rid);
 

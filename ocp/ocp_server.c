@@ -21,6 +21,8 @@ int ocp_server_create(struct ocp_server **out, const struct ocp_server_config *c
 	if (!s)
 		return -ENOMEM;
 	s->ops = *ops;
+	s->wire = &ocp_server_draft_wire;
+	s->dialects = cfg->dialects;
 	s->ack_all = cfg->ack_all;
 	s->last_xid = -1;
 	s->a.role = &ocp_server_role;
@@ -113,7 +115,7 @@ int32_t ocp_server_priority(const struct ocp_server *s)
 
 enum ocp_dialect ocp_server_dialect(const struct ocp_server *s)
 {
-	return OCP_DIALECT_DRAFT;
+	return ocp_server_is_core(s) ? OCP_DIALECT_CORE : OCP_DIALECT_DRAFT;
 }
 
 enum ocp_end ocp_server_over(const struct ocp_server *s)
@@ -154,77 +156,54 @@ static int find(struct ocp_server *s, uint32_t xid, struct ocp_xaction **x, cons
 
 int ocp_server_working(struct ocp_server *s, uint32_t xid)
 {
-	struct ocp_msg m = {.type = OCP_MSG_I_AM_HERE, .has = OCP_HAS(OCP_P_XID), .xid = xid};
 	struct ocp_xaction *x;
 	int rc = find(s, xid, &x, NULL, NULL);
 
-	return rc ? rc : ocp_agent_send(&s->a, &m, NULL, 0, NULL);
+	return rc ? rc : s->wire->working(s, x);
 }
 
 int ocp_server_am_start(struct ocp_server *s, uint32_t xid, struct ocp_str meta,
 			const struct ocp_send *send, uint32_t *am_id)
 {
-	struct ocp_msg m = {
-		.type = OCP_MSG_APP_MESSAGE_START,
-		.has = OCP_HAS(OCP_P_XID) | OCP_HAS(OCP_P_AM_ID) | OCP_HAS(OCP_P_META_DATA),
-		.xid = xid,
-		.meta_data = meta,
-	};
+	const struct ocp_send none = OCP_SEND_INIT;
 	struct ocp_xaction *x;
-	struct ocp_am *am;
 	int rc = find(s, xid, &x, NULL, NULL);
 
 	if (rc)
 		return rc;
-	if (meta.len > s->a.limits.atom)
-		return -EINVAL;
 	if (x->ams_open >= s->a.ams_max)
 		return -EBUSY;
-	m.am_id = x->last_am_id < 0 ? 2 : (uint32_t)x->last_am_id + 2;
-	if (m.am_id > OCP_ID_MAX)
-		return -EOVERFLOW;
-	if (send && send->modified)
-		m.has |= OCP_HAS(OCP_P_MODIFIED);
-	if (send && send->sizep >= 0) {
-		m.has |= OCP_HAS(OCP_P_SIZEP);
-		m.sizep = (uint64_t)send->sizep;
-	}
-	if (send && send->modp >= 0) {
-		m.has |= OCP_HAS(OCP_P_MODP);
-		m.modp = (uint32_t)send->modp;
-	}
-	am = ocp_xaction_am_add(&s->a, x, m.am_id);
-	if (!am)
-		return -ENOMEM;
-	rc = ocp_agent_send(&s->a, &m, NULL, 0, NULL);
-	if (rc) {
-		ocp_xaction_am_drop(&s->a, x, am);
+	rc = s->wire->am_start(s, x, meta, send ? send : &none, am_id);
+	if (rc)
 		return rc;
-	}
-	x->last_am_id = *am_id = m.am_id;
+	x->last_am_id = *am_id;
 	ocp_agent_touch(&s->a, x);
 	return 0;
+}
+
+/* The adapted message takes data; 0 with *x and *am. */
+static int find_open(struct ocp_server *s, uint32_t xid, uint32_t am_id, struct ocp_xaction **x,
+		     struct ocp_am **am)
+{
+	int rc = find(s, xid, x, &am_id, am);
+
+	return rc ? rc : (*am)->ended ? -EPIPE : 0;
 }
 
 int ocp_server_data(struct ocp_server *s, uint32_t xid, uint32_t am_id, const void *data,
 		    size_t len, void *cookie, const struct ocp_send *send)
 {
+	const struct ocp_send none = OCP_SEND_INIT;
 	struct ocp_xaction *x;
 	struct ocp_am *am;
-	uint32_t flags = 0;
-	int rc = find(s, xid, &x, &am_id, &am);
+	int rc = find_open(s, xid, am_id, &x, &am);
 
-	if (rc)
-		return rc;
-	if (am->ended)
-		return -EPIPE;
-	if (send && send->modp > 100)
-		return -EINVAL;
-	if (send && send->modified)
-		flags |= OCP_HAS(OCP_P_MODIFIED);
-	if (send && send->ack)
-		flags |= OCP_HAS(OCP_P_ACK);
-	rc = ocp_agent_send_data(&s->a, xid, am_id, &am->offset, data, len, cookie, send, flags);
+	if (!send)
+		send = &none;
+	if (!rc && send->modp > 100)
+		rc = -EINVAL;
+	if (!rc)
+		rc = s->wire->data(s, x, am, data, len, cookie, send);
 	if (rc)
 		return rc;
 	if (len)
@@ -233,49 +212,18 @@ int ocp_server_data(struct ocp_server *s, uint32_t xid, uint32_t am_id, const vo
 	return 0;
 }
 
+static bool committed(const struct ocp_server *s, const struct ocp_xaction *x, uint64_t from,
+		      uint64_t size)
+{
+	return from <= x->offset && size <= x->offset - from && s->wire->committed(x, from, size);
+}
+
 bool ocp_server_committed(const struct ocp_server *s, uint32_t xid, uint64_t src_offset,
 			  uint64_t size)
 {
 	const struct ocp_xaction *x = ocp_agent_find(&s->a, xid);
 
-	return x && src_offset <= x->offset && size <= x->offset - src_offset &&
-	       ocp_ranges_cover(&x->kept, src_offset, src_offset + size);
-}
-
-static int send_as_is(struct ocp_server *s, struct ocp_xaction *x, struct ocp_am *am, uint64_t from,
-		      uint64_t size, enum ocp_part part)
-{
-	struct ocp_msg m = {
-		.type = OCP_MSG_DATA_AS_IS,
-		.has = OCP_HAS(OCP_P_XID) | OCP_HAS(OCP_P_AM_ID) | OCP_HAS(OCP_P_OFFSET) |
-		       OCP_HAS(OCP_P_SIZE) | OCP_HAS(OCP_P_COPY_AM_ID) |
-		       OCP_HAS(OCP_P_COPY_AM_OFFSET) | (part ? OCP_HAS(OCP_P_AM_PART) : 0),
-		.xid = x->xid,
-		.am_id = am->id,
-		.copy_am_id = x->am_id,
-		.am_part = part,
-	};
-
-	if (size > OCP_OFFSET_MAX - am->offset)
-		return -EOVERFLOW;
-	do {
-		uint64_t n = size < OCP_ID_MAX ? size : OCP_ID_MAX;
-		int rc;
-
-		m.offset = am->offset;
-		m.size = n;
-		m.copy_am_offset = from;
-		rc = ocp_agent_send(&s->a, &m, NULL, 0, NULL);
-		if (rc)
-			return rc;
-		am->offset += n;
-		from += n;
-		size -= n;
-	} while (size);
-	am->last_as_is = true;
-	am->as_is_end = from;
-	ocp_agent_touch(&s->a, x);
-	return 0;
+	return x && committed(s, x, src_offset, size);
 }
 
 int ocp_server_as_is(struct ocp_server *s, uint32_t xid, uint32_t am_id, uint64_t src_offset,
@@ -283,30 +231,29 @@ int ocp_server_as_is(struct ocp_server *s, uint32_t xid, uint32_t am_id, uint64_
 {
 	struct ocp_xaction *x;
 	struct ocp_am *am;
-	int rc = find(s, xid, &x, &am_id, &am);
+	int rc = find_open(s, xid, am_id, &x, &am);
 
 	if (rc)
 		return rc;
-	if (am->ended)
-		return -EPIPE;
-	if (!x->am_known || !ocp_server_committed(s, xid, src_offset, size))
+	if (!x->am_known || !committed(s, x, src_offset, size))
 		return -EPERM;
-	return send_as_is(s, x, am, src_offset, size, part);
+	rc = s->wire->as_is(s, x, am, src_offset, size, part);
+	if (!rc)
+		ocp_agent_touch(&s->a, x);
+	return rc;
 }
 
 int ocp_server_data_end(struct ocp_server *s, uint32_t xid, uint32_t am_id, bool ok)
 {
 	struct ocp_xaction *x;
 	struct ocp_am *am;
-	int rc = find(s, xid, &x, &am_id, &am);
+	int rc;
 
-	if (rc)
-		return rc;
 	if (!ok)
 		return ocp_server_am_end(s, xid, am_id, true, NULL);
-	if (am->ended)
-		return -EPIPE;
-	rc = ocp_agent_send_am(&s->a, OCP_MSG_DATA_END, xid, am_id, false, NULL);
+	rc = find_open(s, xid, am_id, &x, &am);
+	if (!rc)
+		rc = s->wire->data_end(s, x, am);
 	if (rc)
 		return rc;
 	am->ended = true;
@@ -322,7 +269,7 @@ int ocp_server_am_end(struct ocp_server *s, uint32_t xid, uint32_t am_id, bool e
 	int rc = find(s, xid, &x, &am_id, &am);
 
 	if (!rc)
-		rc = ocp_agent_send_am(&s->a, OCP_MSG_APP_MESSAGE_END, xid, am_id, error, result);
+		rc = s->wire->am_end(s, x, am, error, result);
 	if (rc)
 		return rc;
 	ocp_xaction_am_drop(&s->a, x, am);
@@ -330,84 +277,51 @@ int ocp_server_am_end(struct ocp_server *s, uint32_t xid, uint32_t am_id, bool e
 	return 0;
 }
 
+/* The original has not ended; 0 with *x. */
+static int find_original(struct ocp_server *s, uint32_t xid, struct ocp_xaction **x)
+{
+	int rc = find(s, xid, x, NULL, NULL);
+
+	return rc ? rc : (*x)->am_open ? 0 : -ENOENT;
+}
+
 int ocp_server_pause(struct ocp_server *s, uint32_t xid)
 {
 	struct ocp_xaction *x;
-	int rc = find(s, xid, &x, NULL, NULL);
+	int rc = find_original(s, xid, &x);
 
-	if (rc)
-		return rc;
-	if (!x->am_open)
-		return -ENOENT;
-	/* <92>: paused only when data-paused comes */
-	return ocp_agent_send_am(&s->a, OCP_MSG_DATA_PAUSE, xid, x->am_id, false, NULL);
+	/* <92>: paused only when the answer comes */
+	return rc ? rc : s->wire->pause(s, x);
 }
 
 int ocp_server_need(struct ocp_server *s, uint32_t xid, uint32_t request)
 {
-	struct ocp_msg m = {
-		.type = OCP_MSG_DATA_NEED,
-		.has = OCP_HAS(OCP_P_XID) | OCP_HAS(OCP_P_AM_ID) | OCP_HAS(OCP_P_OFFSET),
-		.xid = xid,
-		.size_request = request,
-	};
 	struct ocp_xaction *x;
-	int rc = find(s, xid, &x, NULL, NULL);
+	int rc = find_original(s, xid, &x);
 
 	if (rc)
 		return rc;
-	if (!x->am_open)
-		return -ENOENT;
-	if (request)
-		m.has |= OCP_HAS(OCP_P_SIZE_REQUEST);
-	m.am_id = x->am_id;
-	m.offset = x->offset;
 	x->paused = false; /* <102>: just before sending */
-	return ocp_agent_send(&s->a, &m, NULL, 0, NULL);
+	return s->wire->need(s, x, request);
 }
 
 int ocp_server_ack(struct ocp_server *s, uint32_t xid, uint64_t offset, uint64_t size,
 		   bool wont_forward)
 {
-	struct ocp_msg m = {
-		.type = OCP_MSG_DATA_ACK,
-		.has = OCP_HAS(OCP_P_XID) | OCP_HAS(OCP_P_AM_ID) | OCP_HAS(OCP_P_OFFSET) |
-		       OCP_HAS(OCP_P_SIZE) | (wont_forward ? OCP_HAS(OCP_P_WONT_FORWARD) : 0),
-		.xid = xid,
-	};
 	struct ocp_xaction *x;
-	int rc = find(s, xid, &x, NULL, NULL);
+	int rc = find_original(s, xid, &x);
 
 	if (rc)
 		return rc;
-	if (!x->am_open)
-		return -ENOENT;
 	if (offset > x->offset || size > x->offset - offset)
 		return -EINVAL;
-	if (wont_forward) {
-		rc = ocp_ranges_remove(&x->kept, offset, offset + size, s->a.ranges_max);
-		if (rc)
-			return rc;
-		if (offset + size > x->released)
-			x->released = offset + size;
-	}
-	m.am_id = x->am_id;
-	do {
-		m.offset = offset;
-		m.size = size < OCP_ID_MAX ? size : OCP_ID_MAX;
-		rc = ocp_agent_send(&s->a, &m, NULL, 0, NULL);
-		offset += m.size;
-		size -= m.size;
-	} while (!rc && size);
-	return rc;
+	return s->wire->ack(s, x, offset, size, wont_forward);
 }
 
 int ocp_server_leave_loop(struct ocp_server *s, uint32_t xid, uint32_t am_id)
 {
-	const struct ocp_result partial = {.code = OCP_RESULT_PARTIAL};
 	struct ocp_xaction *x;
 	struct ocp_am *am;
-	uint64_t rest;
 	int rc = find(s, xid, &x, &am_id, &am);
 
 	if (rc)
@@ -416,19 +330,41 @@ int ocp_server_leave_loop(struct ocp_server *s, uint32_t xid, uint32_t am_id)
 		return -ENOTSUP;
 	if (am->ended)
 		return -EPIPE;
-	if (s->a.current.wanted && s->a.current.xid == xid && s->a.current.seen < s->a.current.size)
-		return -EBUSY;
-	rest = am->last_as_is ? am->as_is_end : x->offset;
-	if (!x->am_known || rest < x->released ||
-	    (rest && !ocp_ranges_cover(&x->kept, rest - 1, rest)))
-		return -EPERM;
-	if (!am->last_as_is)
-		rc = send_as_is(s, x, am, rest, 0, OCP_PART_NONE);
-	if (!rc)
-		rc = ocp_agent_send_am(&s->a, OCP_MSG_DATA_END, xid, am_id, false, &partial);
-	if (!rc)
-		rc = ocp_server_xaction_end(s, xid, false, NULL);
-	return rc;
+	return s->wire->leave_loop(s, x, am);
+}
+
+int ocp_server_stop_receiving(struct ocp_server *s, uint32_t xid, uint64_t size)
+{
+	struct ocp_xaction *x;
+	int rc = find_original(s, xid, &x);
+
+	return rc ? rc : s->wire->stop_receiving(s, x, size);
+}
+
+const struct ocp_profile *ocp_server_profile(const struct ocp_server *s, uint32_t xid)
+{
+	const struct ocp_xaction *x = ocp_agent_find(&s->a, xid);
+
+	return x ? x->server.profile : NULL;
+}
+
+struct ocp_list ocp_server_services(const struct ocp_server *s, uint32_t xid)
+{
+	const struct ocp_xaction *x = ocp_agent_find(&s->a, xid);
+
+	return x && x->server.group ? x->server.group->services : OCP_LIST_EMPTY;
+}
+
+uint64_t ocp_server_room(const struct ocp_server *s, uint32_t xid)
+{
+	const struct ocp_xaction *x = ocp_agent_find(&s->a, xid);
+	const struct ocp_am *am = x ? x->ams : NULL;
+
+	if (!x || !ocp_server_is_core(s))
+		return x ? UINT64_MAX : 0;
+	if (x->server.paused)
+		return 0;
+	return x->server.pause_at == UINT64_MAX ? UINT64_MAX : x->server.pause_at - (am ? am->offset : 0);
 }
 
 int ocp_server_xaction_end(struct ocp_server *s, uint32_t xid, bool error,
@@ -440,12 +376,11 @@ int ocp_server_xaction_end(struct ocp_server *s, uint32_t xid, bool error,
 	if (!x)
 		return rc ? rc : -ENOENT;
 	if (!rc)
-		rc = ocp_agent_send_xaction_end(&s->a, xid, error, result);
+		rc = s->wire->xaction_end(s, x, error, result);
 	if (rc == -EINVAL) /* the result cannot be said */
 		return rc;
 	/* Whatever became of the message, its owner has let go of the transaction. */
-	ocp_agent_detach(&s->a, x);
-	ocp_agent_free(&s->a, x);
+	ocp_server_let_go(s, x);
 	return rc;
 }
 
@@ -454,19 +389,6 @@ int ocp_server_refuse(struct ocp_server *s, uint32_t xid, const char *reason)
 	struct ocp_result r = {OCP_RESULT_FAILURE, ocp_str(reason)};
 
 	return ocp_server_xaction_end(s, xid, true, &r);
-}
-
-int ocp_server_stop_receiving(struct ocp_server *s, uint32_t xid, uint64_t size)
-{
-	struct ocp_xaction *x;
-	int rc = find(s, xid, &x, NULL, NULL);
-
-	return rc ? rc : -ENOTSUP;
-}
-
-const struct ocp_profile *ocp_server_profile(const struct ocp_server *s, uint32_t xid)
-{
-	return NULL;
 }
 
 bool ocp_server_received(const struct ocp_server *s, uint32_t xid, uint64_t *received)

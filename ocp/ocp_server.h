@@ -33,7 +33,6 @@ extern "C" {
 
 struct ocp_server;
 struct ocp_profile; /* ocp_profile.h */
-struct ocp_list;
 
 struct ocp_original_ending {
 	bool ok; /* complete */
@@ -207,6 +206,13 @@ int ocp_server_leave_loop(struct ocp_server *s, uint32_t xid, uint32_t am_id);
  * tells as ok and partial. The adapted message must be complete nevertheless. -ENOTSUP: the draft has no such
  * message. */
 int ocp_server_stop_receiving(struct ocp_server *s, uint32_t xid, uint64_t size);
+/* Octets of the adapted message that can be sent before a pause that the processor asked for at an offset (DWP): more
+ * than that in one call goes out whole, then the pause begins. UINT64_MAX: no such offset; 0: paused now, or no such
+ * transaction. */
+uint64_t ocp_server_room(const struct ocp_server *s, uint32_t xid);
+/* Core: the services that the transaction's group names, in the order in which they are to be applied; ops.xaction_start
+ * got the first one. Empty in the draft. Valid while the transaction is open. */
+struct ocp_list ocp_server_services(const struct ocp_server *s, uint32_t xid);
 /* Core: the application profile of the transaction, as agreed; NULL: none. */
 const struct ocp_profile *ocp_server_profile(const struct ocp_server *s, uint32_t xid);
 /* xaction-end. result NULL: none. */

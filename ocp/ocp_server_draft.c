@@ -1,40 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * Callout server agent: what arrives from the processor.
- *
- *   connection: waiting --connection-start--> up --connection-end, malformed, ...--> over
- *
- *   original:   none --app-message-start--> open --data-end--> ended --> gone
- *                                            |                            ^
- *                                            +--app-message-end, a fault--+
- *               `paused` is a flag of open: set by data-paused, cleared by our data-need.
- *
- * A gone original leaves its transaction alive: adapted messages may still be sent.
- */
+/* Callout server agent, draft dialect: what arrives from the processor. */
 #include <stdlib.h>
 #include <string.h>
 #include "ocp/ocp_server_private.h"
-
-static struct ocp_server *self(struct ocp_agent *a)
-{
-	return (struct ocp_server *)a;
-}
-
-static const struct ocp_result failure = {.code = OCP_RESULT_FAILURE};
-
-/* The original is over; its owner hears of it unless that has happened before. */
-static void original_over(struct ocp_agent *a, struct ocp_xaction *x, bool gone,
-			  const struct ocp_original_ending *e)
-{
-	struct ocp_server *s = self(a);
-	bool told = x->am_ended;
-
-	x->am_ended = true;
-	if (gone)
-		x->am_open = false;
-	if (!told && s->ops.original_end)
-		s->ops.original_end(a->ctx, x->user, e);
-}
 
 /* A rule broken about the original: app-message-end with error. */
 static void abort_original(struct ocp_agent *a, struct ocp_xaction *x, enum ocp_fault f)
@@ -43,26 +11,14 @@ static void abort_original(struct ocp_agent *a, struct ocp_xaction *x, enum ocp_
 
 	ocp_agent_fault(a, x, f);
 	ocp_agent_send_am(a, OCP_MSG_APP_MESSAGE_END, x->xid, x->am_id, true, NULL);
-	original_over(a, x, true, &e);
-}
-
-static void on_ended(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_xaction_ending *e)
-{
-	struct ocp_server *s = self(a);
-	struct ocp_original_ending o = {.ok = true, .result = e->result};
-
-	/* xaction-end without error implies the end of the message <75> */
-	if (e->how == OCP_XEND_NORMAL && x->am_open)
-		original_over(a, x, true, &o);
-	if (s->ops.xaction_end)
-		s->ops.xaction_end(a->ctx, x->user, e);
+	ocp_server_original_over(a, x, true, &e);
 }
 
 /* --- connection --- */
 
 static void on_connection_start(struct ocp_agent *a, const struct ocp_msg *m)
 {
-	struct ocp_server *s = self(a);
+	struct ocp_server *s = ocp_server_of(a);
 
 	if (a->started) {
 		ocp_agent_fault(a, NULL, OCP_FAULT_REPEATED_START);
@@ -71,12 +27,12 @@ static void on_connection_start(struct ocp_agent *a, const struct ocp_msg *m)
 	a->started = true;
 	s->priority = m->priority;
 	if (s->ops.connection_start && s->ops.connection_start(a->ctx, m->client, m->priority))
-		ocp_agent_end(a, OCP_END_LOCAL, true, &failure);
+		ocp_agent_end(a, OCP_END_LOCAL, true, &ocp_server_failure);
 }
 
 static void on_priority(struct ocp_agent *a, const struct ocp_msg *m)
 {
-	struct ocp_server *s = self(a);
+	struct ocp_server *s = ocp_server_of(a);
 
 	s->priority = m->priority;
 	if (s->ops.priority)
@@ -85,12 +41,12 @@ static void on_priority(struct ocp_agent *a, const struct ocp_msg *m)
 
 static void on_service(struct ocp_agent *a, const struct ocp_msg *m)
 {
-	struct ocp_server *s = self(a);
+	struct ocp_server *s = ocp_server_of(a);
 	const struct ocp_uri *u = &m->service;
 	char *copy = malloc((size_t)u->uri.len + u->more.len + 1);
 
 	if (!copy) {
-		ocp_agent_end(a, OCP_END_MEMORY, true, &failure);
+		ocp_agent_end(a, OCP_END_MEMORY, true, &ocp_server_failure);
 		return;
 	}
 	memcpy(copy, u->uri.p, u->uri.len);
@@ -122,12 +78,9 @@ static void on_xid_order(struct ocp_agent *a, const struct ocp_msg *m)
 
 static void on_xaction_start(struct ocp_agent *a, const struct ocp_msg *m)
 {
-	struct ocp_server *s = self(a);
+	struct ocp_server *s = ocp_server_of(a);
 	const struct ocp_uri *service =
 		ocp_msg_has(m, OCP_P_SERVICE) ? &m->service : &s->service_uri;
-	struct ocp_xaction *x;
-	void *user = NULL;
-	bool refused;
 
 	if ((int64_t)m->xid <= s->last_xid) {
 		on_xid_order(a, m);
@@ -142,13 +95,7 @@ static void on_xaction_start(struct ocp_agent *a, const struct ocp_msg *m)
 		refuse_xaction(a, m->xid, OCP_FAULT_LIMIT);
 		return;
 	}
-	refused = !s->ops.xaction_start || s->ops.xaction_start(a->ctx, m->xid, service, &user);
-	x = ocp_agent_find(a, m->xid);
-	if (!x) /* its owner has ended it already, or the connection */
-		return;
-	x->user = user;
-	if (refused)
-		ocp_server_xaction_end(s, m->xid, true, &failure);
+	ocp_server_accept(a, m->xid, service);
 }
 
 static void on_xaction_end(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_msg *m)
@@ -163,18 +110,6 @@ static void on_xaction_end(struct ocp_agent *a, struct ocp_xaction *x, const str
 
 /* --- the original --- */
 
-/* Our adapted message am has ended at the processor. */
-static void adapted_over(struct ocp_agent *a, struct ocp_xaction *x, struct ocp_am *am, bool error,
-			 const struct ocp_result *r)
-{
-	struct ocp_server *s = self(a);
-	uint32_t id = am->id;
-
-	ocp_xaction_am_drop(a, x, am);
-	if (s->ops.am_end)
-		s->ops.am_end(a->ctx, x->user, id, error, r);
-}
-
 /* Wrong parity, not larger than before, or a second original. */
 static void on_bad_am_id(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_msg *m)
 {
@@ -187,12 +122,11 @@ static void on_bad_am_id(struct ocp_agent *a, struct ocp_xaction *x, const struc
 	ocp_agent_fault(a, x, OCP_FAULT_AM_ID);
 	ocp_agent_send_am(a, OCP_MSG_APP_MESSAGE_END, x->xid, m->am_id, true, NULL);
 	if (am) /* for the peer it has just ended */
-		adapted_over(a, x, am, true, &failure);
+		ocp_server_adapted_over(a, x, am, true, &ocp_server_failure);
 }
 
 static void on_am_start(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_msg *m)
 {
-	struct ocp_server *s = self(a);
 	struct ocp_am_info info;
 	uint32_t xid = x->xid;
 
@@ -200,24 +134,16 @@ static void on_am_start(struct ocp_agent *a, struct ocp_xaction *x, const struct
 		on_bad_am_id(a, x, m);
 		return;
 	}
-	x->am_known = x->am_open = true;
-	x->am_id = m->am_id;
 	ocp_am_info_fill(&info, m);
 	if (!m->meta_data.len)
 		ocp_agent_fault(a, x, OCP_FAULT_META_EMPTY);
-	if (!s->ops.am_start || !s->ops.am_start(a->ctx, x->user, &info))
-		return;
-	x = ocp_agent_find(a, xid);
-	if (!x || !x->am_open)
-		return;
-	x->am_open = false;
-	x->am_ended = true;
-	ocp_agent_send_am(a, OCP_MSG_APP_MESSAGE_END, xid, x->am_id, true, &failure);
+	if (ocp_server_original(a, x, &info) == OCP_SERVER_REFUSED)
+		ocp_agent_send_am(a, OCP_MSG_APP_MESSAGE_END, xid, m->am_id, true, &ocp_server_failure);
 }
 
 static void on_data_have(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_msg *m)
 {
-	struct ocp_server *s = self(a);
+	struct ocp_server *s = ocp_server_of(a);
 
 	if (!x->am_open || m->am_id != x->am_id) {
 		ocp_agent_fault(a, x,
@@ -240,26 +166,6 @@ static void on_data_have(struct ocp_agent *a, struct ocp_xaction *x, const struc
 		a->current.ack = true;
 }
 
-static void on_slice(struct ocp_agent *a, const struct ocp_data *d)
-{
-	struct ocp_server *s = self(a);
-	struct ocp_xaction *x = ocp_agent_find(a, a->current.xid);
-	struct ocp_data out = *d;
-
-	if (!x || !x->am_open) {
-		a->current.wanted = false;
-		return;
-	}
-	x->offset = d->offset + d->len;
-	/* Beyond ranges_max the octets count as not committed: as_is is refused, nothing else is
-	 * lost. */
-	if (d->copied)
-		ocp_ranges_append(&x->kept, d->offset, x->offset, a->ranges_max);
-	out.modified = false; /* <45>: only a callout server may say so */
-	if (s->ops.data)
-		s->ops.data(a->ctx, x->user, &out);
-}
-
 static void on_original_end(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_msg *m)
 {
 	struct ocp_original_ending e = {.ok = !ocp_msg_failed(m), .result = m->result};
@@ -269,7 +175,7 @@ static void on_original_end(struct ocp_agent *a, struct ocp_xaction *x, const st
 		ocp_agent_fault(a, x, OCP_FAULT_AFTER_END);
 		return;
 	}
-	original_over(a, x, gone, &e);
+	ocp_server_original_over(a, x, gone, &e);
 }
 
 /* data-end and app-message-end. */
@@ -280,27 +186,22 @@ static void on_end(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_
 	if (x->am_open && m->am_id == x->am_id)
 		on_original_end(a, x, m);
 	else if (am && m->type == OCP_MSG_APP_MESSAGE_END)
-		adapted_over(a, x, am, ocp_msg_failed(m), &m->result);
+		ocp_server_adapted_over(a, x, am, ocp_msg_failed(m), &m->result);
 	else
 		ocp_agent_fault(a, x, am ? OCP_FAULT_OWN_AM_ID : OCP_FAULT_UNKNOWN_ID);
 }
 
 static void on_paused(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_msg *m)
 {
-	struct ocp_server *s = self(a);
-
-	if (!x->am_open || m->am_id != x->am_id) {
+	if (!x->am_open || m->am_id != x->am_id)
 		ocp_agent_fault(a, x, OCP_FAULT_UNKNOWN_ID);
-		return;
-	}
-	x->paused = true;
-	if (s->ops.paused)
-		s->ops.paused(a->ctx, x->user);
+	else
+		ocp_server_paused(a, x);
 }
 
 static void on_ack(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_msg *m)
 {
-	struct ocp_server *s = self(a);
+	struct ocp_server *s = ocp_server_of(a);
 	const struct ocp_am *am = ocp_xaction_am(x, m->am_id);
 
 	if (!am) {
@@ -339,7 +240,7 @@ static void on_xaction_message(struct ocp_agent *a, struct ocp_xaction *x, const
 	}
 }
 
-static void on_message(struct ocp_agent *a, const struct ocp_msg *m)
+void ocp_server_draft_message(struct ocp_agent *a, const struct ocp_msg *m)
 {
 	struct ocp_xaction *x;
 
@@ -373,16 +274,3 @@ static void on_message(struct ocp_agent *a, const struct ocp_msg *m)
 	ocp_agent_touch(a, x);
 	on_xaction_message(a, x, m);
 }
-
-/* A slow processor, or one that waits for its client, is none of our business. */
-static bool overdue(const struct ocp_agent *a, const struct ocp_xaction *x)
-{
-	return false;
-}
-
-const struct ocp_role ocp_server_role = {
-	.message = on_message,
-	.slice = on_slice,
-	.ended = on_ended,
-	.overdue = overdue,
-};
