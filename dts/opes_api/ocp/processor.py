@@ -425,11 +425,11 @@ class Processor(Endpoint):
                 x.dss = True
                 self.send("DSS", x.xid)
         elif n == "TE":
-            x.ended = m
             if not x.own_end and "te" in self.auto:
-                if not x.original_ended and not failed(m):
+                if not failed(m):
                     x.finish(code=206)
                 x.end()
+            x.ended = m
 
     def _ame(self, x: Xaction, a: Adapted | None, m: Message) -> None:
         """The server ends its message, or refuses ours when it has none."""

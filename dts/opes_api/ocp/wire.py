@@ -178,9 +178,8 @@ class Message:
         return name in self.args
 
     def __str__(self) -> str:
-        head = self.octets.split(b"\r\n;\r\n")[0] if self.payload is None else \
-            self.octets[:len(self.octets) - len(self.payload) - 5]
-        text = head.decode("utf-8", "backslashreplace").replace("\r\n", " | ")
+        tail = 3 if self.payload is None else len(self.payload) + 5
+        text = self.octets[:len(self.octets) - tail].decode("utf-8", "backslashreplace").replace("\r\n", " | ").removesuffix(" | ")
         if self.payload is not None:
             text += repr(self.payload if len(self.payload) <= 48 else self.payload[:48] + b"...")
         return text
