@@ -209,6 +209,9 @@ struct ocp_msg {
 	bool payload;	     /* a payload follows; only data-have's and DUM's means anything */
 	uint64_t payload_size;
 	uint32_t unknown_params; /* parsed and left out (<53>) */
+	/* Only after ocp_decoder_scope: the message is invalid, and nothing of it but xid, name and
+	 * payload is filled. An enum ocp_bad; 0: valid. */
+	uint32_t invalid;
 };
 
 static inline bool ocp_msg_has(const struct ocp_msg *m, enum ocp_param p)
@@ -332,6 +335,13 @@ size_t ocp_decoder_feed(struct ocp_decoder *d, const void *buf, size_t len, stru
  * To be called between messages or on a MESSAGE event.
  */
 void ocp_decoder_dialect(struct ocp_decoder *d, enum ocp_dialect dialect);
+/*
+ * Core dialect, from the next message on: a message in valid format (section 3.1) that breaks the
+ * rules of its parameters (MISSING, TYPE, RANGE, REPEATED) and has a readable xid is a MESSAGE with
+ * msg->invalid set instead of BAD, since section 5 wants that transaction ended and not the
+ * connection. Anything else that is wrong stays BAD: its scope is not known.
+ */
+void ocp_decoder_scope(struct ocp_decoder *d);
 /* True between messages (an end of the transport here cuts nothing in two). */
 bool ocp_decoder_idle(const struct ocp_decoder *d);
 

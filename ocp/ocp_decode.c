@@ -68,6 +68,8 @@ struct ocp_decoder {
 	struct ocp_limits lim;
 	uint32_t dialects; /* OCP_HAS(enum ocp_dialect) whose names are known */
 	bool plain;	   /* the limits allow the short way */
+	bool scoped;	   /* ocp_decoder_scope */
+	enum ocp_bad invalid; /* of this message, found before its end */
 	uint64_t stream; /* octets consumed by earlier feeds */
 	enum state state, next;
 	enum ocp_bad bad;
@@ -134,6 +136,11 @@ void ocp_decoder_destroy(struct ocp_decoder *d)
 void ocp_decoder_dialect(struct ocp_decoder *d, enum ocp_dialect dialect)
 {
 	d->dialects = OCP_HAS(dialect);
+}
+
+void ocp_decoder_scope(struct ocp_decoder *d)
+{
+	d->scoped = true;
 }
 
 bool ocp_decoder_idle(const struct ocp_decoder *d)
@@ -210,6 +217,7 @@ static void message_begin(struct ocp_decoder *d, size_t i)
 	d->names_len = d->refs_len = 0;
 	d->name_len = 0;
 	d->noted = 0;
+	d->invalid = OCP_BAD_NONE;
 	memset(&d->msg, 0, sizeof(d->msg));
 }
 
@@ -255,13 +263,22 @@ static enum ocp_bad pname_octet(struct ocp_decoder *d, uint8_t c)
 	return OCP_BAD_NONE;
 }
 
+/* Not a matter of the format: when it is asked for, the message's scope is looked for first. */
+static enum ocp_bad repeated(struct ocp_decoder *d)
+{
+	if (!d->scoped || !ocp_msg_is_core(d->msg.type))
+		return OCP_BAD_REPEATED;
+	d->invalid = OCP_BAD_REPEATED;
+	return OCP_BAD_NONE;
+}
+
 static enum ocp_bad pname_end(struct ocp_decoder *d)
 {
 	const struct name_ref *r = &d->refs[d->refs_len - 1];
 
 	for (uint32_t i = d->frame[d->depth].name_base; i + 1 < d->refs_len; i++)
 		if (d->refs[i].len == r->len &&
-		    !memcmp(d->names + d->refs[i].at, d->names + r->at, r->len))
+		    !memcmp(d->names + d->refs[i].at, d->names + r->at, r->len) && repeated(d))
 			return OCP_BAD_REPEATED;
 	if (!d->depth)
 		d->param = ocp_param_find(d->msg.type, d->names + r->at, r->len);
@@ -327,7 +344,7 @@ static enum ocp_bad value_end(struct ocp_decoder *d, size_t i)
 		return OCP_BAD_NONE;
 	if (!d->skip) {
 		/* twice under two spellings of its name */
-		if ((d->noted & OCP_HAS(d->param)) && !d->second)
+		if ((d->noted & OCP_HAS(d->param)) && !d->second && repeated(d))
 			return OCP_BAD_REPEATED;
 		d->note[d->param] = (struct note){d->value_at, place(d, i) - d->value_at};
 		d->noted |= OCP_HAS(d->param);
@@ -432,10 +449,33 @@ static enum ocp_bad quoted_size(struct ocp_decoder *d, uint8_t c)
 	return count_kept(d, d->size);
 }
 
+/* The message is of a transaction, and which one can be read: invalid, not malformed. */
+static bool scope_known(struct ocp_decoder *d, const struct ocp_token *tok)
+{
+	struct ocp_msg m = {.type = d->msg.type};
+	const struct ocp_msg_def *def = ocp_msg_def(m.type);
+	struct ocp_str s;
+	uint64_t xid;
+
+	if (!d->scoped || !ocp_msg_is_core(m.type) || !def->nanon || def->anon[0] != OCP_P_XID ||
+	    !(d->noted & OCP_HAS(OCP_P_XID)) || !ocp_atom(tok[OCP_P_XID], &s) ||
+	    ocp_number(s, OCP_ID_MAX, &xid))
+		return false;
+	m.has = OCP_HAS(OCP_P_XID);
+	m.xid = (uint32_t)xid;
+	m.name = d->msg.name;
+	m.payload = d->msg.payload;
+	m.payload_size = d->msg.payload_size;
+	m.unknown_params = d->msg.unknown_params;
+	d->msg = m;
+	return true;
+}
+
 /* The head is complete before buf[i]: bind. */
 static enum ocp_bad head_end(struct ocp_decoder *d, size_t i)
 {
 	struct ocp_token tok[OCP_P_MAX];
+	enum ocp_bad bad;
 	const char *base;
 
 	if (d->store_len) {
@@ -451,7 +491,11 @@ static enum ocp_bad head_end(struct ocp_decoder *d, size_t i)
 
 		tok[p] = (struct ocp_token){base + d->note[p].at, d->note[p].len};
 	}
-	return ocp_msg_bind(&d->msg, tok, d->noted);
+	bad = d->invalid ? d->invalid : ocp_msg_bind(&d->msg, tok, d->noted);
+	if (!bad || !scope_known(d, tok))
+		return bad;
+	d->msg.invalid = bad;
+	return OCP_BAD_NONE;
 }
 
 static enum ocp_bad payload_size(struct ocp_decoder *d, uint8_t c, size_t i, bool *message)
@@ -667,7 +711,7 @@ static bool feed_plain(struct ocp_decoder *d, const uint8_t *buf, size_t len, st
 		ev->type = OCP_EVENT_END;
 		*used = OCP_TAIL_LEN;
 	} else {
-		*used = ocp_plain_decode((const char *)buf, len, &d->lim, &d->msg);
+		*used = ocp_plain_decode((const char *)buf, len, &d->lim, d->dialects, &d->msg);
 		if (!*used)
 			return false;
 		d->store_len = 0;

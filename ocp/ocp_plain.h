@@ -18,10 +18,10 @@ bool ocp_plain_allowed(const struct ocp_limits *lim);
 /*
  * Reads one head that lies whole in buf[0..len) and is of this kind. Returns its octets, up to and
  * including the colon of the payload's size or the CRLF after the semicolon, with *m filled in.
- * 0: the general way has to look at it; *m is undefined.
+ * dialects: mask of OCP_HAS(enum ocp_dialect). 0: the general way has to look at it; *m is undefined.
  */
 size_t ocp_plain_decode(const char *buf, size_t len, const struct ocp_limits *lim,
-			struct ocp_msg *m);
+			uint32_t dialects, struct ocp_msg *m);
 /* Writes m's head as ocp_encode does into head[OCP_PLAIN_MAX]; returns its octets, 0: m is not of
  * this kind, or wrong. */
 size_t ocp_plain_encode(const struct ocp_msg *m, uint64_t payload_size, char *head);
