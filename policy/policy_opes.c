@@ -37,7 +37,7 @@ static const struct policy_key opes_keys[] = {
 	 .max = POLICY_TRACE_LIMIT_MAX, .doc = "Longest value of a trace field with our entry."},
 	{"trace-overflow", POLICY_T_ENUM, 0, OPES(overflow), .def = "cut", .words = overflow_words,
 	 .doc = "A trace that would be longer. `cut`: its oldest entries are left out. `refuse`: a message that comes with such a trace "
-		"is refused like one of wrong framing; what a service makes longer is cut."},
+		"is answered in its place, a request with 431, a response with 502; what a service makes longer is cut."},
 	{"bypass-clients", POLICY_T_CUSTOM, 0, 0, 0, .fn = read_clients, .how = "IP address or prefix, or a list of up to 1024",
 	 .doc = "Clients whose `OPES-Bypass` is followed where services say `bypassable: clients`. Absent: none."},
 };

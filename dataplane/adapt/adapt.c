@@ -10,12 +10,14 @@ int adapt_ctx_init(struct adapt_ctx *c, uint32_t count)
 {
 	struct adapt *slab = aligned_alloc(64, RTE_ALIGN_CEIL(sizeof(*slab) * (size_t)count, 64));
 
-	c->scratch = malloc(HTTP1_HEAD_MAX + 4096);
+	c->scratch = malloc(ADAPT_SCRATCH);
+	c->trace_text = malloc(ADAPT_TRACE_TEXT_MAX);
 	c->scratch_head = malloc(sizeof(*c->scratch_head));
 	c->head_copy = malloc(HTTP1_HEAD_MAX);
-	if (!slab || !c->scratch || !c->head_copy || !c->scratch_head) {
+	if (!slab || !c->scratch || !c->trace_text || !c->head_copy || !c->scratch_head) {
 		free(slab);
 		free(c->scratch);
+		free(c->trace_text);
 		free(c->head_copy);
 		free(c->scratch_head);
 		return -ENOMEM;
@@ -34,6 +36,7 @@ void adapt_ctx_fini(struct adapt_ctx *c)
 {
 	free(c->slab);
 	free(c->scratch);
+	free(c->trace_text);
 	free(c->head_copy);
 	free(c->scratch_head);
 	c->slab = NULL;
@@ -59,6 +62,7 @@ struct adapt *adapt_begin(struct adapt_ctx *c, const struct adapt_begin *b, enum
 	a->flow = b->flow;
 	a->kind = b->kind;
 	a->generation = policy_image_generation(b->image);
+	a->not_bypassed = b->not_bypassed;
 	a->observe = b->observe;
 	a->chunked_ok = b->chunked_ok;
 	a->request_head = b->request_head;

@@ -34,6 +34,7 @@
 #ifndef ADAPT_ADAPT_H
 #define ADAPT_ADAPT_H
 
+#include "adapt/adapt_trace.h"
 #include "app/app_http1.h"
 #include "callout/callout.h"
 #include "mem/mem_chunk.h"
@@ -47,6 +48,8 @@
 #define ADAPT_BACKLOG_MAX (64u << 20)   /* octets a service may return ahead of the wire: more is overload */
 #define ADAPT_RETRY_US 5000    /* the callout stage had no room: looked at again even without its event */
 #define ADAPT_STALL_US 200000  /* keep full and no progress for this long: go on without copies */
+
+#define ADAPT_SCRATCH (HTTP1_HEAD_MAX + 4096 + ADAPT_TRACE_TEXT_MAX)
 
 enum adapt_status { ADAPT_RUNNING, ADAPT_DONE, ADAPT_ABORT, ADAPT_ANSWER };
 
@@ -67,7 +70,8 @@ struct adapt_ctx {
 	struct adapt *free_list;
 	struct adapt *orphans;    /* observers that outlive their message */
 	void *slab;
-	char *scratch;            /* HTTP1_HEAD_MAX + 4096 octets, a head being written */
+	char *scratch;            /* ADAPT_SCRATCH octets, a head being written */
+	char *trace_text;         /* ADAPT_TRACE_TEXT_MAX octets, values of its trace fields */
 	char *head_copy;          /* HTTP1_HEAD_MAX octets, an adapted head being parsed */
 	struct http1_head *scratch_head;
 	/* Called whenever an event changed something: the owner runs adapt_pump soon. */
@@ -108,6 +112,7 @@ struct adapt_begin {
 	uint64_t flow;
 	const char *meta;
 	uint32_t meta_len;
+	enum adapt_trace_why not_bypassed; /* the client had asked that the service be bypassed */
 };
 
 struct adapt {
@@ -121,6 +126,7 @@ struct adapt {
 	const struct http1_head *head;
 	uint64_t flow;
 	uint32_t kind, generation;
+	enum adapt_trace_why not_bypassed;
 	enum adapt_status status;
 	enum callout_cause cause;
 	bool observe, chunked_ok, request_head, request_connect;

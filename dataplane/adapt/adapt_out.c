@@ -138,23 +138,42 @@ static bool same_expectation(const struct adapt *a, const struct http1_head *h)
 	       (!h->upgrade || a->head->upgrade);
 }
 
-/* Moves head_len octets from hq to out, written anew where their framing has changed. All or nothing. */
+/* What the head says of us, and what of it is not the service's. 1xx is between the ends. */
+static void edit_head(const struct adapt *a, const struct http1_head *h, struct adapt_trace *t)
+{
+	struct adapt_trace_entry e = {
+		.part = a->rest && a->cause != CALLOUT_CAUSE_NONE ? ADAPT_TRACE_FAILED : ADAPT_TRACE_SERVICE,
+		.why = a->not_bypassed,
+		.service = policy_image_service(a->image, a->rule->service)->uri,
+	};
+
+	adapt_trace_edit(t, policy_image_opes(a->image), h, a->to_answer ? NULL : a->head, h->interim ? NULL : &e,
+			 a->ctx->trace_text);
+}
+
+/* Moves head_len octets from hq to out, written anew where something of it has changed. All or nothing. */
 static int move_head(struct adapt *a, const struct http1_head *h, uint32_t head_len, uint64_t body, bool original)
 {
 	struct chunk_pool *pool = a->ctx->pool;
+	bool same = original && same_framing(a->head, a->framing, body);
+	enum http1_framing f = same ? HTTP1_FRAME_KEEP : a->framing;
+	struct adapt_trace t;
 	int n;
 
-	if (original && same_framing(a->head, a->framing, body)) {
+	edit_head(a, h, &t);
+	if (same && !t.edits) {
 		if (chunkq_ref(pool, &a->out, &a->hq, 0, head_len) != 0)
 			return HEAD_NOMEM;
 	} else {
-		n = http1_write_head(h, a->framing, body, a->framing == HTTP1_FRAME_CLOSE, a->ctx->scratch,
-				     HTTP1_HEAD_MAX + 4096);
+		n = http1_write_head_edited(h, f, body, f == HTTP1_FRAME_CLOSE, t.edit, t.edits, a->ctx->scratch, ADAPT_SCRATCH);
 		if (n < 0)
 			return HEAD_FAILED;
 		if (chunkq_put(pool, &a->out, a->ctx->scratch, (uint32_t)n) != 0)
 			return HEAD_NOMEM;
 	}
+	adapt_count(a, STATS_trace_added, t.traced);
+	adapt_count(a, STATS_trace_cut, t.cut);
+	adapt_count(a, STATS_trace_restored, t.restored);
 	chunkq_drop(pool, &a->hq, head_len);
 	return HEAD_DONE;
 }

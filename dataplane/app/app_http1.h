@@ -192,10 +192,23 @@ enum http1_framing {
  * What the peer can take is the caller's to know: no chunked answer to a client that asked in HTTP/1.0. */
 int http1_write_head(const struct http1_head *h, enum http1_framing f, uint64_t length, bool connection_close,
 		     char *out, uint32_t cap);
+/* A field that a head is written with in place of all of that name (in any case): where the first of them is, else at the
+ * end. value NULL: they are left out. Not for fields of framing and connection. */
+struct http1_edit {
+	const char *name;
+	const char *value;
+	uint32_t len; /* of value, which has nothing that a field value may not have */
+};
+#define HTTP1_EDITS_MAX 8
+/* The same with so many edits. */
+int http1_write_head_edited(const struct http1_head *h, enum http1_framing f, uint64_t length, bool connection_close,
+			    const struct http1_edit *edit, uint32_t edits, char *out, uint32_t cap);
 /* Writes the line that begins a chunk of n > 0 octets: size in hex and CRLF. After the chunk comes CRLF, after the last
  * one "0" CRLF, trailer fields, CRLF. Returns octets written, at most HTTP1_CHUNK_SIZE_TEXT; no NUL. */
 uint32_t http1_write_chunk_size(char *out, uint64_t n);
 /* First field of that name (ASCII case-insensitive), NULL if none. */
 const struct http1_field *http1_find(const struct http1_head *h, const char *name);
+/* The next after f, from the first where f is NULL. */
+const struct http1_field *http1_find_next(const struct http1_head *h, const char *name, const struct http1_field *f);
 
 #endif

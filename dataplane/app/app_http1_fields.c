@@ -180,9 +180,14 @@ enum http1_bad http1_head_finish(struct http1_head *h, const char *buf, uint32_t
 
 const struct http1_field *http1_find(const struct http1_head *h, const char *name)
 {
+	return http1_find_next(h, name, NULL);
+}
+
+const struct http1_field *http1_find_next(const struct http1_head *h, const char *name, const struct http1_field *after)
+{
 	size_t n = strlen(name);
 
-	for (uint32_t i = 0; i < h->nfields; i++) {
+	for (uint32_t i = after ? (uint32_t)(after - h->field) + 1 : 0; i < h->nfields; i++) {
 		const struct http1_field *f = &h->field[i];
 
 		if (f->name.len == n && strncasecmp(h->buf + f->name.off, name, n) == 0)

@@ -2,6 +2,7 @@
 /* Writing a head anew with other framing; texts. */
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 #include "app/app_http1_priv.h"
 
@@ -71,15 +72,47 @@ static void put_connection(struct out *o, const struct http1_head *h, const stru
 		put_text(o, "\r\n");
 }
 
+static void put_edit(struct out *o, const struct http1_edit *e)
+{
+	if (e->value == NULL)
+		return;
+	put_text(o, e->name);
+	put_text(o, ": ");
+	put(o, e->value, e->len);
+	put_text(o, "\r\n");
+}
+
+/* x is one that is edited: what takes its place is written, once. */
+static bool edited(struct out *o, const char *name, uint32_t len, const struct http1_edit *edit, uint32_t edits,
+		   uint32_t *done)
+{
+	for (uint32_t k = 0; k < edits; k++) {
+		if (strlen(edit[k].name) != len || strncasecmp(edit[k].name, name, len) != 0)
+			continue;
+		if (!(*done & 1u << k))
+			put_edit(o, &edit[k]);
+		*done |= 1u << k;
+		return true;
+	}
+	return false;
+}
+
 int http1_write_head(const struct http1_head *h, enum http1_framing f, uint64_t length,
 		     bool connection_close, char *out, uint32_t cap)
 {
+	return http1_write_head_edited(h, f, length, connection_close, NULL, 0, out, cap);
+}
+
+int http1_write_head_edited(const struct http1_head *h, enum http1_framing f, uint64_t length, bool connection_close,
+			    const struct http1_edit *edit, uint32_t edits, char *out, uint32_t cap)
+{
 	struct out o = {.p = out, .cap = cap};
 	bool framed = f == HTTP1_FRAME_KEEP;
+	uint32_t done = 0;
 
 	if (f == HTTP1_FRAME_CHUNKED && h->minor == 0)
 		f = HTTP1_FRAME_CLOSE;
-	if (f == HTTP1_FRAME_CLOSE && h->kind == HTTP1_REQUEST)
+	if ((f == HTTP1_FRAME_CLOSE && h->kind == HTTP1_REQUEST) || edits > HTTP1_EDITS_MAX)
 		return -EINVAL;
 	connection_close = connection_close || f == HTTP1_FRAME_CLOSE;
 	put(&o, h->buf + h->start_line.off, h->start_line.len);
@@ -100,6 +133,8 @@ int http1_write_head(const struct http1_head *h, enum http1_framing f, uint64_t 
 			continue;
 		if (connection_close && http1_same(name, x->name.len, "keep-alive"))
 			continue;
+		if (edited(&o, name, x->name.len, edit, edits, &done))
+			continue;
 		if (connection_close && http1_same(name, x->name.len, "connection"))
 			put_connection(&o, h, x);
 		else
@@ -107,6 +142,10 @@ int http1_write_head(const struct http1_head *h, enum http1_framing f, uint64_t 
 	}
 	if (!framed)
 		put_framing(&o, f, length);
+	for (uint32_t k = 0; k < edits; k++) {
+		if (!(done & 1u << k))
+			put_edit(&o, &edit[k]);
+	}
 	if (connection_close)
 		put_text(&o, "Connection: close\r\n");
 	put_text(&o, "\r\n");

@@ -45,6 +45,8 @@ static const char *reason(unsigned status)
 		return "Forbidden";
 	case 404:
 		return "Not Found";
+	case 431:
+		return "Request Header Fields Too Large";
 	case 451:
 		return "Unavailable For Legal Reasons";
 	case 500:
@@ -63,15 +65,16 @@ static const char *reason(unsigned status)
 static int write_page(struct session_ctx *c, unsigned status, const char *why, bool close, bool head_only,
 		      struct chunkq *q)
 {
-	char body[768], head[256];
+	char body[768], head[256 + SESSION_TRACE_LINES], trace[SESSION_TRACE_LINES];
 	int n = snprintf(body, sizeof(body),
 			 "<!DOCTYPE html>\n<html><head><title>%u %s</title></head>\n"
 			 "<body><h1>%u %s</h1><p>%s.</p></body></html>\n",
 			 status, reason(status), status, reason(status), why);
 	int h = snprintf(head, sizeof(head),
 			 "HTTP/1.1 %u %s\r\nContent-Type: text/html\r\nContent-Length: %d\r\n"
-			 "Cache-Control: no-store\r\n%s\r\n",
-			 status, reason(status), n, close ? "Connection: close\r\n" : "");
+			 "Cache-Control: no-store\r\n%.*s%s\r\n",
+			 status, reason(status), n, (int)session_trace_answer(c, trace), trace,
+			 close ? "Connection: close\r\n" : "");
 
 	if (chunkq_put(&c->pool, q, head, (uint32_t)h) != 0)
 		return -1;

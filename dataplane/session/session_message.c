@@ -176,6 +176,7 @@ static void push_exchange(struct session_ctx *c, struct session *s, bool head, b
 	x->unseen = s->tunnel_after;
 	x->minor = h->minor;
 	x->swallow_continue = p->said_continue;
+	x->bypass = p->bypass;
 	x->method_len = (uint16_t)RTE_MIN(h->method.len, (uint32_t)sizeof(x->method));
 	memcpy(x->method, h->buf + h->method.off, x->method_len);
 	x->host_len = (uint16_t)RTE_MIN(h->host.len, (uint32_t)SESSION_PATH_MAX);
@@ -201,6 +202,7 @@ static struct adapt *begin_adapt(struct session_ctx *c, struct session *s, unsig
 		.head = h,
 		.flow = s->info.id,
 		.meta = meta,
+		.not_bypassed = (enum adapt_trace_why)p->not_bypassed,
 		.kind = !h ? POLICY_KIND_STREAM : d == 0 ? POLICY_KIND_REQUEST : POLICY_KIND_RESPONSE,
 	};
 
@@ -243,6 +245,12 @@ static void start_route(struct session_ctx *c, struct session *s, unsigned d)
 	enum callout_cause cause = CALLOUT_CAUSE_NONE;
 
 	p->route = ROUTE_FORWARD;
+	if (p->mode == PIPE_FRAMED && unlikely(p->bypass.asked) && r && r->service != UINT32_MAX)
+		session_bypassed(c, s, d, r);
+	if (session_trace_refused(c, s, d))
+		return;
+	if (p->bypassed)
+		r = NULL; /* goes on as if no rule had matched */
 	switch (r ? (enum policy_action)r->action : POLICY_BYPASS) {
 	case POLICY_BYPASS:
 		session_count(c, STATS_msg_forwarded);
@@ -306,47 +314,6 @@ static bool tunnel_now(struct session_ctx *c, struct session *s, unsigned d)
 	return true;
 }
 
-void session_message_begin(struct session_ctx *c, struct session *s, unsigned d)
-{
-	struct session_pipe *p = &s->pipe[d];
-	const struct http1_head *h = message_head(p);
-	bool resp = h && d == 1;
-	struct chunkq q;
-
-	p->begun = true;
-	p->messages++;
-	c->under_way++;
-	p->said_continue = p->want_continue = p->close_after = p->interim = false;
-	p->generation = session_image(c) ? policy_image_generation(session_image(c)) : 0;
-	if (!h)
-		session_count(c, STATS_msg_stream);
-	/* 1xx, and what turns the stream into a tunnel, is between the ends: no rule applies to it. */
-	p->interim = resp && h->interim;
-	if (p->interim || (resp && (h->status == 101 || (s->xchg_head->connect && h->status / 100 == 2)))) {
-		p->rule = -1;
-		p->route = ROUTE_FORWARD;
-		if (p->interim && h->status == 100 && s->xchg_head->swallow_continue)
-			p->route = ROUTE_DROP;
-	} else {
-		p->rule = h && passes_unseen(s, d) ? -1 : match(c, s, d);
-		start_route(c, s, d);
-	}
-	if (s->state != SESSION_OPEN || (h && tunnel_now(c, s, d)))
-		return;
-	if (h && d == 0 && p->route == ROUTE_FORWARD)
-		push_exchange(c, s, h->method_head, h->method_connect, h->upgrade);
-	if (s->state != SESSION_OPEN)
-		return;
-	chunkq_init(&q);
-	chunkq_append(&q, &p->raw);
-	session_message_route(c, s, d, &q,
-			      !h	  ? CALLOUT_PART_NONE
-			      : d == 0 ? CALLOUT_PART_REQUEST_HEADER
-				       : CALLOUT_PART_RESPONSE_HEADER,
-			      NULL);
-	chunkq_purge(&c->pool, &q);
-}
-
 static void feed_observer(struct session_ctx *c, struct session *s, struct session_pipe *p, const struct chunkq *q,
 			  enum callout_part part)
 {
@@ -361,6 +328,62 @@ static void feed_observer(struct session_ctx *c, struct session *s, struct sessi
 		return;
 	}
 	adapt_feed(p->observer, &copy, part);
+}
+
+/* An observer sees the head as it came. */
+static void forward_traced(struct session_ctx *c, struct session *s, unsigned d, struct chunkq *q, enum callout_part part)
+{
+	if (s->pipe[d].observer)
+		feed_observer(c, s, &s->pipe[d], q, part);
+	session_trace_forwarded(c, s, d, q);
+	tcp_half_send(&c->env, &s->half[!d], q);
+}
+
+void session_message_begin(struct session_ctx *c, struct session *s, unsigned d)
+{
+	struct session_pipe *p = &s->pipe[d];
+	const struct http1_head *h = message_head(p);
+	bool resp = h && d == 1;
+	enum callout_part part = !h ? CALLOUT_PART_NONE : d == 0 ? CALLOUT_PART_REQUEST_HEADER : CALLOUT_PART_RESPONSE_HEADER;
+	struct chunkq q;
+
+	p->begun = true;
+	p->messages++;
+	c->under_way++;
+	p->said_continue = p->want_continue = p->close_after = p->interim = false;
+	p->bypassed = false;
+	p->not_bypassed = ADAPT_TRACE_NOT_ASKED;
+	p->generation = session_image(c) ? policy_image_generation(session_image(c)) : 0;
+	if (!h)
+		session_count(c, STATS_msg_stream);
+	else
+		session_bypass_begin(c, s, d);
+	/* 1xx, and what turns the stream into a tunnel, is between the ends: no rule applies to it. */
+	p->interim = resp && h->interim;
+	p->unmatched = p->interim || (resp && (h->status == 101 || (s->xchg_head->connect && h->status / 100 == 2)));
+	if (p->unmatched) {
+		p->rule = -1;
+		p->route = ROUTE_FORWARD;
+		if (p->interim && h->status == 100 && s->xchg_head->swallow_continue)
+			p->route = ROUTE_DROP;
+	} else {
+		p->unmatched = h && passes_unseen(s, d);
+		p->rule = p->unmatched ? -1 : match(c, s, d);
+		start_route(c, s, d);
+	}
+	if (s->state != SESSION_OPEN || (h && tunnel_now(c, s, d)))
+		return;
+	if (h && d == 0 && p->route == ROUTE_FORWARD)
+		push_exchange(c, s, h->method_head, h->method_connect, h->upgrade);
+	if (s->state != SESSION_OPEN)
+		return;
+	chunkq_init(&q);
+	chunkq_append(&q, &p->raw);
+	if (p->route == ROUTE_FORWARD && session_traced(c, s, d))
+		forward_traced(c, s, d, &q, part);
+	else
+		session_message_route(c, s, d, &q, part, NULL);
+	chunkq_purge(&c->pool, &q);
 }
 
 /* q: octets of the message; framing: octets around them. One of them is NULL. Both may be left non-empty: the

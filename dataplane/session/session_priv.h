@@ -37,6 +37,13 @@ struct session_framer {
 	char head[HTTP1_HEAD_MAX];
 };
 
+/* What a request's OPES-Bypass asks for (session_bypass.c). It holds for its response, too. */
+struct session_bypass {
+	uint64_t named;      /* services, by index */
+	uint32_t generation; /* of the image these are indices into */
+	bool asked, malformed;
+};
+
 /* A request that went to the server and waits for its response. */
 struct session_xchg {
 	struct session_xchg *next;
@@ -45,6 +52,7 @@ struct session_xchg {
 	bool unseen;           /* its response is not looked at */
 	bool ours;             /* an answer of ours takes its place in the order */
 	uint8_t minor;
+	struct session_bypass bypass;
 	uint16_t host_len, path_len, method_len;
 	char method[24];
 	char text[2 * SESSION_PATH_MAX]; /* host, then path */
@@ -71,6 +79,10 @@ struct session_pipe {
 	bool wait_upgrade;      /* requests: nothing more before the response says yes or no */
 	bool inject_wait;       /* requests: an answer of ours waits for its turn */
 	uint32_t heads_noted;   /* of adapt->heads_out: exchanges pushed */
+	struct session_bypass bypass; /* what the request, or that of the response, under way asks for */
+	uint8_t not_bypassed;   /* enum adapt_trace_why */
+	bool unmatched;         /* no rule applies to the message under way: 1xx, a switch, after the action tunnel */
+	bool bypassed;          /* the rule's service has nothing to do with the message under way */
 };
 
 /* What every frame towards a side begins with: Ethernet and tags, IP, TCP without options. What changes from segment
@@ -234,6 +246,11 @@ static inline void session_count(struct session_ctx *c, enum stats_counter n)
 	c->counter[n]++;
 }
 
+static inline void session_count_n(struct session_ctx *c, enum stats_counter n, uint64_t add)
+{
+	c->counter[n] += add;
+}
+
 /* session_tx.c */
 int session_emit(void *ctx, struct tcp_half *h, const struct tcp_out *o);
 /* Half i was opened: it may send what its port can cut. */
@@ -359,6 +376,23 @@ void session_message_pump(struct session_ctx *c, struct session *s, unsigned d);
 /* No rule in force would look at the stream of d, which has not begun. */
 bool session_unseen(struct session_ctx *c, struct session *s, unsigned d);
 void session_message_drop(struct session_ctx *c, struct session *s, unsigned d);
+/* session_bypass.c */
+/* Of the request of which h is the head. */
+void session_bypass_read(const struct policy_image *img, const struct http1_head *h, struct session_bypass *b);
+/* HTTP: a message of d begins. */
+void session_bypass_begin(struct session_ctx *c, struct session *s, unsigned d);
+/* The message of d matches r, which has a service: is it kept from it? Sets what its pipe says of that, counts, notes. */
+void session_bypassed(struct session_ctx *c, struct session *s, unsigned d, const struct policy_rule *r);
+/* session_trace.c */
+/* The message of d, which has been matched, gets a trace entry, by whoever writes its head. */
+bool session_traced(const struct session_ctx *c, const struct session *s, unsigned d);
+/* It would, its trace is too long for that, and it is answered instead. */
+bool session_trace_refused(struct session_ctx *c, struct session *s, unsigned d);
+/* The head in q of a message that is forwarded gets its entry: its octets are exchanged. */
+void session_trace_forwarded(struct session_ctx *c, struct session *s, unsigned d, struct chunkq *q);
+/* Field lines with the entry of an answer of ours; octets written, at most SESSION_TRACE_LINES, no NUL. */
+#define SESSION_TRACE_LINES (2 * ADAPT_TRACE_ENTRY_MAX + 64)
+uint32_t session_trace_answer(const struct session_ctx *c, char *out);
 /* session_stream.c */
 bool session_stream_run(struct session_ctx *c, struct session *s, unsigned d);
 /* session_answer.c */
