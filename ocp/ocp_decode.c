@@ -213,7 +213,7 @@ static void message_begin(struct ocp_decoder *d, size_t i)
 	d->depth = 0;
 	d->frame[0] = (struct frame){0};
 	d->kept = 0;
-	d->skip = false;
+	d->skip = d->second = false;
 	d->names_len = d->refs_len = 0;
 	d->name_len = 0;
 	d->noted = 0;
