@@ -316,6 +316,11 @@ class Processor(Endpoint):
                 sg = self.groups[service] if service in self.groups else self.group(service)
             sg = self.default if sg is None else sg
             self.send("TS", xid, 0 if sg is None else sg)
+        return self.adopt(xid, sg)
+
+    def adopt(self, xid: int, sg: int | None = None) -> Xaction:
+        """Follow a transaction whose xaction-start / TS the caller sends himself."""
+        self.next_xid = max(self.next_xid, xid + 1)
         x = self.xactions[xid] = Xaction(self, xid, sg)
         return x
 

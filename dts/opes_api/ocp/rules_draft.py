@@ -184,7 +184,7 @@ class DraftWatch(BaseWatch):
 
     def _out_data_have(self, m: Message) -> None:
         am = self._live(m)
-        if not am or m["offset"] != am.next:
+        if not am or not am.mine or m["offset"] != am.next:
             return
         n = len(m.payload or b"")
         if m.get("copied"):
@@ -205,7 +205,7 @@ class DraftWatch(BaseWatch):
 
     def _out_data_as_is(self, m: Message) -> None:
         am = self._live(m)
-        if am:
+        if am and self.role == "S":
             am.next += m["size"]
 
     def _in_data_end(self, m: Message) -> None:
@@ -220,7 +220,7 @@ class DraftWatch(BaseWatch):
 
     def _out_data_end(self, m: Message) -> None:
         am = self._live(m)
-        if am:
+        if am and am.mine:
             am.data_over = True
 
     def _in_data_ack(self, m: Message) -> None:

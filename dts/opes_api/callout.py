@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""opes-callout as a process of this host, and suites that are its processor: no appliance, no namespace."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from .lab import Process, wait_for
+from .ocp import COPIED, LEAVE_LOOP, Processor
+from .ocp.catalogue import AS_IS as AS_IS_FEATURE
+from .ocp.processor import STREAM_META
+from .suite import TestSuite, verify
+
+
+class Callout:
+    """A running opes-callout; a context manager. address is where it listens (a Unix socket unless listen says so)."""
+
+    def __init__(self, *services: str, listen: str | None = None, extra: tuple[str, ...] = ()) -> None:
+        root = Path(__file__).resolve().parents[2]
+        build = Path(os.environ.get("OPES_BUILD", root / "build"))
+        self.dir = Path(tempfile.mkdtemp(prefix="opes-callout-"))
+        self.address = listen or f"unix:{self.dir}/s"
+        argv = [str(build / "callout" / "opes-callout"), "--listen", self.address, *extra]
+        for s in services:
+            argv += ["--service", s]
+        self.process = Process("opes-callout", argv, self.dir / "log")
+        self.process.wait_line("opes-callout: ready")
+
+    def __enter__(self) -> "Callout":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> int | None:
+        """End it; its exit code."""
+        rc = self.process.stop()
+        shutil.rmtree(self.dir, ignore_errors=True)
+        return rc
+
+    def log(self) -> str:
+        """What it has printed."""
+        return self.process.output()
+
+    def rss(self) -> int:
+        """Octets of its memory that are resident."""
+        with open(f"/proc/{self.process.pid}/statm", encoding="ascii") as f:
+            return int(f.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    def signal(self, sig: int) -> None:
+        """Send it a signal."""
+        os.kill(self.process.pid, sig)
+
+    def wait_log(self, pattern: str, seconds: float = 10) -> str:
+        """Wait for a line with this regular expression."""
+        return wait_for(f"a line like {pattern} in the log", lambda: next(
+            (line for line in self.log().splitlines() if re.search(pattern, line)), None), seconds, 0.02)
+
+    def stats(self) -> str:
+        """The statistics that SIGUSR1 prints."""
+        before = len(self.log())
+        self.signal(signal.SIGUSR1)
+        wait_for("the statistics", lambda: len(self.log()) > before, 10, 0.02)
+        time.sleep(0.05)
+        return self.log()[before:]
+
+
+class CalloutSuite(TestSuite):
+    """Common to suites that are the processor of an opes-callout: one process for the suite, connections closed after each
+    case, and after each case the process still serves."""
+
+    DIALECT = "draft"
+    SERVICES = ("echo", "as-is", "as-is:urn:x:leave,leave=yes", "replace,replace=original=ORIGINAL", "block,pattern=verboten",
+                "block:urn:x:hold,hold=all", "log")
+    ECHO, AS_IS, LEAVE, REPLACE, BLOCK, HOLD = (
+        "urn:opes:service:echo", "urn:opes:service:as-is", "urn:x:leave", "urn:opes:service:replace", "urn:opes:service:block",
+        "urn:x:hold")
+
+    def set_up_suite(self) -> None:
+        """Start opes-callout."""
+        self.callout = Callout(*self.SERVICES)
+        self._open: list[Any] = []
+
+    def tear_down_suite(self) -> None:
+        """End it."""
+        self.callout.stop()
+
+    def tear_down_test_case(self) -> None:
+        """Close what the case opened; a well-behaved transaction still works."""
+        for thing in self._open:
+            thing.close() if isinstance(thing, Processor) else thing.stop()
+        self._open = []
+        verify(self.callout.process.alive(), f"opes-callout ended:\n{self.callout.log()[-3000:]}")
+        with_echo = Processor(self.callout.address, self.DIALECT, self.ECHO)
+        verify(with_echo.adapt(b"still here", meta=STREAM_META).forwarded() == b"still here", "the next transaction")
+        with_echo.end()
+
+    def own(self, *services: str, **kw: Any) -> Callout:
+        """A process of the case's own."""
+        c = Callout(*services, **kw)
+        self._open.insert(0, c)
+        return c
+
+    def processor(self, service: str | None = None, address: str | None = None, **kw: Any) -> Processor:
+        """A connection that is closed after the case."""
+        kw.setdefault("features", [COPIED, AS_IS_FEATURE, LEAVE_LOOP])
+        p = Processor(address or self.callout.address, self.DIALECT, service, **kw)
+        self._open.append(p)
+        return p
