@@ -66,6 +66,8 @@ class Mutant:
         """The changed copies."""
         out = []
         for file, pieces in self.files.items():
+            if not (root / file).exists():
+                raise MutantError(f"{self.name}: there is no {file}")
             text = (root / file).read_text()
             for before, after in pieces:
                 if text.count(before) != 1:

