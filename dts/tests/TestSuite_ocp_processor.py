@@ -45,7 +45,8 @@ class TestOcpProcessor(PeerSuite):
         x = self.whole()
         start = self.messages(x, "xaction-start")[0]
         verify("service" not in start and x.services[0].uri == "urn:test:peer", f"{start}")
-        verify(b"Protocol: HTTP/1.1\r\n" in x.meta and b"Kind: response\r\n" in x.meta and b"Rule: peer-response\r\n" in x.meta, f"{x.meta}")
+        for line in (b"Protocol: HTTP/1.1\r\n", b"Kind: response\r\n", b"Rule: peer-response\r\n"):
+            verify(line in x.meta, f"{x.meta}")
         self.play(lambda: x.am_start().forward_all(0, len(x.original)).finish().end())
         f.is_ok(obj.body())
         verify([m.name for m in c.received].index("xaction-start") > names.index("connection-service"), "transaction before service")
@@ -88,11 +89,14 @@ class TestOcpProcessor(PeerSuite):
             Three connections whose connection-start tells 7, -3 and nothing; each transaction comes on the one of its rule.
         """
         self.open(At())
-        match = f"match: {{protocol: http, server-port: {HTTP_PORT}, kind: response, path: {{prefix: /o/length/%d/}}}}, action: adapt, service: peer"
-        rules = "[" + ", ".join(f"{{name: p{n}, {match % n}{p}}}" for n, p in ((1, ", priority: 7"), (2, ", priority: -3"), (3, ""))) + "]"
+        match = (f"match: {{protocol: http, server-port: {HTTP_PORT}, kind: response, path: {{prefix: /o/length/%d/}}}}, "
+                 "action: adapt, service: peer")
+        priorities = ((1, ", priority: 7"), (2, ", priority: -3"), (3, ""))
+        rules = "[" + ", ".join(f"{{name: p{n}, {match % n}{p}}}" for n, p in priorities) + "]"
         self.open(At(), rules=rules)
         self.until("three connections", lambda: len(self.server.open_connections()) == 3)
-        verify(sorted(c.priority for c in self.server.open_connections()) == [-3, 0, 7], f"{[c.priority for c in self.server.connections]}")
+        got = sorted(c.priority for c in self.server.open_connections())
+        verify(got == [-3, 0, 7], f"{got}")
         starts = self.server.received("connection-start")
         verify([m.get("priority") for m in starts].count(None) == 1, f"{starts}")
         for n, priority in ((1, 7), (2, -3), (3, 0)):
@@ -125,7 +129,8 @@ class TestOcpProcessor(PeerSuite):
                 return how != "all"
             return message
         for how, cause in (("nothing", "lost"), ("connection", "lost"), ("all", "deadline")):
-            self.open(At(start=lambda x: None, data=lambda *a: None, end=lambda *a: None, message=answers(how)), on_failure="open", keys=keys)
+            service = At(start=lambda x: None, data=lambda *a: None, end=lambda *a: None, message=answers(how))
+            self.open(service, on_failure="open", keys=keys)
             since = self.lab.last_event()
             f = self.curl(obj.path)
             x = self.next()
@@ -170,7 +175,8 @@ class TestOcpProcessor(PeerSuite):
     def ask(self, c: Connection, rid: int, ids: dict, want: dict) -> None:
         """One question and its answer."""
         self.play(lambda: c.send("are-you-there", rid, named=ids))
-        m = self.until(f"the answer to {ids}", lambda: next((m for m in list(c.received) if m.name == "i-am-here" and m.get("rid") == rid), None))
+        m = self.until(f"the answer to {ids}", lambda: next(
+            (m for m in list(c.received) if m.name == "i-am-here" and m.get("rid") == rid), None))
         got = {k: m[k] for k in ("xid", "am-id") if k in m}
         verify(got == want, f"{ids}: answered {got}, not {want}")
 
@@ -236,8 +242,8 @@ class TestOcpProcessor(PeerSuite):
         """data-as-is in every shape.
 
         Steps:
-            Return the body of 200 KB by reference: whole, in odd pieces, backwards, thrice the same, across the borders of the messages it
-            came in, partly, mixed with own octets.
+            Return the body of 200 KB by reference: whole, in odd pieces, backwards, thrice the same, across the borders of
+            the messages it came in, partly, mixed with own octets.
         Verify:
             The client gets exactly what the references say.
         """
@@ -248,7 +254,8 @@ class TestOcpProcessor(PeerSuite):
         shapes: dict[str, list] = {
             "whole": [(0, n)], "odd pieces": [(at, min(7777, n - at)) for at in range(0, n, 7777)],
             "backwards": [(at, min(30011, n - at)) for at in reversed(range(0, n, 30011))],
-            "thrice the same": [(5000, 100)] * 3, "across borders": [(b - 3, 7) for b in borders], "partly": [(1000, 1), (n - 1, 1), (99, 5000)],
+            "thrice the same": [(5000, 100)] * 3, "across borders": [(b - 3, 7) for b in borders],
+            "partly": [(1000, 1), (n - 1, 1), (99, 5000)],
             "mixed": [b"<<", (10, 20000), b"", b"--" * 5000, (n - 500, 500), b">>"], "nothing": [], "empty": [(77, 0), (0, 5)],
         }
         for name, shape in shapes.items():
@@ -263,15 +270,16 @@ class TestOcpProcessor(PeerSuite):
                 x.finish().end()
             want = b"".join(p if isinstance(p, bytes) else body[p[0]:p[0] + p[1]] for p in shape)
             x = self.serve(obj, write, want, name)
-            verify(len(self.messages(x, "data-have")) > 2 and all(m.get("copied") for m in self.messages(x, "data-have") if m.payload), "copied")
+            came = [m for m in self.messages(x, "data-have") if m.payload]
+            verify(len(came) > 2 and all(m.get("copied") for m in came), "copied")
 
     @func_test
     def commitments(self) -> None:
         """What is kept, and until when.
 
         Steps:
-            Hold a response; give up ranges of it with wont-forward, some twice, some in the middle; acknowledge the rest without it; refer
-            to what is left, then, in another transaction, to what was given up.
+            Hold a response; give up ranges of it with wont-forward, some twice, some in the middle; acknowledge the rest
+            without it; refer to what is left, then, in another transaction, to what was given up.
         Verify:
             The gauge of preserved octets goes down by what was given up and stays for the rest, also after data-end of the original; what
             is left can be used; what was given up cannot: app-message-end with error and a reset.
@@ -343,7 +351,8 @@ class TestOcpProcessor(PeerSuite):
             Offsets follow each other without gaps; parts in order, one in each message; data-end after the last.
         """
         self.open()
-        for obj in (Obj("length", 19, 0), Obj("length", 20, 1), Obj("chunked", 21, 70_000), Obj("trailers", 22, 5000), Obj("close", 23, 99_999)):
+        for obj in (Obj("length", 19, 0), Obj("length", 20, 1), Obj("chunked", 21, 70_000), Obj("trailers", 22, 5000),
+                    Obj("close", 23, 99_999)):
             f = self.curl(obj.path)
             x = self.whole()
             at, order = 0, []
@@ -501,7 +510,8 @@ class TestOcpProcessor(PeerSuite):
             f = self.curl(f"/answered-{n}", *args)
             x = self.whole() if late else self.next()
             verify(b"Kind: request\r\n" in x.meta, f"{x.meta}")
-            self.play(lambda: x.am_start(b"Kind: response\r\n").send(FORBIDDEN, "response-header").send(b"no.\n", "response-body").finish().end())
+            self.play(lambda: x.am_start(b"Kind: response\r\n").send(FORBIDDEN, "response-header"),
+                      lambda: x.send(b"no.\n", "response-body").finish().end())
             f.is_ok(b"no.\n", f"{args}", "403")
         f = self.curl("/head")
         x = self.whole()
@@ -574,8 +584,8 @@ class TestOcpProcessor(PeerSuite):
         for exact in (True, False):
             f = self.curl(obj.path, "-i", "-N")
             x = self.whole()
-            self.play(lambda: x.am_start(named={"sizep": len(OWN) + len(body), "modified": True} if exact else None).send(OWN, "response-header"),
-                      lambda: x.send(body[:100], "response-body"))
+            named = {"sizep": len(OWN) + len(body), "modified": True} if exact else None
+            self.play(lambda: x.am_start(named=named).send(OWN, "response-header").send(body[:100], "response-body"))
             head = self.until("the head", lambda: f.got.partition(b"\r\n\r\n")[0] if b"\r\n\r\n" in f.got else b"").lower()
             verify((b"content-length: 7000" in head) == exact and (b"chunked" in head) != exact, f"{exact}: {head!r}")
             self.play(lambda: x.send(body[100:], "response-body").finish().end())
