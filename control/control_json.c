@@ -128,7 +128,7 @@ json_t *control_json_rules(const struct policy_image *img)
 		const struct policy_rule *r = policy_image_rule(img, i);
 		json_t *o = json_pack("{s:I, s:o, s:s, s:s, s:o}", "index", (json_int_t)i, "name",
 				      FIELD(r->name), "action", action_name(r->action), "protocol",
-				      r->protocol == POLICY_PROTO_HTTP ? "http" : "tcp", "kinds",
+				      policy_protocol_name(r->protocol), "kinds",
 				      kinds_json(r->kinds));
 
 		if (r->service != UINT32_MAX && r->service < policy_image_services(img)) {

@@ -33,7 +33,7 @@ enum policy_action {
 	POLICY_TUNNEL, /* as bypass, and all that follows on the flow */
 };
 enum policy_on_failure { POLICY_OPEN, POLICY_CLOSED, POLICY_ANSWER };
-enum policy_protocol { POLICY_PROTO_TCP, POLICY_PROTO_HTTP };
+enum policy_protocol { POLICY_PROTO_TCP, POLICY_PROTO_HTTP, POLICY_PROTO_SMTP };
 enum policy_kind { POLICY_KIND_REQUEST = 1, POLICY_KIND_RESPONSE = 2, POLICY_KIND_STREAM = 4 }; /* bits */
 enum policy_dialect { POLICY_DIALECT_DRAFT, POLICY_DIALECT_CORE };
 /* Whether an end may ask that a service is not invoked (OPES-Bypass, RFC 3897 section 4). */
@@ -44,6 +44,12 @@ enum policy_bypassable {
 	POLICY_BYPASSABLE_NO,
 	POLICY_BYPASSABLE_MAX
 };
+enum policy_starttls { POLICY_STARTTLS_PASS, POLICY_STARTTLS_STRIP };
+
+/* Names under which struct policy_message.field gives the addresses of a mail, lower case and without angle brackets; the
+ * null sender is "<>". No header has such names. */
+#define POLICY_FIELD_SENDER ":sender"
+#define POLICY_FIELD_RECIPIENT ":recipient"
 
 struct policy_service {
 	char name[POLICY_NAME_MAX];
@@ -67,7 +73,8 @@ struct policy_rule {
 	uint32_t protocol;      /* enum policy_protocol */
 	uint32_t kinds;         /* POLICY_KIND_* bits */
 	uint8_t on_failure[POLICY_CAUSES]; /* enum policy_on_failure by enum callout_cause */
-	uint16_t answer_status; /* HTTP status of the answer (policy answer: 502, action block: 403) */
+	uint8_t starttls;       /* enum policy_starttls; smtp */
+	uint16_t answer_status; /* HTTP status of the answer (policy answer: 502, action block: 403), SMTP reply code (554, 550) */
 	int32_t priority;       /* OCP connection priority of its transactions */
 	uint64_t preserve_max;  /* octets of originals kept per message */
 	uint32_t bypassable;    /* enum policy_bypassable; not INHERIT where there is a service */

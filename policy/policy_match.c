@@ -75,8 +75,8 @@ static void selection_set(const struct policy_matcher *m, int32_t decides, int32
 	if (g->flags & POLICY_GATE_BYPASS)
 		return;
 	out->protocol = g->protocol;
-	out->first = before >= 0 && before < decides && g->protocol == POLICY_PROTO_HTTP ? before
-											 : decides;
+	out->first = before >= 0 && before < decides && g->protocol != POLICY_PROTO_TCP ? before
+											: decides;
 }
 
 void policy_select_linear(const struct policy_matcher *m, const struct policy_probe *p,

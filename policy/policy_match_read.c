@@ -19,6 +19,8 @@ static void read_headers(struct policy_reader *r, const struct policy_key *k, ya
 			 void *base);
 static void read_status(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
 			void *base);
+static void read_envelope(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			  void *base);
 
 static const struct policy_word kinds[] = {
 	{"request", POLICY_KIND_REQUEST},
@@ -46,8 +48,8 @@ static const struct policy_key match_keys[] = {
 		"the other one take no part in it."},
 	{"kind", POLICY_T_CUSTOM, 0, FULL(pub.kinds), .fn = read_kind,
 	 .how = "`request`, `response`, `stream` or a list of them",
-	 .doc = "Which messages. Absent: `request` and `response` for http, `stream` (each "
-		"direction of the flow is one) for tcp."},
+	 .doc = "Which messages. Absent: `request` and `response` for http, `request` (a mail) for "
+		"smtp, `stream` (each direction of the flow is one) for tcp."},
 	{"direction", POLICY_T_ENUM, 0, FULL(direction), .def = "any", .words = directions,
 	 .doc = "Where the client sits: `inside-out` on the inside port, `outside-in` on the "
 		"outside port."},
@@ -80,6 +82,12 @@ static const struct policy_key match_keys[] = {
 	{"status", POLICY_T_CUSTOM, 0, 0, 0, .min = POLICY_SUBJECT_STATUS, .max = 999,
 	 .fn = read_status, .how = "status 100 to 999, range `300-399`, or a list of them",
 	 .doc = "Status of a response."},
+	{"sender", POLICY_T_CUSTOM, 0, 0, 0, .fn = read_envelope, .how = STRINGS,
+	 .doc = "smtp: address of `MAIL FROM`, without angle brackets and in lower case; `<>` is the null "
+		"sender."},
+	{"recipient", POLICY_T_CUSTOM, 0, 0, 0, .fn = read_envelope, .how = STRINGS,
+	 .doc = "smtp: address of a `RCPT TO` that the server has accepted, likewise; of several "
+		"recipients one is enough."},
 };
 const struct policy_section policy_match_section = POLICY_SECTION("rules[].match", match_keys);
 
@@ -249,11 +257,19 @@ static const struct policy_word ops[] = {
 	{NULL, 0},
 };
 
+/* A condition on an address of a mail. */
+static bool is_envelope(const struct policy_reader *r, const struct policy_group *g)
+{
+	return g->subject == POLICY_SUBJECT_HEADER && g->field >= POLICY_FIELD_HEADER &&
+	       g->field < r->rules->nfields && r->rules->field[g->field].name[0] == ':';
+}
+
 static void set_term(struct policy_reader *r, const char *what, yaml_node_t *node,
 		     const struct policy_group *g, enum policy_op op, struct policy_term *t)
 {
-	bool lower = op != POLICY_OP_REGEX && (g->subject == POLICY_SUBJECT_HOST ||
-					       g->subject == POLICY_SUBJECT_CONTENT_TYPE);
+	bool lower = op != POLICY_OP_REGEX &&
+		     (g->subject == POLICY_SUBJECT_HOST || g->subject == POLICY_SUBJECT_CONTENT_TYPE ||
+		      is_envelope(r, g));
 	const char *text = policy_node_text(r, node, what);
 
 	if (!text)
@@ -412,6 +428,25 @@ static void read_status(struct policy_reader *r, const struct policy_key *k, yam
 	g->range = range_list(r, k, node, 100, &g->nranges);
 }
 
+static void read_envelope(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			  void *base)
+{
+	const char *name = strcmp(k->name, "sender") ? POLICY_FIELD_RECIPIENT : POLICY_FIELD_SENDER;
+	struct policy_group *g = add_groups(r, base, 1);
+
+	if (!g)
+		return;
+	g->subject = POLICY_SUBJECT_HEADER;
+	g->field = policy_rules_field(r->rules, name, strlen(name));
+	if (g->field == UINT32_MAX) {
+		g->field = POLICY_FIELD_HEADER;
+		policy_reader_error(r, node, "%s: the rules name more than %u different fields.", k->name,
+				    POLICY_FIELDS_MAX - POLICY_FIELD_HEADER);
+		return;
+	}
+	read_group(r, k->name, node, g);
+}
+
 void policy_name_check(struct policy_reader *r, yaml_node_t *at, const char *name)
 {
 	if (at &&
@@ -427,7 +462,7 @@ static void finish_tcp(struct policy_reader *r, yaml_node_t *match, struct polic
 	if (rule->ngroups)
 		policy_reader_error(r, match,
 				    "Rule '%s': method, host, path, content-type, headers and "
-				    "status need protocol http.",
+				    "status need protocol http, sender and recipient smtp.",
 				    rule->pub.name);
 	if (rule->pub.kinds & ~POLICY_KIND_STREAM)
 		policy_reader_error(r, policy_node_find(r, match, "kind"),
@@ -436,8 +471,34 @@ static void finish_tcp(struct policy_reader *r, yaml_node_t *match, struct polic
 	rule->pub.kinds = POLICY_KIND_STREAM;
 }
 
+static bool any_group(const struct policy_reader *r, const struct policy_rule_full *rule, bool envelope)
+{
+	for (uint32_t i = 0; i < rule->ngroups; i++) {
+		if (is_envelope(r, &rule->group[i]) == envelope)
+			return true;
+	}
+	return false;
+}
+
+static void finish_smtp(struct policy_reader *r, yaml_node_t *match, struct policy_rule_full *rule)
+{
+	if (any_group(r, rule, false))
+		policy_reader_error(r, match,
+				    "Rule '%s': method, host, path, content-type, headers and "
+				    "status need protocol http; smtp has sender and recipient.",
+				    rule->pub.name);
+	if (rule->pub.kinds & ~POLICY_KIND_REQUEST)
+		policy_reader_error(r, policy_node_find(r, match, "kind"),
+				    "Rule '%s': protocol smtp has only the kind request.",
+				    rule->pub.name);
+	rule->pub.kinds = POLICY_KIND_REQUEST;
+}
+
 static void finish_http(struct policy_reader *r, yaml_node_t *match, struct policy_rule_full *rule)
 {
+	if (any_group(r, rule, true))
+		policy_reader_error(r, match, "Rule '%s': sender and recipient need protocol smtp.",
+				    rule->pub.name);
 	if (rule->pub.kinds & POLICY_KIND_STREAM)
 		policy_reader_error(r, policy_node_find(r, match, "kind"),
 				    "Rule '%s': protocol http has the kinds request and response.",
@@ -455,10 +516,12 @@ void policy_match_finish(struct policy_reader *r, yaml_node_t *node, struct poli
 
 	if (!protocol && (!bypass || message) && policy_node_find(r, node, "action"))
 		policy_reader_error(r, match ? match : node,
-				    "Rule '%s': match needs protocol (http or tcp)%s.",
+				    "Rule '%s': match needs protocol (http, smtp or tcp)%s.",
 				    rule->pub.name, bypass ? " with these conditions" : "");
 	if (protocol && rule->pub.protocol == POLICY_PROTO_TCP)
 		finish_tcp(r, match, rule);
+	else if (protocol && rule->pub.protocol == POLICY_PROTO_SMTP)
+		finish_smtp(r, match, rule);
 	else if (protocol)
 		finish_http(r, match, rule);
 	/* Without message conditions a bypass takes the whole flow, whatever its framing would be.

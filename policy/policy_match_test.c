@@ -233,6 +233,10 @@ static void selection(void **state)
 		{"[{name: a, action: bypass}]", -1, 0},
 		{"[{name: a, action: block, match: {protocol: tcp}}]", 0, POLICY_PROTO_TCP},
 		{"[{name: a, action: block, match: {protocol: http}}]", 0, POLICY_PROTO_HTTP},
+		{"[{name: a, action: block, match: {protocol: smtp}}]", 0, POLICY_PROTO_SMTP},
+		{"[{name: a, action: bypass, match: {protocol: smtp, sender: x}}, {name: b, action: block, match: "
+		 "{protocol: smtp}}]",
+		 0, POLICY_PROTO_SMTP},
 		/* a bypass of whole flows ends the search */
 		{"[{name: a, action: bypass, match: {server-port: 80}}, {name: b, action: block, "
 		 "match: {protocol: tcp}}]",
@@ -279,6 +283,46 @@ static void selection(void **state)
 		if (sel.first != cases[i].first ||
 		    (sel.first >= 0 && sel.protocol != cases[i].protocol))
 			fail_msg("%s: %d %u", cases[i].rules, sel.first, sel.protocol);
+		policy_test_close(&p);
+	}
+}
+
+/* The envelope of a mail. */
+static void mails(void **state)
+{
+	static const struct field mail[] = {{":sender", "a@from.example"}, {":recipient", "b@to.example"},
+					    {":recipient", "c@other.example"}, {NULL}},
+				  null_sender[] = {{":sender", "<>"}, {":recipient", "b@to.example"}, {NULL}};
+	static const struct {
+		const char *match;
+		bool mail, null_sender;
+	} cases[] = {
+		{"sender: A@From.example", true, false},
+		{"sender: {suffix: \"@from.example\"}", true, false},
+		{"sender: \"<>\"", false, true},
+		{"sender: {not: \"<>\"}", true, false},
+		{"recipient: c@other.example", true, false},
+		{"recipient: [c@other.example, b@to.example]", true, true},
+		{"recipient: {not: {suffix: \"@other.example\"}}", false, true},
+		{"recipient: {regex: \"^[bc]@o\"}", true, false},
+		{"recipient: {prefix: \"B@\"}, sender: {suffix: .example}", true, false},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct policy_message a = message(REQ, NULL, NULL, NULL, 0, mail),
+				      b = message(REQ, NULL, NULL, NULL, 0, null_sender);
+		struct policy_selection sel;
+		struct policy_test p;
+		char text[512];
+
+		snprintf(text, sizeof(text), "rules: [{name: a, action: block, match: {protocol: smtp, %s}}]\n",
+			 cases[i].match);
+		policy_test_open(&p, text);
+		policy_select_flow(p.matcher, &tuple, &sel);
+		assert_int_equal(sel.protocol, POLICY_PROTO_SMTP);
+		if ((policy_match_message(p.matcher, &tuple, &sel, &a) == 0) != cases[i].mail ||
+		    (policy_match_message(p.matcher, &tuple, &sel, &b) == 0) != cases[i].null_sender)
+			fail_msg("%s", cases[i].match);
 		policy_test_close(&p);
 	}
 }
@@ -392,7 +436,7 @@ int main(void)
 		cmocka_unit_test(truth_tables),	      cmocka_unit_test(messages_do_not_mix),
 		cmocka_unit_test(selection),	      cmocka_unit_test(first_rule_wins),
 		cmocka_unit_test(families_are_apart), cmocka_unit_test(image_can_be_moved),
-		cmocka_unit_test(damage_is_found),
+		cmocka_unit_test(damage_is_found),    cmocka_unit_test(mails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

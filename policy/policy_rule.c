@@ -25,7 +25,7 @@ static const struct policy_key rule_keys[] = {
 	 .how = "map", .doc = "Conditions; all must hold. Absent: everything."},
 	{"action", POLICY_T_ENUM, POLICY_REQUIRED, RULE(action), .words = policy_action_words,
 	 .doc = "`bypass`: crosses untouched. `block`: HTTP gets an answer with the status of "
-		"`answer`, any other flow a reset. `observe`: the service sees it, the traffic "
+		"`answer`, a mail a reply with that code, any other flow a reset. `observe`: the service sees it, the traffic "
 		"does not wait. `adapt`: the service decides what goes on. "
 		"`tunnel`: this message and all that follows on its flow cross without a look, in "
 		"both directions; messages that began before end as they would have."},
@@ -35,10 +35,15 @@ static const struct policy_key rule_keys[] = {
 	{"on-failure", POLICY_T_CUSTOM, 0, RULE(on_failure), .def = "open", .fn = read_failure,
 	 .how = "`open`, `closed` or `answer`; or a map of these by cause",
 	 .doc = "When the service fails. `open`: the original goes on. `closed`: the flow is "
-		"reset. `answer`: HTTP only, an error of ours with the status of `answer`. Causes: "
-		"see below."},
+		"reset; the sender of a mail is told 451, to try later. `answer`: not for tcp, an error of ours "
+		"with the status of `answer`. Causes: see below."},
 	{"answer", POLICY_T_INTEGER, 0, RULE(answer_status), .min = 400, .max = 599,
-	 .doc = "HTTP status of our own answers. Absent: 403 for `block`, else 502."},
+	 .doc = "HTTP status of our own answers. Absent: 403 for `block`, else 502. SMTP: the reply code, "
+		"400-459 or 500-559; absent: 550 for `block`, else 554."},
+	{"starttls", POLICY_T_ENUM, 0, RULE(starttls), .def = "pass", .words = policy_starttls_words,
+	 .doc = "smtp: `pass`: when client and server agree to speak TLS the flow becomes a tunnel, no mail of it is "
+		"seen; an event tells. `strip`: the server's offer of STARTTLS is taken out, and the command "
+		"refused. What the first rule that may match a flow says holds for it."},
 	{"priority", POLICY_T_INTEGER, 0, RULE(priority), .min = INT32_MIN, .max = INT32_MAX,
 	 .doc = "OCP connection priority of its transactions. Absent: its service's."},
 	{"preserve", POLICY_T_SIZE, 0, RULE(preserve_max), .min = 0, .max = (int64_t)1 << 40,
@@ -144,6 +149,22 @@ static void check_service(struct policy_reader *r, yaml_node_t *node, struct pol
 		rule->pub.priority = r->cfg->services[rule->pub.service].priority;
 }
 
+/* The reply code of a mail is of RFC 5321 4.2.1's: the first digit 4 or 5, the second 0 to 5. */
+static void check_answer(struct policy_reader *r, yaml_node_t *node, struct policy_rule_full *rule)
+{
+	bool smtp = rule->pub.protocol == POLICY_PROTO_SMTP, block = rule->pub.action == POLICY_BLOCK;
+	yaml_node_t *at = policy_node_find(r, node, "starttls");
+
+	if (at && !smtp)
+		policy_reader_error(r, at, "Rule '%s': starttls needs protocol smtp.", rule->pub.name);
+	at = policy_node_find(r, node, "answer");
+	if (at && smtp && rule->pub.answer_status % 100 > 59)
+		policy_reader_error(r, at, "Rule '%s': %u is no SMTP reply code; take 400-459 or 500-559.",
+				    rule->pub.name, rule->pub.answer_status);
+	if (!rule->pub.answer_status)
+		rule->pub.answer_status = smtp ? (block ? 550 : 554) : block ? 403 : 502;
+}
+
 static void check_failure(struct policy_reader *r, yaml_node_t *node, struct policy_rule_full *rule)
 {
 	yaml_node_t *at = policy_node_find(r, node, "on-failure");
@@ -153,7 +174,7 @@ static void check_failure(struct policy_reader *r, yaml_node_t *node, struct pol
 		answer |= rule->pub.on_failure[i] == POLICY_ANSWER;
 	if (at && answer && rule->pub.protocol == POLICY_PROTO_TCP)
 		policy_reader_error(r, at,
-				    "Rule '%s': on-failure answer needs protocol http; a tcp "
+				    "Rule '%s': on-failure answer needs protocol http or smtp; a tcp "
 				    "stream has no answer, take open or closed.",
 				    rule->pub.name);
 	at = policy_node_find(r, node, "preserve");
@@ -164,8 +185,7 @@ static void check_failure(struct policy_reader *r, yaml_node_t *node, struct pol
 				    "Rule '%s': preserve is more than limits.preservation, what "
 				    "all messages of a worker may keep together.",
 				    rule->pub.name);
-	if (!rule->pub.answer_status)
-		rule->pub.answer_status = rule->pub.action == POLICY_BLOCK ? 403 : 502;
+	check_answer(r, node, rule);
 }
 
 static void read_rule(struct policy_reader *r, yaml_node_t *node, yaml_node_t *parent,

@@ -35,7 +35,13 @@ const struct policy_word policy_congestion_words[] = {
 };
 const struct policy_word policy_protocol_words[] = {
 	{"http", POLICY_PROTO_HTTP},
+	{"smtp", POLICY_PROTO_SMTP},
 	{"tcp", POLICY_PROTO_TCP},
+	{NULL, 0},
+};
+const struct policy_word policy_starttls_words[] = {
+	{"pass", POLICY_STARTTLS_PASS},
+	{"strip", POLICY_STARTTLS_STRIP},
 	{NULL, 0},
 };
 
