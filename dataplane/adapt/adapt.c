@@ -64,6 +64,7 @@ struct adapt *adapt_begin(struct adapt_ctx *c, const struct adapt_begin *b, enum
 	a->generation = policy_image_generation(b->image);
 	a->not_bypassed = b->not_bypassed;
 	a->observe = b->observe;
+	a->mail = b->mail;
 	a->chunked_ok = b->chunked_ok;
 	a->request_head = b->request_head;
 	a->request_connect = b->request_connect;

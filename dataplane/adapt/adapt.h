@@ -25,7 +25,8 @@
  * INV-ADAPT-5  octets beyond identity that the service declared wont-forward are never emitted: a verdict outlives
  *              the service.
  * INV-ADAPT-6  of HTTP one final message goes out for each original; a request keeps what its response is framed by
- *              (HEAD, CONNECT, no new upgrade).
+ *              (HEAD, CONNECT, no new upgrade). Of mail one message goes out, or an answer (to_answer), or ANSWER without
+ *              a cause: the service gave none.
  * INV-ADAPT-4  a struct adapt is freed exactly once: when released by its owner and closed by the
  *              callout stage (INV-CALLOUT-2), whichever is later.
  *
@@ -105,7 +106,8 @@ struct adapt_begin {
 	uint32_t rule;
 	bool observe;
 	uint32_t kind;            /* POLICY_KIND_* bit */
-	const struct http1_head *head; /* NULL: opaque stream */
+	const struct http1_head *head; /* NULL: opaque stream, or a mail */
+	bool mail;                /* no head and no framing, but one message: see INV-ADAPT-6 */
 	bool chunked_ok;          /* the receiver understands chunked */
 	bool request_head;        /* the request's method is, or for responses was, HEAD */
 	bool request_connect;     /* the same of CONNECT */
@@ -129,7 +131,7 @@ struct adapt {
 	enum adapt_trace_why not_bypassed;
 	enum adapt_status status;
 	enum callout_cause cause;
-	bool observe, chunked_ok, request_head, request_connect;
+	bool observe, mail, chunked_ok, request_head, request_connect;
 	bool orphan, txn_open, end_called, closed, paused, peer_ended;
 	bool orig_done, orig_ok, end_sent;
 

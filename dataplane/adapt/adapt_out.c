@@ -431,7 +431,7 @@ void adapt_out_pump(struct adapt *a)
 		if (rc == 0)
 			return;
 		a->am_head++;
-		if (a->head && !a->out_interim) {
+		if (a->mail || (a->head && !a->out_interim)) {
 			a->status = ADAPT_DONE; /* one final message for each original: the next would answer nobody */
 			return;
 		}
@@ -439,7 +439,7 @@ void adapt_out_pump(struct adapt *a)
 	}
 	if (a->status != ADAPT_RUNNING || adapt_am_current(a) || !a->peer_ended || a->rest)
 		return;
-	if (a->any_am || !a->head) {
+	if (a->any_am || !(a->head || a->mail)) {
 		a->status = ADAPT_DONE;
 	} else {
 		a->cause = CALLOUT_CAUSE_NONE; /* the service answered with no message at all */
