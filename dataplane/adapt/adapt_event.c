@@ -81,8 +81,9 @@ void adapt_fail(struct adapt *a, enum callout_cause cause, const char *text)
 		a->status = ADAPT_ABORT;
 		adapt_count(a, p == POLICY_OPEN ? STATS_fail_unrecoverable : STATS_fail_closed, 1);
 		adapt_note(a, "fail-closed", a->identity,
-			   p == POLICY_OPEN ? "changed octets were sent or the copy was given up: the flow is reset"
-					    : "the flow is reset");
+			   a->mail ? "the mail is not delivered, its sender is told to try later"
+			   : p == POLICY_OPEN ? "changed octets were sent or the copy was given up: the flow is reset"
+					      : "the flow is reset");
 	}
 }
 

@@ -227,7 +227,14 @@ static bool pipe_run(struct session_ctx *c, struct session *s, unsigned d)
 {
 	if (s->state != SESSION_OPEN)
 		return false;
-	return s->pipe[d].mode == PIPE_FRAMED ? session_http_run(c, s, d) : session_stream_run(c, s, d);
+	switch (s->pipe[d].mode) {
+	case PIPE_FRAMED:
+		return session_http_run(c, s, d);
+	case PIPE_SMTP:
+		return session_smtp_run(c, s, d);
+	default:
+		return session_stream_run(c, s, d);
+	}
 }
 
 /* Keeps the gauges of the queues: what this session adds to them now. */
@@ -276,7 +283,7 @@ void session_run(struct session_ctx *c, struct session *s)
 		session_park(c, s);
 		return;
 	}
-	if (s->pipe[0].mode != PIPE_FRAMED && s->state == SESSION_OPEN)
+	if (s->pipe[0].mode != PIPE_FRAMED && s->pipe[0].mode != PIPE_SMTP && s->state == SESSION_OPEN)
 		session_leave(c, s);
 }
 
@@ -390,6 +397,7 @@ void session_free(struct session_ctx *c, struct session *s)
 		c->parked -= session_record_of(s)->kind == RECORD_PARKED;
 		c->joined -= session_record_of(s)->kind == RECORD_JOINED;
 		session_passed_free(c, session_record_of(s));
+		session_smtp_free(c, session_record_of(s)->smtp);
 		session_record_free(c, session_record_of(s));
 		return;
 	}
@@ -401,6 +409,7 @@ void session_free(struct session_ctx *c, struct session *s)
 			tcp_half_free(&c->env, &s->half[d]);
 	}
 	session_http_free(c, s);
+	session_smtp_free(c, s->smtp);
 	chunkq_purge(&c->pool, &s->inject);
 	while (s->xchg_head)
 		session_xchg_pop(c, s);
@@ -423,8 +432,7 @@ void session_row(const struct session_ctx *c, const struct session *s, struct sh
 	rule = s->pipe[shown].rule;
 	session_row_begin(c, &s->info, s->begun_us, session_heard_last(&s->heard), row);
 	snprintf(row->state, sizeof(row->state), "%s", states[s->state]);
-	snprintf(row->protocol, sizeof(row->protocol), "%s",
-		 s->pipe[0].mode == PIPE_FRAMED ? "http" : s->pipe[0].mode == PIPE_TUNNEL ? "tunnel" : "tcp");
+	snprintf(row->protocol, sizeof(row->protocol), "%s", session_mode_name(s->pipe[0].mode));
 	/* The name by number holds only while the rules are those the message began with. */
 	if (s->pipe[shown].adapt)
 		name = s->pipe[shown].adapt->rule->name;

@@ -51,6 +51,8 @@ static int make_pools(struct session_ctx *c)
 		x[i].next = c->free_xchgs;
 		c->free_xchgs = &x[i];
 	}
+	if (session_smtp_create(c) != 0)
+		return -ENOMEM;
 	return session_records_create(c);
 }
 
@@ -138,6 +140,7 @@ void session_ctx_destroy(struct session_ctx *c)
 	rte_free(c->record_slab);
 	free(c->framer_slab);
 	free(c->xchg_slab);
+	session_smtp_destroy(c);
 	if (c->adapt.slab)
 		adapt_ctx_fini(&c->adapt);
 	chunk_pool_fini(&c->pool);

@@ -70,6 +70,8 @@ void session_to_tunnel(struct session_ctx *c, struct session *s)
 		if (!chunkq_empty(&s->pipe[d].raw))
 			tcp_half_send(&c->env, &s->half[!d], &s->pipe[d].raw);
 	}
+	session_smtp_free(c, s->smtp);
+	s->smtp = NULL;
 }
 
 bool session_between(const struct session *s, unsigned d)
@@ -88,7 +90,7 @@ bool session_between(const struct session *s, unsigned d)
 	return true;
 }
 
-static enum policy_on_failure framing_policy(const struct session_ctx *c, const struct session *s)
+enum policy_on_failure session_framing_policy(const struct session_ctx *c, const struct session *s)
 {
 	const struct policy_image *img = session_image(c);
 	int32_t first = s->info.sel.first;
@@ -105,7 +107,7 @@ static bool open_as_tunnel(struct session_ctx *c, struct session *s, unsigned d)
 	const struct session_framer *f = s->pipe[d].framer;
 
 	if (d != 0 || s->pipe[0].messages != 0 || s->pipe[1].octets != 0 ||
-	    f->http.bad != HTTP1_BAD_START_LINE || framing_policy(c, s) != POLICY_OPEN)
+	    f->http.bad != HTTP1_BAD_START_LINE || session_framing_policy(c, s) != POLICY_OPEN)
 		return false;
 	session_note(c, s, -1, "not-http", "framing", 0, "the stream is not HTTP: it crosses as it is");
 	session_to_tunnel(c, s);
@@ -116,7 +118,7 @@ static bool open_as_tunnel(struct session_ctx *c, struct session *s, unsigned d)
 static bool open_server_first(struct session_ctx *c, struct session *s, const struct chunk *in)
 {
 	if (s->pipe[0].octets || s->pipe[1].octets || tcp_half_rxq(&s->half[0])->bytes ||
-	    memcmp(in->data, "HTTP/", RTE_MIN(in->len, 5u)) == 0 || framing_policy(c, s) != POLICY_OPEN)
+	    memcmp(in->data, "HTTP/", RTE_MIN(in->len, 5u)) == 0 || session_framing_policy(c, s) != POLICY_OPEN)
 		return false;
 	session_note(c, s, -1, "not-http", "framing", 0, "the server speaks first: the stream crosses as it is");
 	session_to_tunnel(c, s);

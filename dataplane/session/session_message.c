@@ -52,7 +52,7 @@ static void put_address(struct text *t, const uint8_t *a, uint16_t port)
 }
 
 /* ocp-wire.md section 5. */
-static uint32_t write_meta(const struct session *s, unsigned d, const char *proto, const char *kind,
+uint32_t session_meta(const struct session *s, unsigned d, const char *proto, const char *kind,
 			   const char *rule, bool observe, char *out, uint32_t cap)
 {
 	const struct policy_tuple *u = &s->info.tuple;
@@ -128,10 +128,9 @@ static void fill_message(const struct session *s, unsigned d, struct policy_mess
 	}
 }
 
-static int32_t match(struct session_ctx *c, struct session *s, unsigned d)
+int32_t session_match(struct session_ctx *c, struct session *s, const struct policy_message *m)
 {
 	const struct policy_image *img = session_image(c);
-	struct policy_message m;
 
 	if (!img)
 		return -1;
@@ -147,8 +146,15 @@ static int32_t match(struct session_ctx *c, struct session *s, unsigned d)
 	}
 	if (s->info.sel.first < 0)
 		return -1;
+	return policy_match_message(c->matcher, &s->info.tuple, &s->info.sel, m);
+}
+
+static int32_t match(struct session_ctx *c, struct session *s, unsigned d)
+{
+	struct policy_message m;
+
 	fill_message(s, d, &m);
-	return policy_match_message(c->matcher, &s->info.tuple, &s->info.sel, &m);
+	return session_match(c, s, &m);
 }
 
 bool session_unseen(struct session_ctx *c, struct session *s, unsigned d)
@@ -211,7 +217,7 @@ static struct adapt *begin_adapt(struct session_ctx *c, struct session *s, unsig
 		b.request_head = d == 0 ? h->method_head : s->xchg_head->head;
 		b.request_connect = d == 0 ? h->method_connect : s->xchg_head->connect;
 	}
-	b.meta_len = write_meta(s, d, h ? (h->minor ? "HTTP/1.1" : "HTTP/1.0") : "TCP",
+	b.meta_len = session_meta(s, d, h ? (h->minor ? "HTTP/1.1" : "HTTP/1.0") : "TCP",
 				!h ? "stream" : d == 0 ? "request" : "response",
 				policy_image_rule(img, (uint32_t)p->rule)->name, observe, meta, sizeof(meta));
 	return adapt_begin(&c->adapt, &b, cause);

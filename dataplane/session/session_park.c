@@ -57,6 +57,7 @@ struct session *session_take(struct session_ctx *c, const struct session_record 
 	s->heard = r->heard;
 	s->link_us = c->now_us;
 	s->ip_id = r->ip_id;
+	s->smtp = r->smtp;
 	for (unsigned side = 0; side < 2; side++)
 		if (r->pattern[side].l2_len)
 			session_head_set(s, side, &r->pattern[side]);
@@ -87,7 +88,7 @@ static bool pipe_quiet(const struct session_pipe *p)
 bool session_quiet(const struct session *s)
 {
 	return s->state == SESSION_OPEN && !s->xchg_count && !s->inject_ready && !s->answered && !s->tunnel_wait &&
-	       !s->starved && !s->heard.probes && tcp_half_quiet(&s->half[0]) && tcp_half_quiet(&s->half[1]) && pipe_quiet(&s->pipe[0]) &&
+	       !s->starved && session_smtp_quiet(s->smtp) && !s->heard.probes && tcp_half_quiet(&s->half[0]) && tcp_half_quiet(&s->half[1]) && pipe_quiet(&s->pipe[0]) &&
 	       pipe_quiet(&s->pipe[1]);
 }
 
@@ -152,6 +153,8 @@ struct session_record *session_pack(struct session_ctx *c, struct session *s)
 	r->begun_us = s->begun_us;
 	r->heard = s->heard;
 	r->ip_id = s->ip_id;
+	r->smtp = s->smtp;
+	s->smtp = NULL;
 	for (unsigned i = 0; i < 2; i++) {
 		pattern_of(&s->head[i], &r->pattern[i]);
 		tcp_half_park(&s->half[i], &r->half[i]);

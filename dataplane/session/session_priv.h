@@ -18,6 +18,7 @@ enum session_mode {
 	PIPE_FRAMED,  /* HTTP: see framer */
 	PIPE_STREAM,  /* opaque: one message */
 	PIPE_TUNNEL,  /* octets go through */
+	PIPE_SMTP,    /* commands and mails, replies: see session_smtp.h */
 	PIPE_DISCARD, /* octets are read and dropped: the flow is being closed by us */
 };
 
@@ -133,6 +134,7 @@ struct session {
 	/* Responses in order. */
 	struct session_xchg *xchg_head, *xchg_tail;
 	uint32_t xchg_count;
+	struct session_smtp *smtp; /* PIPE_SMTP, once something was said */
 	struct chunkq inject;  /* an answer of ours */
 	bool inject_ready, inject_close;
 	uint64_t queued[2];    /* of this session in session_ctx.queued */
@@ -183,6 +185,7 @@ struct session_joined {
 struct session_record {
 	struct session_flow_info info;
 	uint64_t begun_us;
+	struct session_smtp *smtp; /* parked: the session's */
 	struct session_heard heard;
 	struct session_pattern pattern[2];
 	uint8_t kind;
@@ -231,6 +234,9 @@ struct session_ctx {
 	uint64_t probe_interval_us;
 	struct session_framer *free_framers;
 	void *framer_slab;
+	struct session_smtp *free_smtps;
+	void *smtp_slab;
+	uint8_t *smtp_scratch; /* a chunk of a message with dots removed or put */
 	struct session_xchg *free_xchgs;
 	void *xchg_slab;
 	uint32_t sessions; /* struct session in use */
@@ -297,6 +303,11 @@ void session_record_row(const struct session_ctx *c, const struct session_record
 /* The flow of a row, and its times. */
 void session_row_begin(const struct session_ctx *c, const struct session_flow_info *info, uint64_t begun_us,
 		       uint64_t last_us, struct shm_flow_row *row);
+
+/* What a flow whose client's direction is in that mode is called. */
+const char *session_mode_name(enum session_mode mode);
+/* How a flow that rules of a protocol have selected begins. */
+enum session_mode session_mode_of(uint32_t protocol);
 
 /* session_park.c */
 /* A struct session for a flow, whose owner is told; if need be one that is quiet gives up its own. NULL: none. */
@@ -393,6 +404,20 @@ void session_trace_forwarded(struct session_ctx *c, struct session *s, unsigned 
 /* Field lines with the entry of an answer of ours; octets written, at most SESSION_TRACE_LINES, no NUL. */
 #define SESSION_TRACE_LINES (2 * ADAPT_TRACE_ENTRY_MAX + 64)
 uint32_t session_trace_answer(const struct session_ctx *c, char *out);
+/* The first rule in force that takes m, -1: none. */
+int32_t session_match(struct session_ctx *c, struct session *s, const struct policy_message *m);
+/* Meta-data lines that every message of d has, to out; their octets. */
+uint32_t session_meta(const struct session *s, unsigned d, const char *proto, const char *kind, const char *rule, bool observe,
+		      char *out, uint32_t cap);
+/* Framing errors at the beginning of a flow are dealt with by the first rule that selected it. */
+enum policy_on_failure session_framing_policy(const struct session_ctx *c, const struct session *s);
+/* session_smtp.c: see session_smtp.h */
+int session_smtp_create(struct session_ctx *c);
+void session_smtp_destroy(struct session_ctx *c);
+bool session_smtp_run(struct session_ctx *c, struct session *s, unsigned d);
+void session_smtp_free(struct session_ctx *c, struct session_smtp *m);
+/* Between commands, nothing is waited for. */
+bool session_smtp_quiet(const struct session_smtp *m);
 /* session_stream.c */
 bool session_stream_run(struct session_ctx *c, struct session *s, unsigned d);
 /* session_answer.c */

@@ -87,7 +87,7 @@ static enum session_verdict handshake_done(struct session_ctx *c, struct session
 	}
 	session_record_free(c, r);
 	for (unsigned d = 0; d < 2; d++) {
-		full->pipe[d].mode = full->info.sel.protocol == POLICY_PROTO_HTTP ? PIPE_FRAMED : PIPE_STREAM;
+		full->pipe[d].mode = session_mode_of(full->info.sel.protocol);
 		full->pipe[d].rule = -1;
 	}
 	session_open_halves(c, full, &hs);
@@ -226,6 +226,16 @@ void session_row_begin(const struct session_ctx *c, const struct session_flow_in
 	row->idle_us = c->now_us - last_us;
 }
 
+enum session_mode session_mode_of(uint32_t protocol)
+{
+	return protocol == POLICY_PROTO_HTTP ? PIPE_FRAMED : protocol == POLICY_PROTO_SMTP ? PIPE_SMTP : PIPE_STREAM;
+}
+
+const char *session_mode_name(enum session_mode mode)
+{
+	return mode == PIPE_FRAMED ? "http" : mode == PIPE_SMTP ? "smtp" : mode == PIPE_TUNNEL ? "tunnel" : "tcp";
+}
+
 void session_record_row(const struct session_ctx *c, const struct session_record *r, struct shm_flow_row *row)
 {
 	static const char *const states[] = {
@@ -235,17 +245,16 @@ void session_record_row(const struct session_ctx *c, const struct session_record
 		[RECORD_JOINED] = "joined",
 		[RECORD_CLOSING] = "closing",
 	};
-	bool http = r->info.sel.protocol == POLICY_PROTO_HTTP, tunnel = false;
+	enum session_mode mode = session_mode_of(r->info.sel.protocol);
 
 	session_row_begin(c, &r->info, r->begun_us, session_heard_last(&r->heard), row);
 	snprintf(row->state, sizeof(row->state), "%s", states[r->kind]);
 	if (r->kind != RECORD_HANDSHAKE) {
-		http = r->pipe[0].mode == PIPE_FRAMED;
-		tunnel = r->pipe[0].mode == PIPE_TUNNEL;
+		mode = r->pipe[0].mode;
 		for (unsigned d = 0; d < 2; d++) {
 			row->octets[d] = r->pipe[d].octets;
 			row->messages[d] = r->pipe[d].messages;
 		}
 	}
-	snprintf(row->protocol, sizeof(row->protocol), "%s", http ? "http" : tunnel ? "tunnel" : "tcp");
+	snprintf(row->protocol, sizeof(row->protocol), "%s", session_mode_name(mode));
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "session_test_world.h"
+#include "session_smtp.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -718,13 +719,16 @@ static unsigned list_length(const struct session_ctx *c, int which)
 	else if (which == 2)
 		for (const struct session_record *r = c->free_records; r; r = r->next)
 			n++;
+	else if (which == 4)
+		for (const struct session_smtp *m = c->free_smtps; m; m = m->next)
+			n++;
 	else
 		for (const struct session_xchg *x = c->free_xchgs; x; x = x->next)
 			n++;
 	return n;
 }
 
-static unsigned at_start[4];
+static unsigned at_start[5];
 
 void world_close(void)
 {
@@ -756,7 +760,7 @@ void world_close(void)
 	assert_int_equal(c->adapt.open, 0);
 	assert_int_equal(c->adapt.preserved, 0);
 	assert_int_equal(c->adapt.preserved_chunks, 0);
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 5; i++)
 		assert_int_equal(list_length(c, i), at_start[i]);
 	while (held_n)
 		held_release();
@@ -866,7 +870,7 @@ void world_start(unsigned bufs, unsigned chunks, const char *rules, const char *
 	cfg.limits = &world.limits;
 	cfg.worker = no;
 	assert_int_equal(session_ctx_create(&world.ctx, &cfg), 0);
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 5; i++)
 		at_start[i] = list_length(world.ctx, i);
 }
 
