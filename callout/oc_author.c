@@ -11,9 +11,9 @@ static struct ocp_server *oc_ocp(const struct oc_xaction *x)
 	return x->conn->ocp;
 }
 
-static enum ocp_part oc_wire_part(enum oc_part part)
+static enum ocp_part oc_wire_part(const struct oc_xaction *x, enum oc_part part)
 {
-	return (enum ocp_part)part;
+	return x->mail ? OCP_PART_NONE : (enum ocp_part)part;
 }
 
 /* Errors of the agent for names that are gone, in the words of this library. */
@@ -40,7 +40,7 @@ static int oc_flush_as_is(struct oc_xaction *x)
 	if (!r.size)
 		return 0;
 	x->as_is.size = 0;
-	rc = ocp_server_as_is(oc_ocp(x), x->xid, x->am_id, r.offset, r.size, oc_wire_part(x->as_is_part));
+	rc = ocp_server_as_is(oc_ocp(x), x->xid, x->am_id, r.offset, r.size, oc_wire_part(x, x->as_is_part));
 	if (rc == 0)
 		x->service->st.octets_as_is += r.size;
 	return rc;
@@ -106,7 +106,7 @@ int oc_send(struct oc_xaction *x, enum oc_part part, const void *bytes, size_t l
 		rc = oc_flush_as_is(x);
 	if (rc != 0 || !len)
 		return oc_rc(rc);
-	send.part = oc_wire_part(part);
+	send.part = oc_wire_part(x, part);
 	send.modified = modified;
 	/* Octets of the input buffer are sent from where they are. */
 	if (!(in && p >= in->data && p < in->data + OC_BUF_SIZE))
@@ -272,6 +272,30 @@ int oc_abort(struct oc_xaction *x, const char *reason)
 	return oc_rc(rc);
 }
 
+/* An SMTP reply in place of a mail. */
+static int oc_answer_mail(struct oc_xaction *x, const struct oc_answer *a)
+{
+	struct oc_adapted am = OC_ADAPTED_INIT;
+	char reply[512];
+	int rc, n;
+
+	n = a->smtp ? snprintf(reply, sizeof(reply), "%s\r\n", a->smtp)
+		    : snprintf(reply, sizeof(reply), "550 5.7.1 %s\r\n", a->phrase ? a->phrase : "Refused");
+	if (n < 0 || (size_t)n >= sizeof(reply))
+		return -EINVAL;
+	am.meta = oc_str("Protocol: SMTP\r\nKind: response\r\n");
+	am.modified = true;
+	am.sizep = n;
+	rc = oc_start_adapted(x, &am);
+	if (rc == 0)
+		rc = oc_send(x, OC_PART_NONE, reply, (size_t)n, true);
+	if (rc == 0) {
+		x->service->st.answered++;
+		rc = oc_end(x);
+	}
+	return rc;
+}
+
 int oc_answer(struct oc_xaction *x, const struct oc_answer *a)
 {
 	struct oc_adapted am = OC_ADAPTED_INIT;
@@ -284,6 +308,8 @@ int oc_answer(struct oc_xaction *x, const struct oc_answer *a)
 		return -EALREADY;
 	if (!x->started || (x->msg.kind != OC_KIND_REQUEST && x->msg.kind != OC_KIND_RESPONSE))
 		return -EPROTO;
+	if (x->mail)
+		return oc_answer_mail(x, a);
 	n = snprintf(head, sizeof(head),
 		     "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s\r\n",
 		     a->status ? a->status : 403, a->phrase ? a->phrase : "Forbidden",

@@ -126,6 +126,7 @@ struct oc_xaction {
 	struct oc_xaction *pending_next;
 	uint32_t xid, am_id;
 	bool over, in_pending, started, begun, am_open, infer, last_slice;
+	bool mail; /* its parts are found here, and not named to the processor */
 	enum oc_close how;
 	enum oc_head_end head_end;
 	struct oc_message msg;

@@ -64,15 +64,19 @@ static int oc_on_am_start(void *ctx, void *user, const struct ocp_am_info *am)
 	x->msg = (struct oc_message){.kind = (enum oc_kind)am->kind, .meta = {x->meta, am->meta.len},
 				     .sizep = am->sizep, .modp = am->modp};
 	x->started = true;
-	x->infer = (x->msg.kind == OC_KIND_REQUEST || x->msg.kind == OC_KIND_RESPONSE) &&
-		   oc_meta(x, "Protocol", &protocol) && protocol.len >= 5 && memcmp(protocol.p, "HTTP/", 5) == 0;
+	if (!oc_meta(x, "Protocol", &protocol))
+		protocol = oc_str("");
+	x->mail = x->msg.kind == OC_KIND_REQUEST && oc_str_eq(protocol, "SMTP");
+	x->infer = x->mail || ((x->msg.kind == OC_KIND_REQUEST || x->msg.kind == OC_KIND_RESPONSE) && protocol.len >= 5 &&
+			       memcmp(protocol.p, "HTTP/", 5) == 0);
+	x->head_end = x->mail ? OC_HEAD_START : OC_HEAD_LINE; /* a mail has no start line: an empty head is possible */
 	rc = type->start ? type->start(x, x->state, &x->msg) : 0;
 	if (rc != 0 && !x->over)
 		x->service->st.refused++;
 	return x->over ? 0 : rc;
 }
 
-/* Octets up to and including the end of the HTTP head (RFC 9112 section 2.1; a bare LF ends a line, too). */
+/* Octets up to and including the end of the head (RFC 9112 section 2.1, RFC 5322 section 2.1; a bare LF ends a line, too). */
 static size_t oc_head_octets(struct oc_xaction *x, const uint8_t *p, size_t len)
 {
 	size_t i = 0;

@@ -90,8 +90,8 @@ struct oc_message {
 };
 
 /*
- * A slice of the original. part: as the processor said; when it says nothing and the message is HTTP, the library
- * finds the end of the head itself and cuts there, so that a service always sees parts.
+ * A slice of the original. part: as the processor said; when it says nothing and the message is HTTP or a mail, the
+ * library finds the end of the head itself and cuts there, so that a service always sees parts (a mail's are a request's).
  * A slice never spans two parts. Slices are as large as what one read from the socket brought, i.e. a service
  * must not take a slice for a unit of any meaning. len is never 0.
  */
@@ -212,9 +212,11 @@ struct oc_answer {
 	const char *fields;       /* further header lines, each ended by CRLF; NULL: none */
 	const void *body;
 	size_t len;
+	const char *smtp; /* the reply to a mail, "550 5.7.1 text" without its CRLF; NULL: that, with the phrase. 2yz: the
+			   * sender is told that the mail was accepted, and it is not delivered. */
 };
 /* Ends the transaction with an HTTP response of the service's own instead of the message (for a request: the client
- * gets it and the server sees nothing). -EPROTO: the message is not HTTP. -EALREADY: an adapted message was begun. */
+ * gets it and the server sees nothing), or with an SMTP reply instead of a mail. -EPROTO: the message is neither. -EALREADY: an adapted message was begun. */
 int oc_answer(struct oc_xaction *x, const struct oc_answer *a);
 
 const struct oc_message *oc_message(const struct oc_xaction *x); /* NULL before start */

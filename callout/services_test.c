@@ -12,6 +12,7 @@
 
 #define RESPONSE_META "Protocol: HTTP/1.1\r\nKind: response\r\nSource: 192.0.2.1:80\r\nDestination: 192.0.2.2:5000\r\n"
 #define REQUEST_META "Protocol: HTTP/1.1\r\nKind: request\r\nSource: 192.0.2.2:5000\r\nDestination: 192.0.2.1:80\r\n"
+#define MAIL_META "Protocol: SMTP\r\nKind: request\r\nHelo: x\r\nMail-From: <a@b>\r\nRecipients: 1\r\nRcpt-To: <c@d>\r\n"
 #define STREAM_META "Protocol: TCP\r\nKind: stream\r\nSource: 192.0.2.1:7\r\nDestination: 192.0.2.2:5000\r\n"
 #define HEAD "HTTP/1.1 200 OK\r\nServer: one\r\nX-Foo: foo\r\nserver: two\r\n folded\r\nContent-Length: 9\r\n\r\n"
 
@@ -385,6 +386,46 @@ static void test_block_request(void **state)
 	peer_txn_free(&t);
 }
 
+/* Mails: parts are found, and not named to the processor; an answer is an SMTP reply. */
+static void test_mail(void **state)
+{
+	static const char head[] = "server: one\r\nSubject: forbidden\r\n\r\n";
+	static const struct {
+		const char *service, *mail, *want; /* behind head */
+		bool answer;
+	} cases[] = {
+		{"urn:opes:service:block", "fine\r\n", "fine\r\n", false},
+		{"urn:opes:service:block", "it is forbidden\r\n",
+		 "550 5.7.1 The mail carries content that is not allowed here: for\\x62idden\r\n", true},
+		{"urn:opes:service:header", "foo\r\n", "Subject: forbidden\r\nX-Foo: bar, baz\r\nVia: 1.1 opes\r\n\r\nfoo\r\n", true},
+		{"urn:opes:service:replace", "a foo\r\n", "a bars\r\n", false},
+		{"urn:opes:service:log", "foo\r\n", "foo\r\n", false},
+		{"urn:opes:service:as-is", "foo\r\n", "foo\r\n", false},
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		for (size_t chunk = 1; chunk < 80; chunk += 6) {
+			uint8_t *mail = text_of(head, cases[i].mail, strlen(cases[i].mail));
+			uint8_t *want = text_of(cases[i].answer ? "" : head, cases[i].want, strlen(cases[i].want));
+			size_t n = (cases[i].answer ? 0 : strlen(head)) + strlen(cases[i].want);
+			struct peer_message m = {.meta = MAIL_META, .bytes = mail, .len = strlen(head) + strlen(cases[i].mail),
+						 .sizep = -1, .chunk = chunk, .copied = (enum peer_copied)(chunk % 3)};
+			struct peer_txn t;
+
+			peer_run(&f->peer, &t, cases[i].service, &m);
+			assert_int_equal(t.how.how, OCP_XEND_NORMAL);
+			assert_int_equal(t.nams, 1);
+			assert_int_equal(t.am[0].kind == OCP_KIND_RESPONSE, !strncmp(cases[i].want, "550", 3));
+			assert_int_equal(t.am[0].data.len, n);
+			assert_memory_equal(t.am[0].data.p, want, n);
+			peer_txn_free(&t);
+			free(mail);
+			free(want);
+		}
+	}
+}
+
 /* What has been let through before the match is a prefix of the original without the pattern's end. */
 static void expect_broken_off(struct peer_txn *t, const uint8_t *text, size_t at, size_t pattern)
 {
@@ -607,7 +648,7 @@ int main(void)
 		T(test_replace_flags),
 		T(test_replace_stream),
 		T(test_block),
-		T(test_block_request),
+		T(test_block_request), T(test_mail),
 		T(test_block_large),
 		T(test_block_stream_is_prompt),
 		T(test_header),

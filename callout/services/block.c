@@ -2,7 +2,8 @@
 /*
  * block: messages that carry one of the patterns do not get through.
  *
- * As long as nothing of the message has been let through, an HTTP message is answered with a page of the service's own.
+ * As long as nothing of the message has been let through, an HTTP message is answered with a page of the service's own, a
+ * mail with the reply 550.
  * Up to `hold` octets are kept back for that (preserved ones at the processor, the others here). What is
  * larger, and every stream without messages, is let through up to what may be the beginning of a match, and broken off
  * when a match is found: the end of the pattern never passes.
@@ -220,7 +221,7 @@ static void block_hit(struct oc_xaction *x, const char *name)
 {
 	bool request = oc_message(x)->kind == OC_KIND_REQUEST;
 	struct oc_answer a = {.fields = "Cache-Control: no-store\r\n"};
-	char page[BLOCK_PAGE], shown[BLOCK_NAME * 6 + 8], reason[BLOCK_NAME + 16];
+	char page[BLOCK_PAGE], shown[BLOCK_NAME * 6 + 8], reason[BLOCK_NAME + 16], reply[BLOCK_NAME + 64];
 	int n;
 
 	oc_count_hit(x);
@@ -232,6 +233,8 @@ static void block_hit(struct oc_xaction *x, const char *name)
 		     request ? "request" : "page or file", shown);
 	a.body = page;
 	a.len = (size_t)n;
+	snprintf(reply, sizeof(reply), "550 5.7.1 The mail carries content that is not allowed here: %s", name);
+	a.smtp = reply;
 	if (oc_answer(x, &a) == 0)
 		return;
 	snprintf(reason, sizeof(reason), "blocked: %s", name);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * header: removes, sets and adds fields of HTTP heads. The head is collected, written anew and sent; bodies and
+ * header: removes, sets and adds fields of HTTP heads and of mails' (which count as requests). The head is collected, written anew and sent; bodies and
  * trailers go on unchanged, by reference where the processor preserves them. With leave=yes the service leaves the
  * loop as soon as the head is done and the processor allows it.
  */
@@ -174,10 +174,10 @@ static bool header_dropped(const struct header_config *c, const uint8_t *p, size
 	return false;
 }
 
-/* Writes the new head to out, which has room for len + c->grow; returns its size. */
-static size_t header_rewrite(const struct header_config *c, const uint8_t *p, size_t len, uint8_t *out)
+/* Writes the new head to out, which has room for len + c->grow; returns its size. start: octets of the start line. */
+static size_t header_rewrite(const struct header_config *c, const uint8_t *p, size_t len, size_t start, uint8_t *out)
 {
-	size_t i = header_line(p, len), n = i;
+	size_t i = start, n = i;
 
 	memcpy(out, p, i);
 	while (i < len && p[i] != '\n' && !(p[i] == '\r' && i + 1 < len && p[i + 1] == '\n')) {
@@ -197,6 +197,13 @@ static size_t header_rewrite(const struct header_config *c, const uint8_t *p, si
 	}
 	memcpy(out + n, p + i, len - i); /* the empty line */
 	return n + len - i;
+}
+
+static bool header_is_mail(const struct oc_xaction *x)
+{
+	struct oc_str protocol;
+
+	return oc_meta(x, "Protocol", &protocol) && oc_str_eq(protocol, "SMTP");
 }
 
 static bool header_wanted(struct oc_xaction *x)
@@ -235,7 +242,7 @@ static void header_finish(struct oc_xaction *x, struct header_state *s)
 		oc_refuse(x, "out of memory");
 		return;
 	}
-	n = s->len ? header_rewrite(c, s->head, s->len, out) : 0;
+	n = s->len ? header_rewrite(c, s->head, s->len, header_is_mail(x) ? 0 : header_line(s->head, s->len), out) : 0;
 	same = n == s->len && (n == 0 || memcmp(out, s->head, n) == 0);
 	a.modified = !same;
 	if (sizep >= (int64_t)s->len)

@@ -53,13 +53,28 @@ static int log_configure(const struct oc_option *o, size_t n, void **config, str
 	return 0;
 }
 
+/* A mail begins with no line that tells what it is: its envelope does. */
+static void log_envelope(struct oc_xaction *x, struct log_state *s)
+{
+	struct oc_str from = oc_str("<>"), to = oc_str("-");
+	int n;
+
+	oc_meta(x, "Mail-From", &from);
+	oc_meta(x, "Rcpt-To", &to);
+	n = snprintf(s->first, sizeof(s->first), "MAIL FROM:%.*s RCPT TO:%.*s", (int)from.len, from.p, (int)to.len, to.p);
+	s->first_len = n < LOG_FIRST ? (uint32_t)n : LOG_FIRST - 1;
+	s->first_done = true;
+}
+
 static int log_start(struct oc_xaction *x, void *state, const struct oc_message *m)
 {
 	const struct log_config *c = oc_config(x);
 	struct log_state *s = state;
 	struct oc_adapted a = OC_ADAPTED_INIT;
-	struct oc_str action;
+	struct oc_str action, protocol;
 
+	if (oc_meta(x, "Protocol", &protocol) && oc_str_eq(protocol, "SMTP"))
+		log_envelope(x, s);
 	s->returns = c->returns == LOG_YES ||
 		     (c->returns == LOG_AUTO && !(oc_meta(x, "Action", &action) && oc_str_eq(action, "observe")));
 	if (!s->returns)

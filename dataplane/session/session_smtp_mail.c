@@ -423,6 +423,8 @@ static void rejected(struct session_ctx *c, struct session *s)
 static void not_delivered(struct session_ctx *c, struct session *s)
 {
 	const struct adapt *a = s->pipe[0].adapt;
+	/* The service's word, where the policy would let the mail pass but may not (INV-ADAPT-5): trying again changes nothing. */
+	bool refused = a->cause == CALLOUT_CAUSE_REFUSED && adapt_policy(a->rule, a->cause) == POLICY_OPEN;
 
 	if (a->status == ADAPT_ANSWER && a->cause == CALLOUT_CAUSE_NONE) {
 		session_count(c, STATS_smtp_discarded);
@@ -433,12 +435,14 @@ static void not_delivered(struct session_ctx *c, struct session *s)
 	session_count(c, STATS_smtp_rejected);
 	if (a->status == ADAPT_ANSWER) {
 		decide_ours(c, s, a->rule->answer_status, "3.0 The mail could not be examined");
-	} else if (s->smtp->sent == SMTP_SENT_NOTHING) {
-		decide_ours(c, s, 451, "3.0 The mail could not be examined, try again later");
-	} else {
-		reset_server(c, s);
-		decide_ours(c, s, 421, "3.0 The mail could not be examined, try again later");
+		return;
 	}
+	if (s->smtp->sent != SMTP_SENT_NOTHING)
+		reset_server(c, s);
+	if (refused)
+		decide_ours(c, s, 554, "7.1 The mail was refused");
+	else
+		decide_ours(c, s, s->smtp->close ? 421 : 451, "3.0 The mail could not be examined, try again later");
 }
 
 /* --- to the server ------------------------------------------------------------------------------------------------ */

@@ -680,6 +680,27 @@ static void test_fail_open_changed(void **state)
 	assert_true(world.end[0].fin);
 }
 
+/* What the service has said it will not have forwarded is not, whatever the policy. */
+static void refuses(void)
+{
+	world_event(0, (struct callout_event){.type = CALLOUT_EV_WONT_FORWARD, .src_offset = 0, .size = 100});
+	world_failed(0, CALLOUT_CAUSE_REFUSED);
+}
+
+static void test_refused_late(void **state)
+{
+	world.service = SERVICE_MANUAL;
+	submit("s@a", "a\r\nbad");
+	service(part_as_is);
+	server("354 go\r\n");
+	assert_got(1, "DATA\r\na\r\n");
+	service(refuses);
+	assert_true(world.end[1].reset);
+	client("\r\n.\r\n");
+	assert_got(0, "554 5.7.1 The mail was refused\r\n");
+	assert_true(world.end[0].fin);
+}
+
 static void test_fail_closed(void **state)
 {
 	world.service = SERVICE_MANUAL;
@@ -852,7 +873,7 @@ static int run(void)
 		T(test_many_recipients), T(test_ehlo), T(test_refused_commands), T(test_bare_lf), T(test_auth), T(test_starttls),
 		T(test_starttls_refused_by_server), T(test_unasked), T(test_more_after_other), T(test_not_smtp),
 		T(test_server_not_smtp), T(test_early_talker), T(test_pass), T(test_observe), T(test_observe_refused), T(test_tunnel),
-		T(test_fail_open), T(test_fail_open_changed), T(test_fail_closed), T(test_fail_answer), T(test_cannot_begin),
+		T(test_fail_open), T(test_fail_open_changed), T(test_refused_late), T(test_fail_closed), T(test_fail_answer), T(test_cannot_begin),
 		T(test_client_ends_in_mail), T(test_client_resets_in_mail), T(test_server_closes), T(test_server_closes_in_mail),
 		T(test_server_lies), T(test_server_answers_early), T(test_large), T(test_parked),
 	};
