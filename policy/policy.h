@@ -64,6 +64,10 @@ struct policy_service {
 	uint64_t idle_probe_us;
 	uint64_t probe_timeout_us;
 	uint32_t bypassable;    /* enum policy_bypassable, not INHERIT */
+	bool release_ahead;     /* modp 0 of the service lets originals go out before its data-as-is */
+	bool ack_all;           /* draft: the server acknowledges every data-have (debugging) */
+	bool aux_request;       /* core: the request's head is offered with responses (RFC 4236 Aux-Parts) */
+	bool keep_md5;          /* Content-MD5 of a message that may have changed goes on as the service left it */
 };
 
 struct policy_rule {

@@ -12,7 +12,7 @@
 #include "policy/policy_model.h"
 
 #define POLICY_IMAGE_MAGIC 0x4f50455352554c45u /* "OPESRULE" */
-#define POLICY_IMAGE_VERSION 2u
+#define POLICY_IMAGE_VERSION 3u
 
 enum policy_part {
 	POLICY_PART_SERVICES,  /* struct policy_service */

@@ -8,6 +8,8 @@
 
 static void read_address(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
 			 void *base);
+static void read_aux_parts(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			   void *base);
 
 #define SERVICE(member) POLICY_AT(struct policy_service, member)
 
@@ -21,7 +23,9 @@ static const struct policy_key service_keys[] = {
 	 .doc = "OPES service identifier offered to the server. Absent: `urn:opes:service:` and "
 		"the name."},
 	{"dialect", POLICY_T_ENUM, 0, SERVICE(dialect), .def = "draft",
-	 .words = policy_dialect_words, .doc = "Dialect of OCP its server speaks; `core` (RFC 4037) is not spoken yet."},
+	 .words = policy_dialect_words,
+	 .doc = "Dialect of OCP its server is addressed in: `draft`, or `core` (RFC 4037), where HTTP "
+		"messages go under the profiles of RFC 4236."},
 	{"connections", POLICY_T_INTEGER, 0, SERVICE(connections), .def = "1", .min = 1, .max = 64,
 	 .doc = "Connections kept open for each priority in use."},
 	{"priority", POLICY_T_INTEGER, 0, SERVICE(priority), .def = "0", .min = INT32_MIN,
@@ -44,6 +48,20 @@ static const struct policy_key service_keys[] = {
 	{"bypassable", POLICY_T_ENUM, 0, SERVICE(bypassable), .def = "clients", .words = policy_bypassable_words,
 	 .doc = "Whether a request's `OPES-Bypass` may keep its messages from this service. `clients`: when it comes from one of "
 		"`opes.bypass-clients`. `no`: it is invoked nevertheless, and the trace says so."},
+	{"release-ahead", POLICY_T_BOOL, 0, SERVICE(release_ahead), .def = "false",
+	 .doc = "When the service predicts that nothing of a message changes (`modp: 0`), octets go on "
+		"before it says so of each. If it then changes one all the same, the transaction "
+		"fails with the cause `protocol`."},
+	{"aux-parts", POLICY_T_CUSTOM, 0, SERVICE(aux_request), .fn = read_aux_parts,
+	 .how = "list of `request-header`",
+	 .doc = "Dialect `core`: parts of the request offered with its response (RFC 4236 Aux-Parts). "
+		"A server that wants them gets them before the response."},
+	{"keep-content-md5", POLICY_T_BOOL, 0, SERVICE(keep_md5), .def = "false",
+	 .doc = "A Content-MD5 field is removed from HTTP messages that may have been changed. "
+		"`true`: it goes on as the service left it."},
+	{"ack-all", POLICY_T_BOOL, 0, SERVICE(ack_all), .def = "false",
+	 .doc = "Dialect `draft`, for debugging: the server is asked to acknowledge every data-have. "
+		"The counter `callout_acks` counts what it acknowledged."},
 };
 const struct policy_section policy_service_section = POLICY_SECTION("services[]", service_keys);
 
@@ -62,6 +80,31 @@ static void read_address(struct policy_reader *r, const struct policy_key *k, ya
 		snprintf(s->address, sizeof(s->address), "%s", text);
 }
 
+static void read_aux_parts(struct policy_reader *r, const struct policy_key *k, yaml_node_t *node,
+			   void *base)
+{
+	struct policy_service *s = base;
+
+	for (uint32_t i = 0; i < policy_node_count(node); i++) {
+		yaml_node_t *item = policy_node_item(r, node, i);
+		const char *text = policy_node_text(r, item, k->name);
+
+		if (text && policy_word_find(r, item, k->name, policy_aux_part_words, text))
+			s->aux_request = true;
+	}
+}
+
+/* Keys that mean nothing in the dialect would be believed to act. */
+static void check_dialect(struct policy_reader *r, yaml_node_t *node, const struct policy_service *s)
+{
+	if (s->aux_request && s->dialect != POLICY_DIALECT_CORE)
+		policy_reader_error(r, policy_node_find(r, node, "aux-parts"),
+				    "aux-parts is of the dialect core: write 'dialect: core' or leave it out.");
+	if (s->ack_all && s->dialect != POLICY_DIALECT_DRAFT)
+		policy_reader_error(r, policy_node_find(r, node, "ack-all"),
+				    "The dialect core has no acknowledgements: leave ack-all out.");
+}
+
 static void check_service(struct policy_reader *r, yaml_node_t *node, uint32_t i)
 {
 	struct policy_service *s = &r->cfg->services[i];
@@ -74,6 +117,7 @@ static void check_service(struct policy_reader *r, yaml_node_t *node, uint32_t i
 		}
 	}
 	policy_name_check(r, policy_node_find(r, node, "name"), s->name);
+	check_dialect(r, node, s);
 	if (!*s->uri)
 		snprintf(s->uri, sizeof(s->uri), "urn:opes:service:%s", s->name);
 	else if (!policy_uri_absolute(s->uri, strlen(s->uri)))

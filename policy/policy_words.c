@@ -47,6 +47,12 @@ const struct policy_word policy_starttls_words[] = {
 
 const struct policy_word policy_dialect_words[] = {
 	{"draft", POLICY_DIALECT_DRAFT},
+	{"core", POLICY_DIALECT_CORE},
+	{NULL, 0},
+};
+
+const struct policy_word policy_aux_part_words[] = {
+	{"request-header", 1},
 	{NULL, 0},
 };
 

@@ -15,6 +15,7 @@ extern const struct policy_word policy_half_open_words[];
 extern const struct policy_word policy_congestion_words[];
 extern const struct policy_word policy_dialect_words[];
 extern const struct policy_word policy_bypassable_words[];
+extern const struct policy_word policy_aux_part_words[]; /* value: bit of a mask */
 /* In the order of enum callout_cause (dataplane/callout/callout.h); its 0, no cause, is "default".
  * A test holds the two together. */
 extern const struct policy_word policy_cause_words[];

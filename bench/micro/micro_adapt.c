@@ -82,6 +82,7 @@ static bool world_open(struct bench *b, struct world *w)
 							     .txn = &w->a->txn,
 							     .am_id = 2,
 							     .sizep = -1,
+							     .el = -1,
 							     .modp = -1});
 	return w->a != NULL;
 }

@@ -42,11 +42,28 @@ void adapt_ctx_fini(struct adapt_ctx *c)
 	c->slab = NULL;
 }
 
+/* What is known of the length goes along: of the whole message for the draft, of its body for RFC 4236. */
+static int adapt_start(struct adapt *a, const struct adapt_begin *b, uint32_t service)
+{
+	const struct http1_head *h = b->head;
+	int64_t sizep = -1;
+
+	/* the body of HEAD's answer is known to be absent; what length it would have had is another matter */
+	if (h && (h->body == HTTP1_BODY_NONE || h->body == HTTP1_BODY_LENGTH)) {
+		uint64_t body = h->body == HTTP1_BODY_LENGTH ? h->content_length : 0;
+
+		sizep = (int64_t)(h->len + body);
+		a->txn.el_known = !(b->kind == POLICY_KIND_RESPONSE && b->request_head);
+		a->txn.el = body;
+	}
+	return callout_start(a->ctx->port, &a->txn, b->image, service, b->meta, b->meta_len, sizep);
+}
+
 struct adapt *adapt_begin(struct adapt_ctx *c, const struct adapt_begin *b, enum callout_cause *cause)
 {
 	struct adapt *a = c->free_list;
 	const struct policy_rule *r = policy_image_rule(b->image, b->rule);
-	int64_t sizep = -1;
+	const struct policy_service *service = policy_image_service(b->image, r->service);
 
 	if (!a) {
 		*cause = CALLOUT_CAUSE_OVERLOAD;
@@ -74,17 +91,18 @@ struct adapt *adapt_begin(struct adapt_ctx *c, const struct adapt_begin *b, enum
 	a->txn.user = a;
 	a->txn.priority = r->priority;
 	a->txn.started_us = c->now_us;
+	a->el_left = -1;
 	if (b->head) {
 		a->head_len = b->head->len;
-		if (b->head->body == HTTP1_BODY_NONE)
-			sizep = b->head->len;
-		else if (b->head->body == HTTP1_BODY_LENGTH)
-			sizep = (int64_t)(b->head->len + b->head->content_length);
+		a->strip = service->dialect == POLICY_DIALECT_CORE && b->head->body == HTTP1_BODY_CHUNKED;
 	} else {
 		a->out_state = ADAPT_OUT_BODY;
 		a->framing = HTTP1_FRAME_CLOSE;
 	}
-	if (callout_start(c->port, &a->txn, b->image, r->service, b->meta, b->meta_len, sizep) != 0) {
+	if ((b->request && service->aux_request && b->kind == POLICY_KIND_RESPONSE &&
+	     chunkq_ref(c->pool, &a->aux, b->request, 0, b->request->bytes) != 0) ||
+	    adapt_start(a, b, r->service) != 0) {
+		chunkq_purge(c->pool, &a->aux);
 		a->next = c->free_list;
 		c->free_list = a;
 		*cause = CALLOUT_CAUSE_OVERLOAD;
@@ -99,136 +117,6 @@ struct adapt *adapt_begin(struct adapt_ctx *c, const struct adapt_begin *b, enum
 	return a;
 }
 
-uint64_t adapt_keep_base(const struct adapt *a)
-{
-	const struct chunk *c = a->keep.head;
-
-	/* Spans stay below 4 GiB (preservation budgets do), so the low half of the offset identifies it. */
-	return c ? a->orig_len - (uint32_t)((uint32_t)a->orig_len - c->rsvd) : a->orig_len;
-}
-
-static void adapt_keep_pop(struct adapt *a)
-{
-	struct chunk *c = chunkq_pop(&a->keep);
-
-	if (c == a->cursor)
-		a->cursor = NULL;
-	if (c == a->send_prev)
-		a->send_prev = NULL;
-	a->ctx->preserved -= c->len;
-	a->ctx->preserved_chunks--;
-	chunk_free(a->ctx->pool, c);
-}
-
-bool adapt_rest_possible(const struct adapt *a)
-{
-	return a->identity_ok && !(a->hole && a->hole_end > a->identity) && a->refused_end <= a->identity &&
-	       adapt_keep_base(a) <= a->identity;
-}
-
-/* Drops what nobody can ask for any more: commitments over it ended (or it was never committed and has been
- * sent), and it is not needed to go on without the service. */
-void adapt_keep_release(struct adapt *a)
-{
-	uint64_t lim = RTE_MIN(a->released, a->sent);
-
-	if (a->identity_ok)
-		lim = RTE_MIN(lim, a->identity);
-	if (a->rest)
-		lim = a->rest_from;
-	if (a->observe)
-		lim = a->sent;
-	while (a->keep.head) {
-		struct chunk *c = a->keep.head;
-
-		if (c == a->send_next || adapt_keep_base(a) + c->len > lim)
-			break;
-		adapt_keep_pop(a);
-	}
-}
-
-void adapt_range_ended(struct adapt *a, uint64_t off, uint64_t size)
-{
-	uint64_t end = off + size;
-	uint32_t i = 0;
-
-	if (off > a->released) {
-		if (a->nended < ADAPT_RANGES)
-			a->ended[a->nended++] = (struct adapt_range){off, end};
-		return; /* a forgotten range only keeps octets longer */
-	}
-	a->released = RTE_MAX(a->released, end);
-	while (i < a->nended) {
-		if (a->ended[i].lo > a->released) {
-			i++;
-			continue;
-		}
-		a->released = RTE_MAX(a->released, a->ended[i].hi);
-		a->ended[i] = a->ended[--a->nended];
-		i = 0;
-	}
-}
-
-static const struct chunk *adapt_keep_find(const struct adapt *a, uint64_t off, uint64_t *skip)
-{
-	const struct chunk *c = a->keep.head;
-
-	/* The low halves are compared as distances from the end, which are exact (see adapt_keep_base). */
-	uint32_t want = (uint32_t)a->orig_len - (uint32_t)off;
-
-	if (a->cursor && (uint32_t)a->orig_len - a->cursor->rsvd >= want)
-		c = a->cursor;
-	for (; c; c = c->next) {
-		uint32_t dist = (uint32_t)a->orig_len - c->rsvd;
-
-		if (dist < want)
-			return NULL; /* in a hole */
-		if (dist - want < c->len) {
-			*skip = dist - want;
-			return c;
-		}
-	}
-	return NULL;
-}
-
-int adapt_keep_ref(struct adapt *a, uint64_t off, uint64_t size, struct chunkq *q)
-{
-	struct chunkq tmp;
-	const struct chunk *c;
-	uint64_t skip = 0;
-
-	if (size == 0)
-		return 0;
-	if (off < adapt_keep_base(a) || off + size > a->orig_len)
-		return -ENOENT;
-	chunkq_init(&tmp);
-	c = adapt_keep_find(a, off, &skip);
-	while (c) {
-		uint32_t n = (uint32_t)RTE_MIN(size, (uint64_t)c->len - skip);
-		struct chunk *r = chunk_ref(a->ctx->pool, c, (uint32_t)skip, n);
-
-		if (!r) {
-			chunkq_purge(a->ctx->pool, &tmp);
-			return -ENOMEM;
-		}
-		r->rsvd = off >= a->body_end ? ADAPT_TAG_TRAILER : ADAPT_TAG_DATA;
-		chunkq_push(&tmp, r);
-		a->cursor = (struct chunk *)(uintptr_t)c;
-		off += n;
-		size -= n;
-		if (size == 0) {
-			chunkq_append(q, &tmp);
-			return 0;
-		}
-		skip = 0;
-		if (c->next && c->next->rsvd != (uint32_t)off)
-			break; /* a hole follows */
-		c = c->next;
-	}
-	chunkq_purge(a->ctx->pool, &tmp);
-	return -ENOENT;
-}
-
 void adapt_feed(struct adapt *a, struct chunkq *q, enum callout_part part)
 {
 	struct chunk *c;
@@ -236,6 +124,11 @@ void adapt_feed(struct adapt *a, struct chunkq *q, enum callout_part part)
 	if (part == CALLOUT_PART_REQUEST_TRAILER || part == CALLOUT_PART_RESPONSE_TRAILER) {
 		if (a->body_end == UINT64_MAX)
 			a->body_end = a->orig_len;
+	}
+	if (a->strip && (part == CALLOUT_PART_REQUEST_HEADER || part == CALLOUT_PART_RESPONSE_HEADER) &&
+	    adapt_head_strip(a, q) != 0) {
+		a->strip = false;
+		adapt_fail(a, CALLOUT_CAUSE_OVERLOAD, "no memory for the head that the service hears");
 	}
 	if (a->status == ADAPT_ABORT || a->status == ADAPT_ANSWER || (a->observe && a->end_called) ||
 	    (a->peer_ended && !a->rest)) {
@@ -284,7 +177,7 @@ bool adapt_want(const struct adapt *a)
 		return true; /* an observer never holds the flow up */
 	if (a->out.bytes >= ADAPT_OUT_MAX || a->orig_len - a->sent >= ADAPT_UNSENT_MAX)
 		return false;
-	return !adapt_keep_full(a) || adapt_overrun(a);
+	return a->enough || !adapt_keep_full(a) || adapt_overrun(a);
 }
 
 bool adapt_passes(const struct adapt *a)
@@ -315,25 +208,48 @@ static void adapt_sent_uncopied(struct adapt *a, struct chunk *c, uint64_t off)
 	adapt_range_ended(a, off, c->len);
 	a->hole = true;
 	a->hole_end = off + c->len;
-	if (a->send_prev) {
-		a->send_prev->next = c->next;
-		if (a->keep.tail == c)
-			a->keep.tail = a->send_prev;
-		a->keep.bytes -= c->len;
-		a->keep.count--;
-		a->ctx->preserved -= c->len;
-		a->ctx->preserved_chunks--;
-		if (a->cursor == c)
-			a->cursor = NULL;
-		chunk_free(a->ctx->pool, c);
-	} else {
-		adapt_keep_pop(a);
-	}
+	adapt_keep_unlink(a, a->send_prev, c);
 	adapt_count(a, STATS_preserved_refused, 1);
+}
+
+static bool adapt_send_aux(struct adapt *a)
+{
+	while (a->aux.head) {
+		if (callout_aux(a->ctx->port, &a->txn, a->aux.head, CALLOUT_PART_REQUEST_HEADER) != 0) {
+			adapt_count(a, STATS_ring_full, 1);
+			return false;
+		}
+		chunk_free(a->ctx->pool, chunkq_pop(&a->aux));
+	}
+	return true;
+}
+
+/* The service has ended the original: octets that it did not see are kept for the case that it fails, as long as there is
+ * room. */
+static void adapt_send_none(struct adapt *a)
+{
+	while (a->send_next) {
+		struct chunk *c = a->send_next;
+		uint32_t len = c->len;
+
+		a->send_next = c->next;
+		if (a->observe || adapt_keep_full(a) || !a->identity_ok)
+			adapt_sent_uncopied(a, c, a->sent);
+		else
+			a->send_prev = c;
+		a->sent += len;
+	}
+	a->end_sent |= a->orig_done;
 }
 
 static void adapt_send(struct adapt *a)
 {
+	if (a->enough) {
+		adapt_send_none(a);
+		return;
+	}
+	if (a->aux.head && !adapt_send_aux(a))
+		return;
 	while (a->send_next && !a->paused) {
 		struct chunk *c = a->send_next, *next = c->next;
 		uint32_t len = c->len;
@@ -374,6 +290,8 @@ static void adapt_drop_all(struct adapt *a)
 	for (uint32_t i = 0; i < ADAPT_AMS; i++)
 		chunkq_purge(a->ctx->pool, &a->am[i].q);
 	chunkq_purge(a->ctx->pool, &a->hq);
+	chunkq_purge(a->ctx->pool, &a->aux);
+	chunkq_purge(a->ctx->pool, &a->orig_head);
 }
 
 static void adapt_free(struct adapt *a)
@@ -414,6 +332,8 @@ void adapt_pump(struct adapt *a)
 		adapt_send(a);
 		adapt_keep_release(a);
 	}
+	if (a->ahead_on)
+		adapt_ahead_pump(a);
 	if (a->status == ADAPT_RUNNING)
 		adapt_out_pump(a);
 	adapt_keep_release(a);
@@ -430,7 +350,7 @@ uint64_t adapt_deadline(const struct adapt *a)
 	if (a->status != ADAPT_RUNNING)
 		return UINT64_MAX;
 	if (a->starved ||
-	    (!a->end_called && !a->paused && (a->send_next || (a->orig_done && !a->end_sent))))
+	    (!a->end_called && !a->paused && !a->enough && (a->send_next || (a->orig_done && !a->end_sent))))
 		return a->ctx->now_us + ADAPT_RETRY_US;
 	if (!a->end_called && !a->observe && adapt_keep_full(a) && a->ctx->now_us < stall)
 		return stall;

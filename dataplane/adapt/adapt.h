@@ -11,7 +11,8 @@
  *   wire   <--- out <--- head / body / trailer re-framed <--- adapted messages, in their order
  *
  * Offsets count octets of the application message as OCP sees it: head, then
- * body with the transfer coding removed, then trailer lines.
+ * body with the transfer coding removed, then trailer lines. To a service of the core dialect the head goes without
+ * Transfer-Encoding (RFC 4236 section 3.7); its own octets go out again if nothing has changed.
  *
  *   RUNNING --service done--> DONE
  *      |  \--failure, open, identity holds, or service left--> RUNNING with rest_from set --> DONE
@@ -27,6 +28,7 @@
  * INV-ADAPT-6  of HTTP one final message goes out for each original; a request keeps what its response is framed by
  *              (HEAD, CONNECT, no new upgrade). Of mail one message goes out, or an answer (to_answer), or ANSWER without
  *              a cause: the service gave none.
+ * INV-ADAPT-7  octets released ahead of the service's word stay comparable with it: adapt_ahead.c.
  * INV-ADAPT-4  a struct adapt is freed exactly once: when released by its owner and closed by the
  *              callout stage (INV-CALLOUT-2), whichever is later.
  *
@@ -86,7 +88,8 @@ void adapt_ctx_fini(struct adapt_ctx *c);
 struct adapt_am {
 	uint32_t id;
 	bool used, ended, ok, answers;
-	int64_t sizep;
+	int64_t sizep;            /* octets in all as the service predicts them, -1 not said */
+	int64_t el;               /* RFC 4236 AM-EL: octets of the body exactly, -1 not said */
 	int32_t modp;
 	uint64_t got;             /* octets arrived */
 	struct chunkq q;          /* arrived, not emitted; chunk.rsvd: ADAPT_TAG_* */
@@ -115,6 +118,8 @@ struct adapt_begin {
 	const char *meta;
 	uint32_t meta_len;
 	enum adapt_trace_why not_bypassed; /* the client had asked that the service be bypassed */
+	/* Responses: the request's head, for a service with aux-parts. NULL: not at hand. */
+	const struct chunkq *request;
 };
 
 struct adapt {
@@ -134,12 +139,17 @@ struct adapt {
 	bool observe, mail, chunked_ok, request_head, request_connect;
 	bool orphan, txn_open, end_called, closed, paused, peer_ended;
 	bool orig_done, orig_ok, end_sent;
+	bool enough;              /* the service has ended the original: what is not sent yet is not asked for */
+	bool strip;               /* the service's head goes without Transfer-Encoding */
 
 	/* the original */
 	struct chunkq keep;       /* chunk.rsvd: low 32 bits of its offset */
 	struct chunk *send_next;  /* first chunk of keep not yet handed to the service; NULL: none */
 	struct chunk *send_prev;  /* the one before send_next, NULL: send_next is the first */
 	struct chunk *cursor;     /* where the last data-as-is ended */
+	struct chunk *middle;     /* the one before the range freed last behind octets still committed */
+	struct chunkq aux;        /* goes to the service before the original */
+	struct chunkq orig_head;  /* the head as it came, where keep has another (strip) */
 	uint64_t orig_len, sent, head_len, body_end;
 	uint64_t released;        /* commitments over [0, released) have ended */
 	uint64_t refused_end;     /* the service said wont-forward up to here (not gapless) */
@@ -154,6 +164,9 @@ struct adapt {
 	uint32_t am_head, am_tail; /* ring of am[]: am_head is being emitted */
 	uint64_t identity;
 	bool identity_ok;
+	bool ahead_on;            /* octets may go out before the service's word; INV-ADAPT-7 */
+	uint32_t ahead_id;        /* adapted message they belong to */
+	uint64_t ahead;           /* released up to here */
 	bool any_am, left;
 	bool rest;                /* rest_from and all after it go out from keep */
 	uint64_t rest_from;
@@ -165,6 +178,7 @@ struct adapt {
 	struct chunkq hq;         /* arrived in turn, not in out yet: the head is not complete, or memory short */
 	struct chunkq out;        /* for the wire; the owner moves it on */
 	uint64_t left_octets;     /* HTTP1_FRAME_LENGTH: body octets still due */
+	int64_t el_left;          /* of adapt_am.el, -1: none was said */
 	bool no_body;             /* body octets are not sent (HEAD, 204, 304) */
 	bool head_out;            /* something of this message is in out or beyond */
 	bool to_answer;           /* out is an answer to the client instead of a request to the server */
@@ -199,6 +213,9 @@ void adapt_event(struct adapt_ctx *c, const struct callout_event *ev);
 void adapt_release(struct adapt *a, bool error);
 /* Serves observers whose messages are over; once per loop. */
 void adapt_poll_orphans(struct adapt_ctx *c);
+/* Appends h as a service of the dialect core hears it: without Transfer-Encoding (RFC 4236 section 3.7). 0, or -ENOMEM
+ * and q is as it was. */
+int adapt_service_head(struct adapt_ctx *c, const struct http1_head *h, struct chunkq *q);
 /* The answer policy before any transaction began (adapt_begin failed): what to do. */
 enum policy_on_failure adapt_policy(const struct policy_rule *r, enum callout_cause cause);
 const char *adapt_policy_name(enum policy_on_failure p);

@@ -20,7 +20,7 @@ enum policy_on_failure adapt_policy(const struct policy_rule *r, enum callout_ca
 	return (enum policy_on_failure)r->on_failure[cause < POLICY_CAUSES ? cause : 0];
 }
 
-static void adapt_note(struct adapt *a, const char *kind, uint64_t offset, const char *text)
+void adapt_note(struct adapt *a, const char *kind, uint64_t offset, const char *text)
 {
 	struct shm_event_args e = {
 		.kind = kind,
@@ -41,6 +41,8 @@ static void adapt_go_open(struct adapt *a)
 {
 	a->rest = true;
 	a->rest_from = a->identity;
+	a->el_left = -1;
+	adapt_ahead_rest(a);
 	adapt_count(a, STATS_fail_open, 1);
 	adapt_note(a, "fail-open", a->identity, "the message goes on without the service");
 }
@@ -54,6 +56,8 @@ static void adapt_forget_adapted(struct adapt *a)
 	chunkq_purge(a->ctx->pool, &a->hq);
 	a->identity = 0;
 	a->identity_ok = true;
+	a->ahead_on = false;
+	a->ahead = 0;
 	a->to_answer = false;
 }
 
@@ -110,22 +114,40 @@ static void adapt_on_am_start(struct adapt *a, const struct callout_event *ev)
 	am->id = ev->am_id;
 	am->answers = ev->answers_request && a->kind == POLICY_KIND_REQUEST;
 	am->sizep = ev->sizep;
+	am->el = ev->el;
 	am->modp = ev->modp;
 	if (a->any_am || am->answers)
 		a->identity_ok = false;
 	a->any_am = true;
+	if (am->modp == 0)
+		adapt_ahead_predicted(a, am);
 }
 
-static void adapt_on_data(struct adapt *a, const struct callout_event *ev)
+/* What the octets' message said about the octets behind them; they are in am by now or dealt with. */
+static void adapt_on_prediction(struct adapt *a, struct adapt_am *am, const struct callout_event *ev)
 {
-	struct adapt_am *am = adapt_am_find(a, ev->am_id);
-	struct chunk *c;
-
-	if (!am || am->ended || a->rest || ev->size == 0) {
-		rte_pktmbuf_free(ev->m);
+	if (ev->sizep >= 0)
+		am->sizep = (int64_t)am->got + ev->sizep;
+	if (ev->modp < 0)
 		return;
-	}
-	c = chunk_new(a->ctx->pool, ev->m, ev->data, (uint32_t)ev->size);
+	am->modp = ev->modp;
+	if (am->modp == 0)
+		adapt_ahead_predicted(a, am);
+}
+
+/* Octets that came as such, and yet are the original's: looked at only where that lets others go ahead. */
+static bool data_is_original(const struct adapt *a, const struct adapt_am *am, const struct callout_event *ev)
+{
+	return ev->modp == 0 && a->identity_ok && am->got == a->identity && !am->answers && !a->ahead_on &&
+	       policy_image_service(a->image, a->rule->service)->release_ahead &&
+	       adapt_keep_same(a, am->got, ev->data, ev->size) == 1;
+}
+
+static void adapt_take_data(struct adapt *a, struct adapt_am *am, const struct callout_event *ev, uint64_t skip)
+{
+	bool original = data_is_original(a, am, ev);
+	struct chunk *c = chunk_new(a->ctx->pool, ev->m, ev->data + skip, (uint32_t)(ev->size - skip));
+
 	if (!c) {
 		rte_pktmbuf_free(ev->m);
 		adapt_fail(a, CALLOUT_CAUSE_OVERLOAD, "no chunk descriptor for adapted data");
@@ -136,31 +158,61 @@ static void adapt_on_data(struct adapt *a, const struct callout_event *ev)
 			  : ADAPT_TAG_DATA;
 	chunkq_push(&am->q, c);
 	am->got += c->len;
-	a->identity_ok = false;
+	if (original)
+		a->identity += c->len;
+	else
+		a->identity_ok = false;
 	if (am->q.bytes > ADAPT_BACKLOG_MAX)
 		adapt_fail(a, CALLOUT_CAUSE_OVERLOAD, "the service returned more than the receiver can take");
+}
+
+static void adapt_on_data(struct adapt *a, const struct callout_event *ev)
+{
+	struct adapt_am *am = adapt_am_find(a, ev->am_id);
+	uint64_t skip = 0;
+
+	if (!am || am->ended || a->rest) {
+		rte_pktmbuf_free(ev->m);
+		return;
+	}
+	if (ev->size && adapt_ahead_pending(a, am))
+		skip = adapt_ahead_confirmed(a, am, ev->data, 0, ev->size);
+	if (skip == UINT64_MAX || skip == ev->size)
+		rte_pktmbuf_free(ev->m);
+	else
+		adapt_take_data(a, am, ev, skip);
+	if (!a->end_called)
+		adapt_on_prediction(a, am, ev);
 }
 
 static void adapt_on_as_is(struct adapt *a, const struct callout_event *ev)
 {
 	struct adapt_am *am = adapt_am_find(a, ev->am_id);
+	uint64_t src = ev->src_offset, size = ev->size, skip = 0;
 	int rc;
 
 	if (!am || am->ended || a->rest)
 		return;
-	rc = adapt_keep_ref(a, ev->src_offset, ev->size, &am->q);
+	if (size && adapt_ahead_pending(a, am))
+		skip = adapt_ahead_confirmed(a, am, NULL, src, size);
+	adapt_count(a, STATS_as_is_octets, size);
+	if (skip == UINT64_MAX || skip == size)
+		return;
+	src += skip;
+	size -= skip;
+	rc = adapt_keep_ref(a, src, size, &am->q);
 	if (rc != 0) {
 		adapt_fail(a, rc == -ENOMEM ? CALLOUT_CAUSE_OVERLOAD : CALLOUT_CAUSE_PROTOCOL,
 			   rc == -ENOMEM ? "no chunk descriptor for data-as-is"
 					 : "data-as-is names octets that are not kept");
 		return;
 	}
-	if (a->identity_ok && ev->src_offset == a->identity && am->got == a->identity)
-		a->identity += ev->size;
-	else if (ev->size)
+	if (a->identity_ok && src == a->identity && am->got == a->identity)
+		a->identity += size;
+	else if (size)
 		a->identity_ok = false;
-	am->got += ev->size;
-	adapt_count(a, STATS_as_is_octets, ev->size);
+	am->got += size;
+	a->ahead = RTE_MAX(a->ahead, a->ahead_on && a->identity_ok ? a->identity : 0);
 }
 
 static void adapt_on_am_end(struct adapt *a, const struct callout_event *ev)
@@ -171,13 +223,19 @@ static void adapt_on_am_end(struct adapt *a, const struct callout_event *ev)
 		return;
 	am->ended = true;
 	am->ok = ev->ok;
-	if (!ev->ok && !a->rest)
-		adapt_fail(a, CALLOUT_CAUSE_REFUSED, "the service gave the adapted message up");
+	if (a->rest)
+		return;
+	if (ev->ok)
+		adapt_ahead_ended(a, am);
+	else
+		adapt_fail(a, ev->cause != CALLOUT_CAUSE_NONE ? ev->cause : CALLOUT_CAUSE_REFUSED,
+			   ev->text ? ev->text : "the service gave the adapted message up");
 }
 
 static void adapt_on_leave(struct adapt *a, const struct callout_event *ev)
 {
 	const struct adapt_am *am;
+	bool same;
 
 	if (a->rest)
 		return;
@@ -186,17 +244,22 @@ static void adapt_on_leave(struct adapt *a, const struct callout_event *ev)
 		return;
 	}
 	am = adapt_am_find(a, ev->am_id);
-	if (ev->src_offset != a->identity || (am && am->got != a->identity) || (!am && a->identity))
-		a->identity_ok = false;
+	same = ev->src_offset == a->identity && (am ? am->got == a->identity : a->identity == 0);
+	if (!same && !adapt_ahead_ended(a, am))
+		return;
+	a->identity_ok &= same;
 	for (uint32_t i = a->am_head; i != a->am_tail; i++)
 		a->am[i % ADAPT_AMS].ended = a->am[i % ADAPT_AMS].ok = true;
 	a->left = a->rest = true;
 	a->rest_from = ev->src_offset;
+	adapt_ahead_rest(a);
 	adapt_end_txn(a, false);
 }
 
 static void adapt_on_ended(struct adapt *a)
 {
+	if (!adapt_ahead_ended(a, adapt_am_current(a)))
+		return;
 	a->peer_ended = true;
 	for (uint32_t i = a->am_head; i != a->am_tail; i++) {
 		struct adapt_am *am = &a->am[i % ADAPT_AMS];
@@ -255,13 +318,18 @@ void adapt_event(struct adapt_ctx *c, const struct callout_event *ev)
 		adapt_on_leave(a, ev);
 		break;
 	case CALLOUT_EV_WONT_FORWARD:
-		a->refused_end = RTE_MAX(a->refused_end, ev->src_offset + ev->size);
+		if (ev->ok) /* INV-ADAPT-5 */
+			a->refused_end = RTE_MAX(a->refused_end, ev->src_offset + ev->size);
 		adapt_range_ended(a, ev->src_offset, ev->size);
 		break;
 	case CALLOUT_EV_PAUSE:
 		a->paused = true;
 		break;
 	case CALLOUT_EV_NEED:
+		a->paused = false;
+		break;
+	case CALLOUT_EV_ENOUGH:
+		a->enough = true;
 		a->paused = false;
 		break;
 	case CALLOUT_EV_ROOM:

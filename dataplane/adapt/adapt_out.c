@@ -88,33 +88,52 @@ static uint64_t trailer_octets(const struct adapt *a)
 	return n;
 }
 
-/* Returns HEAD_WAIT when the framing cannot be decided yet. */
-static int decide_framing(struct adapt *a, const struct adapt_am *am, const struct http1_head *h,
-			  uint32_t head_len, uint64_t *body)
+/* Octets of the adapted message's body, -1: not known, or what was said cannot be. */
+static int64_t adapted_body(const struct adapt *a, const struct adapt_am *am, uint32_t head_len, bool complete)
 {
-	int64_t total = adapted_total(a, am);
+	int64_t total;
+
+	if (am && am->el >= 0)
+		return am->el;
+	total = adapted_total(a, am);
+	if (complete && total >= 0)
+		total -= (int64_t)trailer_octets(a);
+	return total >= (int64_t)head_len ? total - head_len : -1;
+}
+
+/* The service said how long the message is going to be. Its word is held against what comes (put_octets). What it said
+ * counts trailers, too, unless it was AM-EL. */
+static bool said_length(const struct adapt *a, const struct adapt_am *am, const struct http1_head *h)
+{
+	return am && !rest_next(a) && (am->el >= 0 || am->sizep >= 0) && !http1_find(h, "Trailer");
+}
+
+/* Returns HEAD_WAIT when the framing cannot be decided yet. RFC 4236 section 3.8.1. */
+static int decide_framing(struct adapt *a, const struct adapt_am *am, const struct http1_head *h,
+			  uint32_t head_len, uint64_t *octets)
+{
 	bool complete = rest_next(a) ? a->orig_done : am && am->ended;
+	int64_t body = adapted_body(a, am, head_len, complete);
 	bool chunked_ok = a->chunked_ok && h->minor == 1;
 	bool was_chunked = a->head->body == HTTP1_BODY_CHUNKED;
 	bool was_close = a->head->body == HTTP1_BODY_CLOSE;
+	bool said = said_length(a, am, h);
 
-	if (complete && total >= 0)
-		total -= (int64_t)trailer_octets(a);
 	a->no_body = bodyless(a, h);
-	*body = total >= (int64_t)head_len ? (uint64_t)total - head_len : 0;
+	*octets = body >= 0 ? (uint64_t)body : 0;
 	if (a->no_body) {
 		a->framing = HTTP1_FRAME_KEEP;
-	} else if (h->kind == HTTP1_REQUEST && total >= 0 && *body == 0 &&
+	} else if (h->kind == HTTP1_REQUEST && body == 0 &&
 		   (complete || a->head->body == HTTP1_BODY_NONE)) {
 		/* Whatever framing the service left in an empty request is not trusted. */
 		a->framing = http1_find(h, "Content-Length") || http1_find(h, "Transfer-Encoding")
 				     ? HTTP1_FRAME_LENGTH
 				     : HTTP1_FRAME_KEEP;
-	} else if (h->kind == HTTP1_REQUEST && total < 0 && a->head->body == HTTP1_BODY_NONE) {
+	} else if (h->kind == HTTP1_REQUEST && body < 0 && a->head->body == HTTP1_BODY_NONE) {
 		return HEAD_WAIT; /* GET and the like in chunks is more than servers expect: soon it is known */
-	} else if (was_chunked && chunked_ok && !a->to_answer) {
+	} else if (was_chunked && chunked_ok && !a->to_answer && !(said && body >= 0)) {
 		a->framing = HTTP1_FRAME_CHUNKED; /* trailers stay possible */
-	} else if (total >= (int64_t)head_len && !(was_chunked && !complete)) {
+	} else if (body >= 0 && (!was_chunked || complete || said)) {
 		a->framing = HTTP1_FRAME_LENGTH;
 	} else if (was_close && a->identity_ok && !a->to_answer) {
 		a->framing = HTTP1_FRAME_CLOSE;
@@ -151,21 +170,38 @@ static void edit_head(const struct adapt *a, const struct http1_head *h, struct 
 			 a->ctx->trace_text);
 }
 
+/* Content-MD5 is the original's: only where nothing has changed, and nothing can any more, it stays (RFC 4236 3.8.2). */
+static bool md5_goes(const struct adapt *a, const struct adapt_am *am, const struct http1_head *h)
+{
+	bool same = a->identity_ok && (rest_next(a) || (am && am->ended && a->orig_done && am->got == a->orig_len));
+
+	return !same && !policy_image_service(a->image, a->rule->service)->keep_md5 && http1_find(h, "Content-MD5");
+}
+
 /* Moves head_len octets from hq to out, written anew where something of it has changed. All or nothing. */
-static int move_head(struct adapt *a, const struct http1_head *h, uint32_t head_len, uint64_t body, bool original)
+static int move_head(struct adapt *a, const struct adapt_am *am, const struct http1_head *h, uint32_t head_len,
+		     uint64_t body, bool original)
 {
 	struct chunk_pool *pool = a->ctx->pool;
 	bool same = original && same_framing(a->head, a->framing, body);
 	enum http1_framing f = same ? HTTP1_FRAME_KEEP : a->framing;
+	struct http1_edit edit[RTE_DIM(((struct adapt_trace *)0)->edit) + 1];
 	struct adapt_trace t;
+	uint32_t edits;
 	int n;
 
 	edit_head(a, h, &t);
-	if (same && !t.edits) {
-		if (chunkq_ref(pool, &a->out, &a->hq, 0, head_len) != 0)
+	edits = t.edits;
+	memcpy(edit, t.edit, edits * sizeof(edit[0]));
+	if (md5_goes(a, am, h))
+		edit[edits++] = (struct http1_edit){.name = "Content-MD5"};
+	if (same && !edits) {
+		if (a->orig_head.head)
+			chunkq_append(&a->out, &a->orig_head);
+		else if (chunkq_ref(pool, &a->out, &a->hq, 0, head_len) != 0)
 			return HEAD_NOMEM;
 	} else {
-		n = http1_write_head_edited(h, f, body, f == HTTP1_FRAME_CLOSE, t.edit, t.edits, a->ctx->scratch, ADAPT_SCRATCH);
+		n = http1_write_head_edited(h, f, body, f == HTTP1_FRAME_CLOSE, edit, edits, a->ctx->scratch, ADAPT_SCRATCH);
 		if (n < 0)
 			return HEAD_FAILED;
 		if (chunkq_put(pool, &a->out, a->ctx->scratch, (uint32_t)n) != 0)
@@ -188,10 +224,11 @@ static int emit_head(struct adapt *a, const struct adapt_am *am, const struct ht
 		return HEAD_FAILED;
 	if (decide_framing(a, am, h, head_len, &body) == HEAD_WAIT)
 		return HEAD_WAIT;
-	rc = move_head(a, h, head_len, body, original);
+	rc = move_head(a, am, h, head_len, body, original);
 	if (rc != HEAD_DONE)
 		return rc;
 	a->left_octets = body;
+	a->el_left = am ? am->el : -1;
 	a->close_after = a->framing == HTTP1_FRAME_CLOSE;
 	a->head_out = true;
 	a->heads_out++;
@@ -277,6 +314,9 @@ static int put_chunked(struct adapt *a, struct chunkq *body, struct chunkq *trai
  * -EBADMSG. */
 static int put_octets(struct adapt *a, struct chunkq *body, struct chunkq *trailer, bool end)
 {
+	uint64_t n = body->bytes;
+	int rc = 0;
+
 	if (!a->head) {
 		a->head_out |= body->bytes != 0;
 		chunkq_append(&a->out, body);
@@ -284,15 +324,21 @@ static int put_octets(struct adapt *a, struct chunkq *body, struct chunkq *trail
 	}
 	if (a->no_body)
 		return 0;
-	if (a->framing == HTTP1_FRAME_CHUNKED)
-		return put_chunked(a, body, trailer, end);
-	if (a->framing != HTTP1_FRAME_CLOSE) {
-		if (body->bytes > a->left_octets || (end && body->bytes != a->left_octets))
-			return -EMSGSIZE;
-		a->left_octets -= body->bytes;
+	if (a->el_left >= 0 && (n > (uint64_t)a->el_left || (end && n != (uint64_t)a->el_left)))
+		return -EMSGSIZE;
+	if (a->framing == HTTP1_FRAME_CHUNKED) {
+		rc = put_chunked(a, body, trailer, end);
+	} else {
+		if (a->framing != HTTP1_FRAME_CLOSE) {
+			if (n > a->left_octets || (end && n != a->left_octets))
+				return -EMSGSIZE;
+			a->left_octets -= n;
+		}
+		chunkq_append(&a->out, body); /* RFC 9110 6.5.1: trailers may be dropped */
 	}
-	chunkq_append(&a->out, body);
-	return 0; /* RFC 9110 6.5.1: trailers may be dropped */
+	if (rc == 0 && a->el_left >= 0)
+		a->el_left -= (int64_t)n;
+	return rc;
 }
 
 /* Moves arrived octets on; end: nothing follows them. What cannot go yet stays in hq. 1: message complete, 0: waits,
@@ -329,6 +375,7 @@ static int out_message(struct adapt *a, struct adapt_am *am, struct chunkq *src,
 static void out_broken(struct adapt *a, int rc)
 {
 	const char *text = rc == -EMSGSIZE ? "the adapted message's length differs from the one announced"
+			   : rc == -ENOENT ? "the original's octets that were to go on were not kept"
 					   : "the adapted message has no valid HTTP head or trailer";
 
 	if (rc == -ENOMEM) {
@@ -341,6 +388,7 @@ static void out_broken(struct adapt *a, int rc)
 	} else {
 		a->cause = CALLOUT_CAUSE_FRAMING;
 		a->status = ADAPT_ABORT;
+		adapt_note(a, "fail-closed", UINT64_MAX, text);
 	}
 }
 

@@ -31,6 +31,7 @@ struct callout_lcore; /* one per process */
 struct shm_root;
 
 #define CALLOUT_META_MAX 1024
+#define CALLOUT_CORE_MAX INT32_MAX /* octets of an original in the dialect core (RFC 4037 section 10.3) */
 
 enum callout_part { /* am-part of ocp-wire.md section 4; NONE for opaque streams */
 	CALLOUT_PART_NONE,
@@ -60,12 +61,17 @@ enum callout_event_type {
 	CALLOUT_EV_AM_START,     /* adapted message am_id begins: meta?, modified, sizep, modp */
 	CALLOUT_EV_DATA,         /* bytes of am_id at offset: chunk (ownership passes to the worker) */
 	CALLOUT_EV_AS_IS,        /* use size octets of the original from src_offset, as am_id's offset */
-	CALLOUT_EV_AM_END,       /* am_id complete (ok) or aborted (!ok; cause PROTOCOL when the peer broke a rule) */
+	CALLOUT_EV_AM_END,       /* am_id complete (ok) or aborted (!ok; cause PROTOCOL and text when the peer broke a
+				  * rule) */
 	CALLOUT_EV_LEAVE,        /* the service left the loop: am_id goes on with everything of the original from
 				  * src_offset on, as is. Comes instead of its AM_END. */
-	CALLOUT_EV_WONT_FORWARD, /* commitment over [src_offset, src_offset+size) of the original ended */
+	CALLOUT_EV_WONT_FORWARD, /* commitment over [src_offset, src_offset+size) of the original ended; ok: because the
+				  * service will not have these octets forwarded (draft), else they may come back as
+				  * its own (DPI of core) */
 	CALLOUT_EV_PAUSE,        /* stop sending data (the stage has answered data-paused) */
 	CALLOUT_EV_NEED,         /* go on sending */
+	CALLOUT_EV_ENOUGH,       /* the service has ended the original: what is sent now is dropped. Adapted messages go
+				  * on. */
 	CALLOUT_EV_ROOM,         /* callout_data or callout_data_end, refused with -ENOBUFS before, may be tried again */
 	CALLOUT_EV_ENDED,        /* peer's xaction-end without error: normal end, also of zero adapted messages */
 	CALLOUT_EV_FAILED,       /* cause, text: the exception policy applies */
@@ -89,10 +95,12 @@ struct callout_txn {
 	bool ended;             /* callout_end was called */
 	bool waits;             /* in the port's list of transactions that wait for the ring */
 	_Atomic bool wanted;    /* callout_data was refused for want of credit; CALLOUT_EV_ROOM is owed */
+	bool el_known;          /* set before callout_start, with el */
 	uint64_t started_us;    /* the owner's */
+	uint64_t el;            /* octets of the HTTP body, without transfer coding (core: AM-EL) */
 	uint64_t sent;          /* cost of all chunks put into the ring */
 	struct callout_txn *next;
-	uint64_t rsvd[2];
+	uint64_t rsvd[1];
 	/* callout lcore's line: opaque to the worker */
 	void *co_private __attribute__((aligned(64)));
 	_Atomic uint64_t co_limit; /* credit: the worker may send while sent < co_limit; never goes back */
@@ -108,14 +116,15 @@ struct callout_event {
 	bool ok, modified;
 	bool answers_request;     /* AM_START: meta-data Kind: response for an original request */
 	int32_t result;           /* OCP result code, 0 = none */
-	int64_t sizep;            /* -1 = not said */
+	int64_t sizep;            /* -1 = not said. AM_START: octets of the message; DATA: those behind these */
+	int64_t el;               /* AM_START: octets of its body exactly (AM-EL), -1 = not said */
 	int32_t modp;             /* -1 = not said */
 	uint64_t offset;          /* in the adapted message */
 	uint64_t src_offset;      /* in the original */
 	uint64_t size;
 	struct rte_mbuf *m;       /* DATA: one reference passes to the worker */
 	const uint8_t *data;      /* DATA: size octets inside m */
-	const char *text;         /* FAILED: static sentence */
+	const char *text;         /* FAILED, AM_END (may be NULL): static sentence */
 };
 
 /* Short name for events, metrics and rules: "connect", "lost", ... Out of range: "unknown". */
@@ -137,6 +146,9 @@ uint32_t callout_room(const struct callout_port *p);
  * after CALLOUT_EV_ROOM. */
 int callout_data(struct callout_port *p, struct callout_txn *t, const struct chunk *c, uint64_t offset,
 		 enum callout_part part, bool copied);
+/* An auxiliary part (request-header of a response), before all callout_data: goes out if the service has agreed on it
+ * (RFC 4236 section 3.2.3), else is dropped. Not counted by offsets. As callout_data otherwise. */
+int callout_aux(struct callout_port *p, struct callout_txn *t, const struct chunk *c, enum callout_part part);
 /* No more data of the original. 0 or -ENOBUFS. */
 int callout_data_end(struct callout_port *p, struct callout_txn *t, bool ok);
 /* Ends the transaction from our side (error: aborted). Never fails: kept and retried inside. */
@@ -156,6 +168,7 @@ struct callout_config {
 	int socket_id;
 	struct rte_mempool *bufs; /* mbufs adapted bytes are read into */
 	struct shm_root *shm;     /* service status table and events; may be NULL in tests */
+	uint64_t core_max;        /* octets of an original in the dialect core; 0: CALLOUT_CORE_MAX (tests have less) */
 };
 /* 0 or -errno; on failure nothing is left. */
 int callout_lcore_create(struct callout_lcore **out, const struct callout_config *cfg);

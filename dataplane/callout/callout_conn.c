@@ -29,6 +29,7 @@ static void on_am_start(void *ctx, void *user, const struct ocp_am_info *am)
 	struct co_txn *t = user;
 	struct callout_msg m = {.type = CALLOUT_EV_AM_START, .txn = t->txn, .am_id = am->am_id,
 				.modified = am->modified, .sizep = am->sizep, .modp = am->modp,
+				.size = (uint64_t)am->am_el, /* callout_event.el */
 				.answers_request = t->of_request && am->kind == OCP_KIND_RESPONSE};
 
 	co_post(c->l, t, &m);
@@ -50,12 +51,22 @@ static void on_am_data(void *ctx, void *user, const struct ocp_data *d)
 	struct co_conn *c = ctx;
 	struct co_txn *t = user;
 	struct callout_msg m = {.type = CALLOUT_EV_DATA, .txn = t->txn, .am_id = d->am_id,
-				.part = (uint8_t)d->part, .modified = d->modified, .sizep = d->sizep,
-				.modp = d->modp, .offset = d->offset, .size = d->len, .data = d->data,
+				.part = (uint8_t)d->part, .modified = d->modified, .sizep = -1,
+				.modp = -1, .offset = d->offset, .size = d->len, .data = d->data,
 				.m = d->cookie};
 
-	if (!d->len)
+	/* The draft's predictions are about what follows the whole data-have <47> <48>; RFC 4037's include it. */
+	if (d->last)
+		m.sizep = d->sizep;
+	if (d->last || co_conn_core(c))
+		m.modp = d->modp;
+	if (!d->len) {
+		m.m = NULL;
+		m.data = NULL;
+		if (m.sizep >= 0 || m.modp >= 0)
+			co_post(c->l, t, &m); /* lost, it was a prediction only */
 		return;
+	}
 	rte_mbuf_refcnt_update(m.m, 1);
 	conn_service(c)->row.octets_in += d->len;
 	c->l->counter[STATS_callout_octets_in] += d->len;
@@ -71,10 +82,15 @@ static void on_am_as_is(void *ctx, void *user, const struct ocp_as_is *a)
 	struct co_txn *t = user;
 	struct callout_msg m = {.type = CALLOUT_EV_AS_IS, .txn = t->txn, .am_id = a->am_id,
 				.part = (uint8_t)a->part, .offset = a->offset,
-				.src_offset = a->src_offset, .size = a->size, .sizep = -1, .modp = -1};
+				.src_offset = a->src_offset - t->aux, .size = a->size, .sizep = -1, .modp = -1};
 
 	if (!a->size)
 		return;
+	if (a->src_offset < t->aux) { /* never under commitment */
+		ocp_processor_xaction_end(c->agent, t->xid, true, NULL);
+		co_txn_fail(c->l, t, CALLOUT_CAUSE_PROTOCOL, ocp_fault_text(OCP_FAULT_AS_IS), 0);
+		return;
+	}
 	conn_service(c)->row.as_is_octets += a->size;
 	if (!co_post(c->l, t, &m))
 		conn_overload(c, t);
@@ -86,6 +102,7 @@ static void on_am_end(void *ctx, void *user, const struct ocp_am_ending *end)
 	struct co_txn *t = user;
 	struct callout_msg m = {.type = CALLOUT_EV_AM_END, .txn = t->txn, .am_id = end->am_id, .ok = end->ok,
 				.cause = end->fault ? CALLOUT_CAUSE_PROTOCOL : CALLOUT_CAUSE_NONE,
+				.text = end->fault ? ocp_fault_text(end->fault) : NULL,
 				.result = end->result.code, .sizep = -1, .modp = -1};
 
 	/* LEAVE has said how it goes on; FAILED will say why when it is the transaction that came to its end */
@@ -100,9 +117,11 @@ static void on_left(void *ctx, void *user, uint32_t am_id, uint64_t rest)
 	struct co_conn *c = ctx;
 	struct co_txn *t = user;
 	struct callout_msg m = {.type = CALLOUT_EV_LEAVE, .txn = t->txn, .am_id = am_id, .ok = true,
-				.src_offset = rest, .sizep = -1, .modp = -1};
+				.src_offset = rest - RTE_MIN(rest, t->aux), .sizep = -1, .modp = -1};
 
-	if (!co_post(c->l, t, &m))
+	if (co_post(c->l, t, &m))
+		co_txn_left(c->l, t);
+	else
 		conn_overload(c, t);
 }
 
@@ -110,10 +129,29 @@ static void on_wont_forward(void *ctx, void *user, uint64_t offset, uint64_t siz
 {
 	struct co_conn *c = ctx;
 	struct co_txn *t = user;
-	struct callout_msg m = {.type = CALLOUT_EV_WONT_FORWARD, .txn = t->txn, .src_offset = offset,
-				.size = size, .sizep = -1, .modp = -1};
+	/* The worker has queued octets that the service has not seen; of these nothing has been said. */
+	uint64_t lo = RTE_MAX(offset, t->aux) - t->aux, hi = RTE_MIN(offset + size, t->aux + t->offset);
+	struct callout_msg m = {.type = CALLOUT_EV_WONT_FORWARD, .txn = t->txn, .src_offset = lo,
+				.ok = !co_conn_core(c), .sizep = -1, .modp = -1};
 
+	if (hi <= t->aux + lo)
+		return;
+	m.size = hi - t->aux - lo;
 	co_post(c->l, t, &m); /* lost, it costs memory until the transaction ends */
+}
+
+static void on_original_end(void *ctx, void *user)
+{
+	struct co_conn *c = ctx;
+	struct co_txn *t = user;
+	struct callout_msg m = {.type = CALLOUT_EV_ENOUGH, .txn = t->txn, .sizep = -1, .modp = -1};
+
+	co_post(c->l, t, &m); /* lost, the worker sends what is dropped here */
+}
+
+static void on_ack(void *ctx, void *user, uint64_t offset, uint64_t size)
+{
+	((struct co_conn *)ctx)->l->counter[STATS_callout_acks] += size;
 }
 
 static void on_pause(void *ctx, void *user)
@@ -123,8 +161,10 @@ static void on_pause(void *ctx, void *user)
 
 static void on_need(void *ctx, void *user, bool resumed, uint64_t have, uint32_t request)
 {
-	if (resumed)
-		co_txn_resume(((struct co_conn *)ctx)->l, user);
+	struct co_txn *t = user;
+
+	if (resumed || t->paused)
+		co_txn_resume(((struct co_conn *)ctx)->l, t);
 }
 
 static void conn_words(struct co_conn *c, char *out, size_t size, const struct ocp_result *r)
@@ -175,16 +215,24 @@ static void on_xaction_end(void *ctx, void *user, const struct ocp_xaction_endin
 static void on_fault(void *ctx, void *user, enum ocp_fault f, enum ocp_msg_type msg)
 {
 	struct co_conn *c = ctx;
-	struct co_service *s = conn_service(c);
 
 	/* What the peer sent before it heard that we ended the transaction: the draft has it ignored <54>. */
-	if (f == OCP_FAULT_UNKNOWN_ID)
+	if (f != OCP_FAULT_UNKNOWN_ID)
+		co_service_fault(c->l, conn_service(c), f, msg);
+}
+
+/* The peer does without something that this configuration wants. */
+static void on_feature(void *ctx, enum ocp_feature f, struct ocp_str uri, enum ocp_answer a)
+{
+	struct co_conn *c = ctx;
+	struct co_service *s = conn_service(c);
+	char text[160];
+
+	if (a != OCP_ANSWER_WONT_USE || f >= OCP_FEATURE_MAX || (s->told_refused & OCP_HAS(f)))
 		return;
-	if (s->fault_us && c->l->now - s->fault_us < CO_FAULT_US)
-		return;
-	s->fault_us = c->l->now;
-	snprintf(s->row.last_error, sizeof(s->row.last_error), "%s (%s)", ocp_fault_text(f), ocp_msg_name(msg));
-	co_service_event(c->l, s, "service-fault", CALLOUT_CAUSE_PROTOCOL, s->row.last_error);
+	s->told_refused |= OCP_HAS(f);
+	snprintf(text, sizeof(text), "The callout server will not use %s.", ocp_feature_uri(f));
+	co_service_event(c->l, s, "feature-refused", CALLOUT_CAUSE_NEGOTIATION, text);
 }
 
 static void on_alive(void *ctx, uint32_t rid, bool has_xid, bool has_am_id)
@@ -213,6 +261,9 @@ static const struct ocp_processor_ops conn_ops = {
 	.closed = on_closed,
 	.alive = on_alive,
 	.fault = on_fault,
+	.feature = on_feature,
+	.original_end = on_original_end,
+	.ack = on_ack,
 	.am_start = on_am_start,
 	.am_data = on_am_data,
 	.am_as_is = on_am_as_is,
@@ -365,28 +416,89 @@ void co_conn_start(struct co_conn *c)
 		co_service_changed(conn_service(c));
 }
 
+/* The profile of RFC 4236 that a transaction's messages go under; OCP_FEATURE_MAX: none. */
+static enum ocp_feature open_profile(const struct callout_open *o)
+{
+	struct ocp_str meta = {o->meta, o->meta_len}, protocol;
+	enum ocp_kind kind = ocp_meta_kind(meta);
+
+	if (!ocp_meta_get(meta, "Protocol", &protocol) || protocol.len < 5 || memcmp(protocol.p, "HTTP/", 5))
+		return OCP_FEATURE_MAX;
+	return kind == OCP_KIND_REQUEST	   ? OCP_FEATURE_HTTP_REQUEST
+	       : kind == OCP_KIND_RESPONSE ? OCP_FEATURE_HTTP_RESPONSE
+					   : OCP_FEATURE_MAX;
+}
+
+bool co_open_aux(const struct co_conn *c, const struct callout_open *o)
+{
+	const struct ocp_profile *p;
+
+	if (!co_conn_core(c) || open_profile(o) != OCP_FEATURE_HTTP_RESPONSE)
+		return false;
+	p = ocp_processor_profile(c->agent, NULL, OCP_FEATURE_HTTP_RESPONSE);
+	return p && (p->aux_parts & OCP_HAS(OCP_PART_REQUEST_HEADER));
+}
+
+int co_conn_open(struct co_conn *c, const struct callout_open *o, struct co_txn *t, uint32_t *xid)
+{
+	struct ocp_start st = OCP_START_INIT;
+
+	st.meta = (struct ocp_str){o->meta, o->meta_len};
+	st.sizep = o->sizep;
+	if (co_conn_core(c)) {
+		if (o->sizep > (int64_t)c->l->core_max || o->el > (int64_t)c->l->core_max)
+			return -EFBIG;
+		st.profile = open_profile(o);
+		st.am_el = st.profile == OCP_FEATURE_MAX ? -1 : o->el;
+	}
+	return ocp_processor_xaction_start(c->agent, &st, t, xid, c->l->now);
+}
+
+/* Asks for the draft's features; those of core are part of the protocol there. */
+static int conn_features(struct co_conn *c, const struct policy_service *s)
+{
+	static const enum ocp_feature features[] = {OCP_FEATURE_COPIED, OCP_FEATURE_AS_IS,
+						    OCP_FEATURE_LEAVE_LOOP};
+	unsigned i;
+	int ret = 0;
+
+	if (co_conn_core(c))
+		return 0;
+	for (i = 0; i < RTE_DIM(features) && !ret; i++)
+		ret = ocp_processor_please_use(c->agent, ocp_str(ocp_feature_uri(features[i])));
+	if (!ret && s->ack_all)
+		ret = ocp_processor_please_use(c->agent, ocp_str(ocp_feature_uri(OCP_FEATURE_ACK_ALL)));
+	return ret;
+}
+
 static int conn_agent(struct co_conn *c)
 {
 	const struct policy_service *s = &conn_service(c)->cfg;
 	struct ocp_processor_config cfg = OCP_PROCESSOR_CONFIG_DEFAULT;
 	struct ocp_uri uri = {.uri = ocp_str(s->uri)};
-	static const enum ocp_feature features[] = {OCP_FEATURE_COPIED, OCP_FEATURE_AS_IS,
-						    OCP_FEATURE_LEAVE_LOOP};
-	unsigned i;
+	struct ocp_offer offers[2] = {{uri, OCP_PROFILE_INIT}, {uri, OCP_PROFILE_INIT}};
 	int ret;
 
-	cfg.dialect = s->dialect == POLICY_DIALECT_CORE ? OCP_DIALECT_CORE : OCP_DIALECT_DRAFT;
 	cfg.xactions_max = c->l->cfg.txns_max;
 	cfg.idle_probe_us = s->idle_probe_us;
 	cfg.probe_timeout_us = s->probe_timeout_us;
 	cfg.deadline_us = s->deadline_us;
+	cfg.negotiation_us = s->connect_timeout_us;
+	if (co_conn_core(c)) {
+		cfg.dialect = OCP_DIALECT_CORE;
+		offers[0].profile.feature = OCP_FEATURE_HTTP_REQUEST;
+		offers[1].profile.feature = OCP_FEATURE_HTTP_RESPONSE;
+		offers[1].profile.aux_parts = s->aux_request ? OCP_HAS(OCP_PART_REQUEST_HEADER) : 0;
+		cfg.offers = offers;
+		cfg.noffers = RTE_DIM(offers);
+	}
 	ret = ocp_processor_create(&c->agent, &cfg, &conn_ops, c);
 	if (!ret)
 		ret = ocp_processor_connect(c->agent, ocp_str(c->l->client), c->group->priority, c->l->now);
 	if (!ret)
 		ret = ocp_processor_service(c->agent, &uri);
-	for (i = 0; i < RTE_DIM(features) && !ret; i++)
-		ret = ocp_processor_please_use(c->agent, ocp_str(ocp_feature_uri(features[i])));
+	if (!ret)
+		ret = conn_features(c, s);
 	if (!ret)
 		ret = ocp_processor_probe(c->agent, false, 0, false, 0, &c->rid, c->l->now);
 	return ret;
@@ -407,9 +519,7 @@ static void conn_connected(struct co_conn *c)
 	if (!ret)
 		ret = conn_agent(c);
 	if (ret) {
-		conn_failed(c, CALLOUT_CAUSE_NEGOTIATION,
-			    ret == -ENOTSUP ? "OCP in the dialect core is not spoken by this processor."
-					    : strerror(-ret));
+		conn_failed(c, CALLOUT_CAUSE_NEGOTIATION, strerror(-ret));
 		return;
 	}
 	c->state = CO_CONN_NEGOTIATING;

@@ -51,6 +51,7 @@ int callout_lcore_create(struct callout_lcore **out, const struct callout_config
 		return -ENOMEM;
 	l->cfg = *cfg;
 	snprintf(l->client, sizeof(l->client), "%s", cfg->client ? cfg->client : "");
+	l->core_max = cfg->core_max ? cfg->core_max : CALLOUT_CORE_MAX;
 	l->counter = cfg->shm ? cfg->shm->callout_counter : l->dummy;
 	l->epfd = epoll_create1(EPOLL_CLOEXEC);
 	ret = l->epfd < 0 ? -errno : lcore_ports(l);
@@ -87,6 +88,7 @@ void callout_lcore_destroy(struct callout_lcore *l)
 	for (i = 0; i < l->slabs; i++)
 		free(l->slab[i]);
 	free(l->slab);
+	free(l->order);
 	free(l->port);
 	free(l->backlog);
 	rte_mempool_free(l->opens);
@@ -144,20 +146,18 @@ static uint32_t lcore_conn(struct callout_lcore *l, struct co_conn *c, bool more
 
 static uint32_t lcore_conns(struct callout_lcore *l, bool more)
 {
-	struct co_service *s;
 	uint32_t work = 0, i, j;
 
-	for (s = l->services; s; s = s->next)
-		for (i = 0; i < s->ngroups; i++) {
-			struct co_group *g = &s->group[i];
+	for (i = 0; i < l->norder; i++) { /* INV-CO-4 */
+		struct co_group *g = l->order[i];
 
-			if (g->wait.head)
-				co_group_dispatch(l, g);
-			for (j = 0; j < g->nconns; j++)
-				work += lcore_conn(l, &g->conn[j], more);
-			if (g->wait.head)
-				co_group_dispatch(l, g);
-		}
+		if (g->wait.head)
+			co_group_dispatch(l, g);
+		for (j = 0; j < g->nconns; j++)
+			work += lcore_conn(l, &g->conn[j], more);
+		if (g->wait.head)
+			co_group_dispatch(l, g);
+	}
 	return work;
 }
 

@@ -17,6 +17,8 @@
  * INV-CO-1  A co_txn is in at most one list: its group's wait or, when its rules are newer than ours, the lcore's early
  *           (WAIT), its conn's ready (OPEN and something to frame and not paused).
  * INV-CO-2  Octets of one connection: c->queued == sum of the cost of the data in its transactions' queues.
+ * INV-CO-4  lcore.order holds each group of lcore.services once; a round serves them in this order (<35>), each for a
+ *           bounded number of octets, so that none starves.
  * INV-CO-3  room in a port's backlog for two terminal events (FAILED or ENDED; CLOSED) of each of its transactions,
  *           so that these are never lost.
  */
@@ -56,7 +58,7 @@
 #define CO_TIMER_US 1000u
 #define CO_EARLY_US 1000000u       /* a transaction of rules that are not here yet waits so long for them */
 #define CO_ROWS_US 10000u          /* between two writes of the status table */
-#define CO_FAULT_US 1000000u       /* between two events about broken rules, per service */
+#define CO_FAULT_US 1000000u       /* between two events about one rule broken, per service */
 
 struct co_desc { /* something the worker sent, waiting to be framed */
 	struct co_desc *next;
@@ -80,13 +82,16 @@ struct co_txn {
 	struct callout_open *open; /* WAIT */
 	uint64_t written;          /* cost that has left */
 	uint64_t limit;            /* as in txn->co_limit */
-	uint64_t offset;           /* octets framed */
+	uint64_t offset;           /* octets of the original framed */
+	uint64_t aux;              /* octets of auxiliary parts framed: they come first in the service's count */
 	uint64_t since_us;
 	uint32_t inflight;         /* pieces of output that refer to it */
 	uint32_t xid;
 	uint16_t port;
 	uint8_t state;
 	bool waits, ready, paused, of_request;
+	bool left;                 /* the service goes out of the loop: nothing more is sent */
+	bool aux_agreed;           /* it wants the request's head */
 };
 
 struct co_seg { /* a piece of output */
@@ -157,10 +162,12 @@ struct co_service {
 	struct shm_service row;
 	uint32_t index;            /* row in the status table, UINT32_MAX: retired */
 	uint64_t retired_us;       /* 0: in use */
-	uint64_t fault_us;
+	uint64_t fault_us[OCP_FAULT_MAX]; /* last event about that broken rule */
+	uint32_t fault_more[OCP_FAULT_MAX]; /* of them since */
 	uint64_t old_out, old_in;  /* messages of connections that are no more */
 	enum callout_cause cause;  /* of the last failure to get a connection */
 	bool told_down;            /* the event about it has been written */
+	uint32_t told_refused;     /* mask of features whose refusal has been told */
 	uint32_t ngroups;
 	struct co_group *group;
 };
@@ -185,6 +192,9 @@ struct callout_lcore {
 	struct co_backlog *backlog;
 	struct rte_mempool *opens;
 	struct co_service *services;
+	struct co_group **order;   /* all groups, those of higher priority first */
+	uint32_t norder, order_size;
+	uint64_t core_max;         /* octets of an original in the dialect core */
 	struct co_list early;      /* of services of an image that a worker got before us */
 	struct co_txn *txn_free;
 	struct co_desc *desc_free;
@@ -212,11 +222,21 @@ void co_txn_credit(struct callout_lcore *l, struct co_txn *t, uint64_t cost);
 uint64_t co_desc_cost(const struct co_desc *d);
 void co_txn_unref(struct callout_lcore *l, struct co_txn *t); /* one piece of output less */
 void co_txn_ready(struct co_txn *t);
-/* Frames what transactions of c have queued, as far as there is room. */
-void co_txn_frame(struct callout_lcore *l, struct co_conn *c);
+/* No list, connection or agent knows t from here on. True: the worker's end was among what it had queued. */
+bool co_txn_over(struct callout_lcore *l, struct co_txn *t);
+/* The worker's end has been seen: its memory is its own again. */
+void co_txn_close(struct callout_lcore *l, struct co_txn *t);
+struct co_desc *co_desc_alloc(struct callout_lcore *l); /* NULL: no memory */
+void co_desc_free(struct callout_lcore *l, struct co_desc *d);
+static inline bool co_desc_data(const struct co_desc *d)
+{
+	return d->type == CALLOUT_REQ_DATA || d->type == CALLOUT_REQ_AUX;
+}
 /* Looks again for the services of those that came early. */
 void co_txn_early(struct callout_lcore *l);
 void co_txn_purge_ring(struct callout_lcore *l, unsigned port);
+/* left(): nothing more of it is framed. */
+void co_txn_left(struct callout_lcore *l, struct co_txn *t);
 /* data-pause and the data-need that ends it. */
 void co_txn_pause(struct callout_lcore *l, struct co_txn *t);
 void co_txn_resume(struct callout_lcore *l, struct co_txn *t);
@@ -225,6 +245,10 @@ void co_txn_opened(struct callout_lcore *l, struct co_txn *t, struct co_conn *c,
 void co_list_push(struct co_list *q, struct co_txn *t);
 struct co_txn *co_list_pop(struct co_list *q);
 void co_list_remove(struct co_list *q, struct co_txn *t);
+
+/* --- callout_frame.c --------------------------------------------------------------------------------------------- */
+/* Frames what transactions of c have queued, as far as there is room. */
+void co_txn_frame(struct callout_lcore *l, struct co_conn *c);
 
 /* --- callout_io.c: octets of one connection -------------------------------------------------------------------- */
 int co_io_open(struct co_conn *c); /* buffers; 0 or -ENOMEM */
@@ -237,6 +261,10 @@ uint32_t co_io_read(struct co_conn *c);   /* reads done */
 /* --- callout_conn.c ---------------------------------------------------------------------------------------------- */
 void co_conn_init(struct co_conn *c, struct callout_lcore *l, struct co_group *g);
 void co_conn_start(struct co_conn *c);
+/* Begins the transaction that o describes. As ocp_processor_xaction_start; -EFBIG: longer than the dialect can carry. */
+int co_conn_open(struct co_conn *c, const struct callout_open *o, struct co_txn *t, uint32_t *xid);
+/* The service has agreed on the request's head as a part of what o describes. */
+bool co_open_aux(const struct co_conn *c, const struct callout_open *o);
 void co_conn_ready(struct co_conn *c, uint32_t events);
 /* Drops the connection if it is over or broken; true: it was. */
 bool co_conn_check(struct co_conn *c);
@@ -245,6 +273,17 @@ void co_conn_timer(struct co_conn *c);
 void co_conn_messages(const struct co_conn *c, uint64_t *out, uint64_t *in);
 /* Says connection-end and closes. */
 void co_conn_end(struct co_conn *c);
+
+static inline bool co_conn_core(const struct co_conn *c)
+{
+	return c->group->service->cfg.dialect == POLICY_DIALECT_CORE;
+}
+
+/* Octets of the part that may be framed before a pause or an end that the peer has asked for. */
+static inline uint64_t co_conn_room(const struct co_conn *c, const struct co_txn *t, enum ocp_part part)
+{
+	return co_conn_core(c) ? ocp_processor_room(c->agent, t->xid, part) : UINT64_MAX;
+}
 
 /* --- callout_service.c ------------------------------------------------------------------------------------------ */
 struct co_service *co_service_find(struct callout_lcore *l, const char *name);
@@ -257,6 +296,8 @@ void co_service_changed(struct co_service *s); /* counts connections that are up
 void co_service_timer(struct callout_lcore *l);
 void co_service_rows(struct callout_lcore *l);
 void co_service_free_all(struct callout_lcore *l);
+/* Of a fault: named with the rule, at most one each CO_FAULT_US and rule. */
+void co_service_fault(struct callout_lcore *l, struct co_service *s, enum ocp_fault f, enum ocp_msg_type msg);
 void co_service_event(struct callout_lcore *l, const struct co_service *s, const char *kind,
 		      enum callout_cause cause, const char *text);
 

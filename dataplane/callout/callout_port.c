@@ -82,6 +82,7 @@ int callout_start(struct callout_port *p, struct callout_txn *t, const struct po
 	o->priority = t->priority;
 	o->generation = policy_image_generation(image);
 	o->sizep = sizep;
+	o->el = t->el_known && t->el <= INT64_MAX ? (int64_t)t->el : -1;
 	o->meta_len = meta_len;
 	memcpy(o->meta, meta, meta_len);
 	r.open = o;
@@ -123,12 +124,12 @@ static bool txn_has_credit(struct callout_txn *t)
 	return true;
 }
 
-int callout_data(struct callout_port *p, struct callout_txn *t, const struct chunk *c, uint64_t offset,
-		 enum callout_part part, bool copied)
+static int port_put_chunk(struct callout_port *p, struct callout_txn *t, const struct chunk *c, struct callout_req r)
 {
-	struct callout_req r = {.type = CALLOUT_REQ_DATA, .part = part, .flag = copied, .len = c->len,
-				.txn = t, .m = c->m, .data = c->data, .offset = offset};
-
+	r.txn = t;
+	r.m = c->m;
+	r.data = c->data;
+	r.len = c->len;
 	port_flush_ends(p);
 	if (!txn_has_credit(t))
 		return -ENOBUFS;
@@ -144,6 +145,18 @@ int callout_data(struct callout_port *p, struct callout_txn *t, const struct chu
 	}
 	t->sent += (uint64_t)c->len + CALLOUT_CHUNK_COST;
 	return 0;
+}
+
+int callout_data(struct callout_port *p, struct callout_txn *t, const struct chunk *c, uint64_t offset,
+		 enum callout_part part, bool copied)
+{
+	return port_put_chunk(p, t, c, (struct callout_req){
+		.type = CALLOUT_REQ_DATA, .part = part, .flag = copied, .offset = offset});
+}
+
+int callout_aux(struct callout_port *p, struct callout_txn *t, const struct chunk *c, enum callout_part part)
+{
+	return port_put_chunk(p, t, c, (struct callout_req){.type = CALLOUT_REQ_AUX, .part = part});
 }
 
 int callout_data_end(struct callout_port *p, struct callout_txn *t, bool ok)
@@ -190,12 +203,17 @@ static bool port_deliver(struct callout_port *p, const struct callout_msg *m, ca
 			rte_pktmbuf_free_seg(m->m);
 		return false;
 	}
-	if (m->type == CALLOUT_EV_DATA)
+	ev.el = -1;
+	if (m->type == CALLOUT_EV_DATA) {
 		ev.data = m->data;
-	else if (m->type == CALLOUT_EV_FAILED)
+	} else if (m->type == CALLOUT_EV_FAILED || m->type == CALLOUT_EV_AM_END) {
 		ev.text = m->text;
-	else
+	} else if (m->type == CALLOUT_EV_AM_START) {
+		ev.el = (int64_t)m->size;
+		ev.size = 0;
+	} else {
 		ev.src_offset = m->src_offset;
+	}
 	if (m->type == CALLOUT_EV_CLOSED)
 		p->open--;
 	fn(ctx, &ev);

@@ -22,11 +22,17 @@ struct callout_open {
 	int32_t priority;
 	uint32_t generation; /* of the worker's image */
 	uint32_t meta_len;
-	int64_t sizep;
+	int64_t sizep, el;   /* -1 = not known */
 	char meta[CALLOUT_META_MAX];
 };
 
-enum callout_req_type { CALLOUT_REQ_START, CALLOUT_REQ_DATA, CALLOUT_REQ_DATA_END, CALLOUT_REQ_END };
+enum callout_req_type {
+	CALLOUT_REQ_START,
+	CALLOUT_REQ_AUX, /* as DATA */
+	CALLOUT_REQ_DATA,
+	CALLOUT_REQ_DATA_END,
+	CALLOUT_REQ_END,
+};
 
 struct callout_req { /* worker -> callout lcore */
 	uint8_t type;             /* enum callout_req_type */
@@ -51,11 +57,11 @@ struct callout_msg { /* callout lcore -> worker: struct callout_event without it
 	struct callout_txn *txn;
 	int32_t result, modp;
 	uint64_t offset;
-	uint64_t size;
+	uint64_t size;               /* AM_START: callout_event.el */
 	union {
 		uint64_t src_offset; /* AS_IS, LEAVE, WONT_FORWARD */
 		const uint8_t *data; /* DATA */
-		const char *text;    /* FAILED */
+		const char *text;    /* FAILED, AM_END */
 	};
 	struct rte_mbuf *m;       /* DATA: one reference travels along */
 	int64_t sizep;

@@ -17,6 +17,24 @@ void co_service_event(struct callout_lcore *l, const struct co_service *s, const
 		shm_event_write(&l->cfg.shm->events[SHM_WORKERS_MAX], &a, "%s", text);
 }
 
+void co_service_fault(struct callout_lcore *l, struct co_service *s, enum ocp_fault f, enum ocp_msg_type msg)
+{
+	char more[48] = "";
+
+	if (f >= OCP_FAULT_MAX)
+		return;
+	if (s->fault_us[f] && l->now - s->fault_us[f] < CO_FAULT_US) {
+		s->fault_more[f]++;
+		return;
+	}
+	if (s->fault_more[f])
+		snprintf(more, sizeof(more), "; %u more since the last event", s->fault_more[f]);
+	s->fault_us[f] = RTE_MAX(l->now, (uint64_t)1);
+	s->fault_more[f] = 0;
+	snprintf(s->row.last_error, sizeof(s->row.last_error), "%s (%s)%s", ocp_fault_text(f), ocp_msg_name(msg), more);
+	co_service_event(l, s, "service-fault", CALLOUT_CAUSE_PROTOCOL, s->row.last_error);
+}
+
 /* One in use before a retired one of the same name: the list is newest first. */
 struct co_service *co_service_find(struct callout_lcore *l, const char *name)
 {
@@ -105,7 +123,6 @@ void co_group_dispatch(struct callout_lcore *l, struct co_group *g)
 		uint32_t up, xid;
 		bool full;
 		struct co_conn *c = group_pick(g, &up, &full);
-		struct ocp_start st = OCP_START_INIT;
 		int ret;
 
 		if (!up) {
@@ -120,18 +137,23 @@ void co_group_dispatch(struct callout_lcore *l, struct co_group *g)
 		}
 		if (!c)
 			return;
-		st.meta = (struct ocp_str){t->open->meta, t->open->meta_len};
-		st.sizep = t->open->sizep;
-		ret = ocp_processor_xaction_start(c->agent, &st, t, &xid, l->now);
+		ret = co_conn_open(c, t->open, t, &xid);
+		if (ret == -EAGAIN)
+			return; /* the peer negotiates: a moment */
 		if (ret == -EOVERFLOW || ret == -ENOTCONN) {
 			c->drain = true; /* identifiers are used up: a new connection begins anew */
 			continue;
 		}
 		group_pop(g);
-		if (ret)
-			co_txn_fail(l, t, CALLOUT_CAUSE_OVERLOAD, "The transaction could not be begun.", 0);
-		else
+		if (!ret)
 			co_txn_opened(l, t, c, xid);
+		else if (ret == -EPROTONOSUPPORT)
+			co_txn_fail(l, t, CALLOUT_CAUSE_NEGOTIATION,
+				    "The service has not agreed on the profile of such messages.", 0);
+		else
+			co_txn_fail(l, t, CALLOUT_CAUSE_OVERLOAD, ret == -EFBIG ?
+				    "The message is longer than the dialect core can carry." :
+				    "The transaction could not be begun.", 0);
 	}
 }
 
@@ -185,6 +207,38 @@ static bool service_busy(const struct co_service *s)
 	return false;
 }
 
+/* Room for so many groups, so that service_order cannot fail. */
+static bool order_reserve(struct callout_lcore *l, uint32_t n)
+{
+	struct co_group **order;
+
+	if (n <= l->order_size)
+		return true;
+	order = realloc(l->order, n * sizeof(*order));
+	if (!order)
+		return false;
+	l->order = order;
+	l->order_size = n;
+	return true;
+}
+
+/* INV-CO-4 */
+static void service_order(struct callout_lcore *l)
+{
+	struct co_service *s;
+	uint32_t i, at;
+
+	l->norder = 0;
+	for (s = l->services; s; s = s->next)
+		for (i = 0; i < s->ngroups; i++) {
+			struct co_group *g = &s->group[i];
+
+			for (at = l->norder++; at && l->order[at - 1]->priority < g->priority; at--)
+				l->order[at] = l->order[at - 1];
+			l->order[at] = g;
+		}
+}
+
 static void service_free(struct co_service *s)
 {
 	uint32_t i, j;
@@ -206,6 +260,7 @@ void co_service_free_all(struct callout_lcore *l)
 		l->services = s->next;
 		service_free(s);
 	}
+	l->norder = 0;
 }
 
 void co_service_timer(struct callout_lcore *l)
@@ -231,6 +286,7 @@ void co_service_timer(struct callout_lcore *l)
 		}
 		if (s->retired_us && l->now - s->retired_us > CO_RETIRE_US && !service_busy(s)) {
 			*pp = s->next;
+			service_order(l);
 			service_free(s);
 		} else {
 			pp = &s->next;
@@ -302,7 +358,8 @@ static bool service_same(const struct co_service *s, const struct policy_service
 	       s->cfg.deadline_us == p->deadline_us &&
 	       s->cfg.connect_timeout_us == p->connect_timeout_us && s->cfg.retry_us == p->retry_us &&
 	       s->cfg.idle_probe_us == p->idle_probe_us &&
-	       s->cfg.probe_timeout_us == p->probe_timeout_us;
+	       s->cfg.probe_timeout_us == p->probe_timeout_us && s->cfg.ack_all == p->ack_all &&
+	       s->cfg.aux_request == p->aux_request;
 }
 
 static struct co_service *service_new(struct callout_lcore *l, const struct policy_service *p,
@@ -348,9 +405,14 @@ int callout_lcore_adopt(struct callout_lcore *l, const struct policy_image *imag
 	uint32_t n = policy_image_services(image), i;
 	struct co_service *use[POLICY_SERVICES_MAX], *s;
 	bool made[POLICY_SERVICES_MAX];
+	uint32_t groups = 0;
 
 	if (n > POLICY_SERVICES_MAX)
 		return -EINVAL;
+	for (s = l->services; s; s = s->next)
+		groups += s->ngroups;
+	if (!order_reserve(l, groups + n * RTE_DIM(((struct priorities *)0)->p)))
+		return -ENOMEM;
 	for (i = 0; i < n; i++) {
 		const struct policy_service *p = policy_image_service(image, i);
 		struct priorities ps;
@@ -381,6 +443,7 @@ int callout_lcore_adopt(struct callout_lcore *l, const struct policy_image *imag
 			l->services = use[i];
 		}
 	}
+	service_order(l);
 	l->generation = policy_image_generation(image);
 	l->timer_us = 0;
 	co_txn_early(l);

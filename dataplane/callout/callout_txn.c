@@ -85,7 +85,7 @@ static struct co_txn *txn_alloc(struct callout_lcore *l)
 	return t;
 }
 
-static struct co_desc *desc_alloc(struct callout_lcore *l)
+struct co_desc *co_desc_alloc(struct callout_lcore *l)
 {
 	struct co_desc *d = l->desc_free;
 	unsigned i;
@@ -101,7 +101,7 @@ static struct co_desc *desc_alloc(struct callout_lcore *l)
 	return d;
 }
 
-static void desc_free(struct callout_lcore *l, struct co_desc *d)
+void co_desc_free(struct callout_lcore *l, struct co_desc *d)
 {
 	d->next = l->desc_free;
 	l->desc_free = d;
@@ -109,7 +109,7 @@ static void desc_free(struct callout_lcore *l, struct co_desc *d)
 
 uint64_t co_desc_cost(const struct co_desc *d)
 {
-	return d->type == CALLOUT_REQ_DATA ? (uint64_t)d->len + CALLOUT_CHUNK_COST : 0;
+	return co_desc_data(d) ? (uint64_t)d->len + CALLOUT_CHUNK_COST : 0;
 }
 
 /* --- events to workers ------------------------------------------------------------------------------------- */
@@ -203,7 +203,7 @@ static void txn_post_closed(struct callout_lcore *l, unsigned port, struct callo
 }
 
 /* The worker's end has been seen and nothing of it is left to be said: the worker's memory is its own again. */
-static void txn_close(struct callout_lcore *l, struct co_txn *t)
+void co_txn_close(struct callout_lcore *l, struct co_txn *t)
 {
 	struct callout_txn *txn = t->txn;
 
@@ -222,20 +222,20 @@ static bool txn_purge(struct callout_lcore *l, struct co_txn *t)
 
 	while ((d = t->head)) {
 		t->head = d->next;
-		if (d->type == CALLOUT_REQ_DATA)
+		if (co_desc_data(d))
 			rte_pktmbuf_free_seg(d->m);
 		else if (d->type == CALLOUT_REQ_END)
 			end = true;
 		if (t->conn)
 			t->conn->queued -= co_desc_cost(d);
-		desc_free(l, d);
+		co_desc_free(l, d);
 	}
 	t->tail = NULL;
 	return end;
 }
 
 /* No list, connection or agent knows t from here on. */
-static bool txn_over(struct callout_lcore *l, struct co_txn *t)
+bool co_txn_over(struct callout_lcore *l, struct co_txn *t)
 {
 	bool end = txn_purge(l, t);
 
@@ -263,11 +263,11 @@ static bool txn_over(struct callout_lcore *l, struct co_txn *t)
 
 static void txn_terminal(struct callout_lcore *l, struct co_txn *t, const struct callout_msg *m)
 {
-	bool end = txn_over(l, t);
+	bool end = co_txn_over(l, t);
 
 	co_post(l, t, m);
 	if (end)
-		txn_close(l, t);
+		co_txn_close(l, t);
 }
 
 void co_txn_fail(struct callout_lcore *l, struct co_txn *t, enum callout_cause cause, const char *text,
@@ -395,6 +395,7 @@ void co_txn_opened(struct callout_lcore *l, struct co_txn *t, struct co_conn *c,
 	struct co_desc *d;
 
 	t->of_request = ocp_meta_kind((struct ocp_str){t->open->meta, t->open->meta_len}) == OCP_KIND_REQUEST;
+	t->aux_agreed = co_open_aux(c, t->open);
 	rte_mempool_put(l->opens, t->open);
 	t->open = NULL;
 	t->group = NULL;
@@ -418,7 +419,7 @@ void co_txn_ready(struct co_txn *t)
 
 static void txn_queue(struct callout_lcore *l, struct co_txn *t, const struct callout_req *r)
 {
-	struct co_desc *d = desc_alloc(l);
+	struct co_desc *d = co_desc_alloc(l);
 
 	if (!d) {
 		if (r->m)
@@ -450,12 +451,12 @@ static void txn_end(struct callout_lcore *l, struct co_txn *t, const struct call
 	} else if (t->state == CO_TXN_OPEN) {
 		uint32_t xid = t->xid;
 
-		txn_over(l, t);
+		co_txn_over(l, t);
 		ocp_processor_xaction_end(c->agent, xid, r->flag, NULL);
 	} else {
-		txn_over(l, t);
+		co_txn_over(l, t);
 	}
-	txn_close(l, t);
+	co_txn_close(l, t);
 }
 
 void co_txn_pause(struct callout_lcore *l, struct co_txn *t)
@@ -472,9 +473,18 @@ void co_txn_pause(struct callout_lcore *l, struct co_txn *t)
 		uint32_t xid = t->xid;
 		bool error = t->tail->flag;
 
-		txn_over(l, t);
+		co_txn_over(l, t);
 		ocp_processor_xaction_end(c->agent, xid, error, NULL);
-		txn_close(l, t);
+		co_txn_close(l, t);
+	}
+}
+
+void co_txn_left(struct callout_lcore *l, struct co_txn *t)
+{
+	t->left = true;
+	if (t->paused) { /* what waits is dropped now, the worker's end among it heard */
+		t->paused = false;
+		co_txn_ready(t);
 	}
 }
 
@@ -533,7 +543,7 @@ void co_txn_purge_ring(struct callout_lcore *l, unsigned port)
 	struct callout_msg m;
 
 	while (rte_ring_sc_dequeue_elem(l->port[port].tx, &r, sizeof(r)) == 0)
-		if (r.type == CALLOUT_REQ_DATA)
+		if (r.type == CALLOUT_REQ_DATA || r.type == CALLOUT_REQ_AUX)
 			rte_pktmbuf_free_seg(r.m);
 	while (rte_ring_sc_dequeue_elem(l->port[port].rx, &m, sizeof(m)) == 0)
 		if (m.m)
@@ -542,121 +552,4 @@ void co_txn_purge_ring(struct callout_lcore *l, unsigned port)
 		if (b->msg[b->head].m)
 			rte_pktmbuf_free_seg(b->msg[b->head].m);
 	free(b->msg);
-}
-
-/* --- framing ------------------------------------------------------------------------------------------------ */
-
-/* What can go with the first piece into one data-have: each message costs both sides the same however long it is. */
-static void run_gather(struct co_txn *t, struct co_run *run)
-{
-	const struct co_desc *first = t->head, *d = first;
-
-	*run = (struct co_run){.t = t, .first = t->head};
-	do {
-		run->n++;
-		run->len += d->len;
-		run->cost += co_desc_cost(d);
-		d = d->next;
-	} while (d && d->type == CALLOUT_REQ_DATA && d->part == first->part && d->flag == first->flag &&
-		 d->offset == first->offset + run->len && run->n < CO_RUN && run->len + d->len <= CO_QUANTUM);
-}
-
-static void run_drop(struct callout_lcore *l, const struct co_run *run)
-{
-	const struct co_desc *d = run->first;
-
-	for (uint32_t i = 0; i < run->n; i++, d = d->next)
-		rte_pktmbuf_free_seg(d->m);
-	co_txn_credit(l, run->t, run->cost);
-}
-
-/* 0: *n pieces are dealt with. -EINVAL: t is over. -EAGAIN: paused. */
-static int frame_data(struct callout_lcore *l, struct co_txn *t, uint32_t *n)
-{
-	const struct co_desc *d = t->head;
-	struct co_conn *c = t->conn;
-	struct ocp_send send = OCP_SEND_INIT;
-	struct co_run run;
-	int ret;
-
-	if (d->offset != t->offset) {
-		uint32_t xid = t->xid;
-
-		ocp_processor_xaction_end(c->agent, xid, true, NULL);
-		co_txn_fail(l, t, CALLOUT_CAUSE_PROTOCOL, "Octets of the original were given out of order.", 0);
-		return -EINVAL;
-	}
-	run_gather(t, &run);
-	*n = run.n;
-	send.part = (enum ocp_part)d->part;
-	send.copied = d->flag && (ocp_processor_features(c->agent) & OCP_HAS(OCP_FEATURE_COPIED));
-	ret = ocp_processor_data(c->agent, t->xid, NULL, run.len, &run, &send, l->now);
-	if (ret == -ENOSPC && send.copied) {
-		send.copied = false;
-		ret = ocp_processor_data(c->agent, t->xid, NULL, run.len, &run, &send, l->now);
-	}
-	if (ret == -EAGAIN) {
-		t->paused = true;
-		return ret;
-	}
-	t->offset += run.len;
-	c->queued -= run.cost;
-	if (ret) /* the peer wants no more of it, or is gone and we shall hear of it */
-		run_drop(l, &run);
-	return 0;
-}
-
-/* Frames up to CO_QUANTUM octets of t. False: no more room for framing. */
-static bool frame_txn(struct callout_lcore *l, struct co_conn *c, struct co_txn *t)
-{
-	uint64_t begin = c->out;
-
-	while (t->head && c->out - begin < CO_QUANTUM) {
-		struct co_desc *d = t->head;
-		uint32_t n = 1;
-
-		if (!co_io_room(c))
-			return false;
-		if (d->type == CALLOUT_REQ_END) {
-			uint32_t xid = t->xid;
-			bool error = d->flag;
-
-			txn_over(l, t);
-			ocp_processor_xaction_end(c->agent, xid, error, NULL);
-			txn_close(l, t);
-			return true;
-		}
-		if (d->type == CALLOUT_REQ_DATA) {
-			if (frame_data(l, t, &n))
-				return true;
-		} else {
-			ocp_processor_data_end(c->agent, t->xid, d->flag, l->now);
-		}
-		while (n--) {
-			d = t->head;
-			t->head = d->next;
-			desc_free(l, d);
-		}
-		if (!t->head)
-			t->tail = NULL;
-	}
-	return true;
-}
-
-void co_txn_frame(struct callout_lcore *l, struct co_conn *c)
-{
-	struct co_txn *t;
-
-	while (c->out < CO_BATCH && co_io_room(c) && (t = co_list_pop(&c->ready))) {
-		bool room;
-
-		t->ready = false;
-		t->inflight++; /* lives until the next line but one */
-		room = frame_txn(l, c, t);
-		if (t->state == CO_TXN_OPEN)
-			co_txn_ready(t);
-		co_txn_unref(l, t);
-		if (!room)
-			break;
-	}
 }

@@ -32,6 +32,7 @@ void session_xchg_pop(struct session_ctx *c, struct session *s)
 	if (!s->xchg_head)
 		s->xchg_tail = NULL;
 	s->xchg_count--;
+	chunkq_purge(&c->pool, &x->request);
 	x->next = c->free_xchgs;
 	c->free_xchgs = x;
 }

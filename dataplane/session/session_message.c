@@ -164,6 +164,18 @@ bool session_unseen(struct session_ctx *c, struct session *s, unsigned d)
 	return rule < 0 || policy_passes(policy_image_rule(session_image(c), (uint32_t)rule)->action);
 }
 
+/* Without memory for it the response goes without: a part that is absent. */
+static void keep_request(struct session_ctx *c, struct session_xchg *x, const struct http1_head *h)
+{
+	const struct policy_image *img = session_image(c);
+
+	for (uint32_t i = 0; img && i < policy_image_services(img); i++)
+		if (policy_image_service(img, i)->aux_request) {
+			adapt_service_head(&c->adapt, h, &x->request);
+			return;
+		}
+}
+
 /* The exchange of a request that goes to the server now. */
 static void push_exchange(struct session_ctx *c, struct session *s, bool head, bool connect, bool upgrade)
 {
@@ -189,6 +201,7 @@ static void push_exchange(struct session_ctx *c, struct session *s, bool head, b
 	memcpy(x->text, h->buf + h->host.off, x->host_len);
 	x->path_len = (uint16_t)RTE_MIN(h->path.len, (uint32_t)SESSION_PATH_MAX);
 	memcpy(x->text + x->host_len, h->buf + h->path.off, x->path_len);
+	keep_request(c, x, h);
 	if (connect || upgrade)
 		p->wait_upgrade = true;
 }
@@ -216,6 +229,7 @@ static struct adapt *begin_adapt(struct session_ctx *c, struct session *s, unsig
 		b.chunked_ok = (d == 0 ? h->minor : s->xchg_head->minor) == 1;
 		b.request_head = d == 0 ? h->method_head : s->xchg_head->head;
 		b.request_connect = d == 0 ? h->method_connect : s->xchg_head->connect;
+		b.request = d == 1 ? &s->xchg_head->request : NULL;
 	}
 	b.meta_len = session_meta(s, d, h ? (h->minor ? "HTTP/1.1" : "HTTP/1.0") : "TCP",
 				!h ? "stream" : d == 0 ? "request" : "response",

@@ -55,6 +55,7 @@ struct session_xchg {
 	uint8_t minor;
 	struct session_bypass bypass;
 	uint16_t host_len, path_len, method_len;
+	struct chunkq request; /* its head, if a service is to see it with the response (aux-parts) */
 	char method[24];
 	char text[2 * SESSION_PATH_MAX]; /* host, then path */
 };

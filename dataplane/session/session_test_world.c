@@ -88,7 +88,7 @@ void world_event(unsigned t, struct callout_event ev)
 void world_am_start(unsigned t, uint32_t id, int64_t sizep, bool answers)
 {
 	world.txn[t].started = true;
-	world_event(t, (struct callout_event){.type = CALLOUT_EV_AM_START, .am_id = id, .sizep = sizep, .modp = -1,
+	world_event(t, (struct callout_event){.type = CALLOUT_EV_AM_START, .am_id = id, .sizep = sizep, .modp = -1, .el = -1,
 					      .answers_request = answers});
 }
 
@@ -99,7 +99,7 @@ static void data_octets(unsigned t, uint32_t id, const char *text, uint32_t n)
 	if (!n || !(m = rte_pktmbuf_alloc(world.nic.bufs)))
 		return;
 	memcpy(rte_pktmbuf_append(m, (uint16_t)n), text, n);
-	world_event(t, (struct callout_event){.type = CALLOUT_EV_DATA, .am_id = id, .m = m, .size = n,
+	world_event(t, (struct callout_event){.type = CALLOUT_EV_DATA, .am_id = id, .m = m, .size = n, .sizep = -1, .modp = -1,
 					      .data = rte_pktmbuf_mtod(m, const uint8_t *)});
 }
 
@@ -169,6 +169,19 @@ int callout_data(struct callout_port *p, struct callout_txn *t, const struct chu
 	if (part == CALLOUT_PART_REQUEST_HEADER || part == CALLOUT_PART_RESPONSE_HEADER)
 		w->head_len = w->len;
 	serve((unsigned)(w - world.txn));
+	return 0;
+}
+
+int callout_aux(struct callout_port *p, struct callout_txn *t, const struct chunk *c, enum callout_part part)
+{
+	struct world_txn *w = txn_of(t);
+
+	if (world.no_room)
+		return -ENOBUFS;
+	assert_int_equal(w->len, 0); /* before the original */
+	assert_true(w->aux_len + c->len < sizeof(w->aux));
+	memcpy(w->aux + w->aux_len, c->data, c->len);
+	w->aux_len += c->len;
 	return 0;
 }
 

@@ -28,6 +28,8 @@ struct world_txn {
 	char text[65536];        /* the original as it came */
 	char meta[CALLOUT_META_MAX + 1];
 	uint64_t len, head_len, answered;
+	char aux[1024];          /* the request's head, that came before it */
+	uint64_t aux_len;
 	bool started, end, end_ok, ended, ended_error;
 };
 
