@@ -474,7 +474,7 @@ static inline void gen_anonymous(struct gen *g, const struct ocp_msg_def *def)
 /* Makes one message of g->dialect; type OCP_MSG_UNKNOWN: one with an unknown name. */
 static inline void gen_message(struct gen *g, enum ocp_msg_type type)
 {
-	static const struct ocp_msg_def none = {"", 0, {0}, 0, 0};
+	static const struct ocp_msg_def none = {.name = ""};
 	const struct ocp_msg_def *def = ocp_msg_def(type);
 	char name[32];
 
