@@ -485,6 +485,9 @@ enum ocp_fault {
 	OCP_FAULT_STOP,		    /* DSS or end with 206 that nothing asked for */
 	OCP_FAULT_RANGE_2G,	    /* dataflow longer than 2147483647 octets */
 	OCP_FAULT_PROFILE_ANSWER,   /* answer with a profile's parameter that was not offered */
+	OCP_FAULT_PROGRESS,	    /* PA about something else than was asked, or more original data than was
+				     * sent */
+	OCP_FAULT_UNSOLICITED,	    /* PA or AA that nobody asked for; PA is taken as PR, AA ignored */
 	OCP_FAULT_AS_IS_OFFSET,	    /* invalid As-is; ignored as 11.9 says, counted */
 	OCP_FAULT_MAX
 };

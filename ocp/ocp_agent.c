@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ocp/ocp_agent.h"
+#include "ocp/ocp_core.h"
 #include "ocp/ocp_message.h"
 
 int ocp_agent_ready(const struct ocp_agent *a)
@@ -23,7 +24,7 @@ void ocp_agent_fault(struct ocp_agent *a, const struct ocp_xaction *x, enum ocp_
 static int output(struct ocp_agent *a, const struct ocp_msg *m, const char *head, size_t head_len,
 		  const void *payload, size_t len, void *cookie)
 {
-	bool data = m->type == OCP_MSG_DATA_HAVE;
+	bool data = m->type == OCP_MSG_DATA_HAVE || m->type == OCP_MSG_DUM;
 	struct ocp_output o = {
 		.head = head,
 		.head_len = head_len,
@@ -57,16 +58,23 @@ int ocp_agent_send(struct ocp_agent *a, const struct ocp_msg *m, const void *pay
 		head = malloc(n);
 		rc = head ? ocp_encode(m, len, head, n, &n) : -ENOMEM;
 	}
-	if (!rc)
+	if (!rc && a->core && ocp_core_holds(a, m->type))
+		rc = ocp_core_hold(a, m, head, n, payload, len);
+	else if (!rc)
 		rc = output(a, m, head, n, payload, len, cookie);
 	if (head != small)
 		free(head);
 	return rc;
 }
 
-static void set_ending(struct ocp_msg *m, bool error, const struct ocp_result *r)
+/* RFC 4037 has no error flag: it is result 400 there (section 10.10). */
+static void set_ending(const struct ocp_agent *a, struct ocp_msg *m, bool error, const struct ocp_result *r)
 {
-	if (error)
+	const struct ocp_result failure = {.code = OCP_RESULT_FAILURE};
+
+	if (a->core && error && (!r || !r->code))
+		r = &failure;
+	if (error && !a->core)
 		m->has |= OCP_HAS(OCP_P_ERROR);
 	if (r && r->code) {
 		m->has |= OCP_HAS(OCP_P_RESULT);
@@ -77,9 +85,13 @@ static void set_ending(struct ocp_msg *m, bool error, const struct ocp_result *r
 int ocp_agent_send_xaction_end(struct ocp_agent *a, uint32_t xid, bool error,
 			       const struct ocp_result *r)
 {
-	struct ocp_msg m = {.type = OCP_MSG_XACTION_END, .has = OCP_HAS(OCP_P_XID), .xid = xid};
+	struct ocp_msg m = {
+		.type = a->core ? OCP_MSG_TE : OCP_MSG_XACTION_END,
+		.has = OCP_HAS(OCP_P_XID),
+		.xid = xid,
+	};
 
-	set_ending(&m, error, r);
+	set_ending(a, &m, error, r);
 	return ocp_agent_send(a, &m, NULL, 0, NULL);
 }
 
@@ -93,7 +105,7 @@ int ocp_agent_send_am(struct ocp_agent *a, enum ocp_msg_type type, uint32_t xid,
 		.am_id = am_id,
 	};
 
-	set_ending(&m, error, r);
+	set_ending(a, &m, error, r);
 	return ocp_agent_send(a, &m, NULL, 0, NULL);
 }
 
@@ -165,6 +177,8 @@ int ocp_agent_probe(struct ocp_agent *a, bool with_xid, uint32_t xid, bool with_
 
 	if (with_am && !with_xid)
 		return -EINVAL;
+	if (a->core)
+		return ocp_core_probe(a, false, with_xid, xid, rid);
 	if (with_xid) {
 		m.has |= OCP_HAS(OCP_P_XID);
 		m.xid = xid;
@@ -205,9 +219,9 @@ void ocp_agent_close(struct ocp_agent *a, enum ocp_end how, const struct ocp_res
 void ocp_agent_end(struct ocp_agent *a, enum ocp_end how, bool error,
 		   const struct ocp_result *result)
 {
-	struct ocp_msg m = {.type = OCP_MSG_CONNECTION_END};
+	struct ocp_msg m = {.type = a->core ? OCP_MSG_CE : OCP_MSG_CONNECTION_END};
 
-	set_ending(&m, error, result);
+	set_ending(a, &m, error, result);
 	if (a->started)
 		ocp_agent_send(a, &m, NULL, 0, NULL);
 	ocp_agent_close(a, how, NULL);
@@ -254,8 +268,26 @@ static void on_asked_answer(struct ocp_agent *a, struct ocp_xaction *x, bool mai
 		}
 		e.how = OCP_XEND_DEADLINE;
 	}
-	ocp_agent_send_xaction_end(a, x->xid, true, NULL);
+	if (!x->te_sent)
+		ocp_agent_send_xaction_end(a, x->xid, true, NULL);
 	ocp_agent_finish(a, x, &e);
+}
+
+bool ocp_agent_answered(struct ocp_agent *a, uint32_t rid, bool has_xid, uint32_t xid)
+{
+	if (a->probing && rid == a->probe_rid) {
+		a->probing = false;
+		return true;
+	}
+	for (struct ocp_link *l = a->asked.next; l != &a->asked; l = l->next) {
+		struct ocp_xaction *x = (struct ocp_xaction *)l;
+
+		if (x->asked_rid == rid) {
+			on_asked_answer(a, x, has_xid && xid == x->xid);
+			return true;
+		}
+	}
+	return false;
 }
 
 static void on_i_am_here(struct ocp_agent *a, const struct ocp_msg *m)
@@ -263,25 +295,14 @@ static void on_i_am_here(struct ocp_agent *a, const struct ocp_msg *m)
 	bool has_xid = ocp_msg_has(m, OCP_P_XID);
 	struct ocp_xaction *x;
 
-	if (!ocp_msg_has(m, OCP_P_RID)) {
-		x = has_xid ? ocp_agent_find(a, m->xid) : NULL;
-		if (x)
-			ocp_agent_touch(a, x);
+	if (ocp_msg_has(m, OCP_P_RID)) {
+		if (!ocp_agent_answered(a, m->rid, has_xid, m->xid) && a->on_alive)
+			a->on_alive(a->ctx, m->rid, has_xid, has_xid && ocp_msg_has(m, OCP_P_AM_ID));
 		return;
 	}
-	if (a->probing && m->rid == a->probe_rid) {
-		a->probing = false;
-		return;
-	}
-	for (struct ocp_link *l = a->asked.next; l != &a->asked; l = l->next) {
-		x = (struct ocp_xaction *)l;
-		if (x->asked_rid == m->rid) {
-			on_asked_answer(a, x, has_xid && m->xid == x->xid);
-			return;
-		}
-	}
-	if (a->on_alive)
-		a->on_alive(a->ctx, m->rid, has_xid, has_xid && ocp_msg_has(m, OCP_P_AM_ID));
+	x = has_xid ? ocp_agent_find(a, m->xid) : NULL;
+	if (x)
+		ocp_agent_touch(a, x);
 }
 
 static void answer_feature(struct ocp_agent *a, const struct ocp_msg *m, enum ocp_feature f)
@@ -338,6 +359,12 @@ static void dispatch(struct ocp_agent *a, const struct ocp_msg *m)
 	a->msg = m->type;
 	a->counters.rx_msgs[m->type]++;
 	a->counters.unknown_params += m->unknown_params;
+	if (!a->started && a->role->first && a->role->first(a, m))
+		return;
+	if (a->core) {
+		ocp_core_dispatch(a, m);
+		return;
+	}
 	if (!a->started && m->type != OCP_MSG_CONNECTION_START) {
 		ocp_agent_fault(a, NULL, OCP_FAULT_OUTSIDE);
 		ocp_agent_close(a, OCP_END_OUTSIDE, NULL);
@@ -399,6 +426,11 @@ static void slice(struct ocp_agent *a, const uint8_t *data, size_t len)
 
 void ocp_agent_data_begin(struct ocp_agent *a, const struct ocp_msg *m)
 {
+	ocp_agent_data_begin_as(a, m, m->am_id, m->am_part);
+}
+
+void ocp_agent_data_begin_as(struct ocp_agent *a, const struct ocp_msg *m, uint32_t am_id, enum ocp_part part)
+{
 	a->current = (struct ocp_current){
 		.wanted = true,
 		.ack = ocp_msg_has(m, OCP_P_ACK),
@@ -406,9 +438,9 @@ void ocp_agent_data_begin(struct ocp_agent *a, const struct ocp_msg *m)
 		.size = m->payload_size,
 		.data =
 			{
-				.am_id = m->am_id,
+				.am_id = am_id,
 				.offset = m->offset,
-				.part = m->am_part,
+				.part = part,
 				.modified = ocp_msg_has(m, OCP_P_MODIFIED),
 				.copied = ocp_msg_has(m, OCP_P_COPIED),
 				.sizep = ocp_msg_has(m, OCP_P_SIZEP) ? (int64_t)m->sizep : -1,
@@ -449,6 +481,8 @@ static void malformed(struct ocp_agent *a, enum ocp_bad bad)
 	struct ocp_result r = {OCP_RESULT_FAILURE, ocp_str(ocp_bad_text(bad))};
 
 	a->msg = OCP_MSG_UNKNOWN;
+	if (!a->started && a->role->first && a->role->first(a, NULL))
+		return;
 	if (!a->started) { /* there is no connection that connection-end could end */
 		ocp_agent_fault(a, NULL, OCP_FAULT_OUTSIDE);
 		ocp_agent_close(a, OCP_END_OUTSIDE, NULL);

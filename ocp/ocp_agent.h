@@ -14,6 +14,8 @@
 #define OCP_AGENT_H
 
 #include "ocp/ocp.h"
+#include "ocp/ocp_link.h"
+#include "ocp/ocp_processor_flow.h"
 #include "ocp/ocp_ranges.h"
 #include "ocp/ocp_server_flow.h"
 
@@ -24,10 +26,6 @@ struct ocp_am {
 	bool ended;	    /* data-end */
 	bool last_as_is;    /* its last octets came from a data-as-is ... */
 	uint64_t as_is_end; /* ... whose range ended here in the original */
-};
-
-struct ocp_link {
-	struct ocp_link *prev, *next;
 };
 
 struct ocp_xaction {
@@ -47,6 +45,7 @@ struct ocp_xaction {
 	bool paused;
 	bool left;	 /* processor: the peer left the loop */
 	bool peers_turn; /* processor: the deadline counts */
+	bool te_sent;	 /* core: nothing more of ours goes out for it; the peer may still finish */
 	uint32_t am_id;
 	uint64_t offset;   /* octets sent or received */
 	uint64_t released; /* processor: end of the highest range given up by wont-forward */
@@ -55,12 +54,18 @@ struct ocp_xaction {
 	struct ocp_am *ams;
 	uint32_t ams_open;
 	int64_t last_am_id; /* of the callout server; -1 none */
-	struct ocp_server_flow server; /* callout server, core dialect */
+	union { /* core dialect */
+		struct ocp_server_flow server;
+		struct ocp_processor_flow processor;
+	};
 };
 
 struct ocp_agent;
+struct ocp_core;
 
 struct ocp_role {
+	/* The first message, which tells the dialect; NULL: malformed. True: dealt with. May be NULL. */
+	bool (*first)(struct ocp_agent *a, const struct ocp_msg *m);
 	/* A message of a transaction or of this role; bracket checked, head valid. */
 	void (*message)(struct ocp_agent *a, const struct ocp_msg *m);
 	/* A slice of the data-have that `current` describes. */
@@ -68,6 +73,8 @@ struct ocp_role {
 	/* x is out of the table: tell its owner. */
 	void (*ended)(struct ocp_agent *a, struct ocp_xaction *x,
 		      const struct ocp_xaction_ending *e);
+	/* x is to be freed: what the role holds for it. May be NULL. */
+	void (*freed)(struct ocp_agent *a, struct ocp_xaction *x);
 	/* What to do about a transaction that is still maintained but makes no progress. */
 	bool (*overdue)(const struct ocp_agent *a, const struct ocp_xaction *x);
 };
@@ -83,6 +90,7 @@ struct ocp_current {
 
 struct ocp_agent {
 	const struct ocp_role *role;
+	struct ocp_core *core; /* ocp_core.h; NULL: the connection speaks the draft dialect */
 	struct ocp_decoder *decoder;
 	struct ocp_limits limits;
 	uint32_t xactions_max, ams_max, ranges_max;
@@ -138,9 +146,10 @@ int ocp_agent_ready(const struct ocp_agent *a);
 /* One message. payload NULL unless data-have. Never calls back. 0 or -errno. */
 int ocp_agent_send(struct ocp_agent *a, const struct ocp_msg *m, const void *payload, size_t len,
 		   void *cookie);
-/* Frequent ones. result NULL: none. */
+/* Frequent ones, in the connection's dialect. result NULL: none, or, with error, {400} in the core dialect. */
 int ocp_agent_send_xaction_end(struct ocp_agent *a, uint32_t xid, bool error,
 			       const struct ocp_result *r);
+/* Draft only. */
 int ocp_agent_send_am(struct ocp_agent *a, enum ocp_msg_type type, uint32_t xid, uint32_t am_id,
 		      bool error, const struct ocp_result *r);
 int ocp_agent_send_feature(struct ocp_agent *a, enum ocp_msg_type type, const struct ocp_uri *f);
@@ -151,6 +160,9 @@ int ocp_agent_send_data(struct ocp_agent *a, uint32_t xid, uint32_t am_id, uint6
 			uint64_t flags);
 int ocp_agent_probe(struct ocp_agent *a, bool with_xid, uint32_t xid, bool with_am, uint32_t am_id,
 		    uint32_t *rid);
+
+/* The answer to our question rid. True: the timers had asked it; they know now. has_xid: the peer maintains xid. */
+bool ocp_agent_answered(struct ocp_agent *a, uint32_t rid, bool has_xid, uint32_t xid);
 
 void ocp_agent_fault(struct ocp_agent *a, const struct ocp_xaction *x, enum ocp_fault f);
 
@@ -179,5 +191,7 @@ static inline bool ocp_msg_failed(const struct ocp_msg *m)
 /* Begins `current` from a data-have whose place has been checked; an empty one is reported at once.
  */
 void ocp_agent_data_begin(struct ocp_agent *a, const struct ocp_msg *m);
+/* The same with an am-id and a part that the message does not say itself (core dialect). */
+void ocp_agent_data_begin_as(struct ocp_agent *a, const struct ocp_msg *m, uint32_t am_id, enum ocp_part part);
 void ocp_am_info_fill(struct ocp_am_info *i, const struct ocp_msg *m);
 #endif

@@ -36,7 +36,7 @@ struct ocp_group {
 	struct ocp_list services; /* own copy */
 	bool agreed;		  /* an application profile is in force for transactions begun from now on */
 	struct ocp_profile profile; /* agreed: content_encodings is an own copy */
-	bool drop;		  /* ours: SGD as soon as xactions is 0 */
+	bool drop;		  /* SGD received, or to be sent, as soon as xactions is 0; not for new transactions */
 	void *role;		  /* for the role */
 	char *mem;		  /* of services */
 	char *profile_mem;
@@ -47,6 +47,7 @@ enum ocp_choice {
 	OCP_CHOICE_ACCEPT,
 	OCP_CHOICE_REJECT,  /* known, not possible now: goes into Rejects */
 	OCP_CHOICE_UNKNOWN, /* goes into Unknowns */
+	OCP_CHOICE_INVALID, /* a member of it is: CE 400 */
 };
 
 struct ocp_core_role {
@@ -77,6 +78,8 @@ struct ocp_core_role {
 	void (*violation)(struct ocp_agent *a, struct ocp_xaction *x, enum ocp_fault f);
 	/* The agent works on the original of x: PA and PR carry Org-Data [11.23]. */
 	bool (*original_open)(const struct ocp_xaction *x);
+	/* xid has been introduced on this connection. */
+	bool (*introduced)(const struct ocp_agent *a, uint32_t xid);
 	/* AQ: do we support it at all [11.21]. */
 	bool (*supports)(struct ocp_agent *a, const struct ocp_uri *f);
 };
@@ -86,6 +89,7 @@ struct ocp_query {
 	uint32_t rid, xid;
 	bool has_xid;
 	bool owner; /* asked by ocp_*_probe, not by the timers */
+	bool maintained, original; /* early: what the answer said */
 };
 
 struct ocp_core {
@@ -107,6 +111,7 @@ struct ocp_core {
 	struct ocp_group *offer_group;
 	char *offer;	/* features offered, wire form */
 	size_t offer_len, offer_cap;
+	bool more;			   /* the role has more to offer: Offer-Pending of an NR */
 	bool pending_ours, pending_theirs; /* Offer-Pending of the last NO or NR of each side */
 	bool phase;			   /* open for us: only its messages may be sent */
 	bool peer_phase;		   /* open for the peer, as far as we can know: it must not send others */
@@ -117,7 +122,10 @@ struct ocp_core {
 	/* held while a phase is open */
 	char *held;
 	size_t held_len, held_cap;
-	bool holding_out; /* the held messages are going out */
+	bool overrun; /* more than held_max: the connection ends at the next input or tick */
+	/* PA of the owner's queries that came before the connection was ready */
+	struct ocp_query early[OCP_CORE_QUERIES_MAX];
+	uint32_t n_early;
 	/* queries */
 	struct ocp_query *queries; /* ring */
 	uint32_t q_head, q_count, q_size, q_owner;
@@ -138,7 +146,9 @@ void ocp_core_not_cs(struct ocp_agent *a);
 void ocp_core_dispatch(struct ocp_agent *a, const struct ocp_msg *m);
 /* INV-OCP-C2: m must wait for the end of a phase. */
 bool ocp_core_holds(const struct ocp_agent *a, enum ocp_msg_type type);
-int ocp_core_hold(struct ocp_agent *a, const struct ocp_msg *m, const void *payload, size_t len);
+/* -ENOBUFS: held_max, the connection is about to end (CE 400). -EINVAL: payload is in pieces (NULL with len). */
+int ocp_core_hold(struct ocp_agent *a, const struct ocp_msg *m, const char *head, size_t n, const void *payload,
+		  size_t len);
 /* Negotiations that make no progress [2.7]. */
 void ocp_core_tick(struct ocp_agent *a);
 uint64_t ocp_core_next_deadline(const struct ocp_agent *a);
@@ -152,13 +162,20 @@ void ocp_core_violation(struct ocp_agent *a, struct ocp_xaction *x, enum ocp_fau
 /* TE 400 for an xid without a transaction. */
 void ocp_core_refuse_xid(struct ocp_agent *a, uint32_t xid, enum ocp_fault f);
 
+/* The transaction that m is about. NULL: dealt with: TE 400 for an xid never introduced; one that has ended is ignored. */
+struct ocp_xaction *ocp_core_find(struct ocp_agent *a, const struct ocp_msg *m);
+
 /* --- groups --- */
 
+/* Usable for new transactions and offers; NULL: no such group. */
 struct ocp_group *ocp_core_group(struct ocp_group *list, uint32_t id);
 /* SGC. 0; -ENOSPC: groups_max; -EOVERFLOW: ids used up; -ENOMEM; -ENOTCONN. */
 int ocp_core_group_create(struct ocp_agent *a, const struct ocp_list *services, struct ocp_group **g);
 /* SGD; g is gone. Only with xactions 0 and no offer for it unanswered. */
 int ocp_core_group_destroy(struct ocp_agent *a, struct ocp_group *g);
+/* A transaction uses g, or does not any more: the last one out executes what `drop` asks for. */
+void ocp_core_group_get(struct ocp_group *g);
+void ocp_core_group_put(struct ocp_agent *a, struct ocp_group *g);
 /* The profile of transactions of g: the group's or the connection's; NULL: none. */
 const struct ocp_profile *ocp_core_profile(const struct ocp_agent *a, const struct ocp_group *g);
 /* Puts a profile in force for g (NULL: the connection); copies. -ENOMEM. */

@@ -363,6 +363,8 @@ static const char *const fault_texts[OCP_FAULT_MAX] = {
 	[OCP_FAULT_STOP] = "RFC 4037 8.2, 11.14: early end of a dataflow that was not agreed",
 	[OCP_FAULT_RANGE_2G] = "RFC 4037 10.3: dataflow longer than 2147483647 octets",
 	[OCP_FAULT_PROFILE_ANSWER] = "RFC 4236 3.2.3: answer selects what was not offered",
+	[OCP_FAULT_PROGRESS] = "RFC 4037 11.23: progress of something else, or of more data than was sent",
+	[OCP_FAULT_UNSOLICITED] = "RFC 4037 11.21, 11.23: answer without a question",
 	[OCP_FAULT_AS_IS_OFFSET] = "RFC 4037 11.9: As-is that does not fit the original",
 };
 

@@ -1,28 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * Processor agent: calls of its owner. What arrives is in ocp_processor_input.c.
- */
+/* Processor agent: calls of its owner. What differs between the dialects is behind struct ocp_processor_wire. */
 #include <errno.h>
 #include <stdlib.h>
 #include "ocp/ocp_processor_private.h"
 
-int ocp_processor_create(struct ocp_processor **out, const struct ocp_processor_config *cfg,
-			 const struct ocp_processor_ops *ops, void *ctx)
+static void configure(struct ocp_processor *p, const struct ocp_processor_config *cfg,
+		      const struct ocp_processor_ops *ops, void *ctx)
 {
-	const struct ocp_processor_config defaults = OCP_PROCESSOR_CONFIG_DEFAULT;
-	struct ocp_processor *p;
-	int rc;
-
-	if (!cfg)
-		cfg = &defaults;
-	if (cfg->dialect != OCP_DIALECT_DRAFT)
-		return -ENOTSUP;
-	p = calloc(1, sizeof(*p));
-	if (!p)
-		return -ENOMEM;
 	p->ops = *ops;
 	p->deadline_grace = cfg->deadline_grace;
 	p->next_xid = 1;
+	p->wire = cfg->dialect == OCP_DIALECT_CORE ? &ocp_processor_core_wire : &ocp_processor_draft_wire;
+	ocp_link_init(&p->stalled);
 	p->a.role = &ocp_processor_role;
 	p->a.limits = cfg->limits;
 	p->a.xactions_max = cfg->xactions_max;
@@ -38,9 +27,45 @@ int ocp_processor_create(struct ocp_processor **out, const struct ocp_processor_
 	p->a.on_feature = ops->feature;
 	p->a.on_alive = ops->alive;
 	p->a.on_fault = ops->fault;
+}
+
+static int create_core(struct ocp_processor *p, const struct ocp_processor_config *cfg)
+{
+	int rc = ocp_core_init(&p->a, &ocp_processor_core_role);
+
+	if (rc)
+		return rc;
+	p->a.core->groups_max = cfg->groups_max;
+	p->a.core->negotiation_us = cfg->negotiation_us;
+	p->a.features_used = OCP_HAS(OCP_FEATURE_COPIED) | OCP_HAS(OCP_FEATURE_AS_IS) |
+			     OCP_HAS(OCP_FEATURE_LEAVE_LOOP);
+	return ocp_processor_offers_copy(p, cfg);
+}
+
+int ocp_processor_create(struct ocp_processor **out, const struct ocp_processor_config *cfg,
+			 const struct ocp_processor_ops *ops, void *ctx)
+{
+	const struct ocp_processor_config defaults = OCP_PROCESSOR_CONFIG_DEFAULT;
+	struct ocp_processor *p;
+	int rc;
+
+	if (!cfg)
+		cfg = &defaults;
+	if (cfg->dialect != OCP_DIALECT_DRAFT && cfg->dialect != OCP_DIALECT_CORE)
+		return -EINVAL;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	configure(p, cfg, ops, ctx);
 	rc = ocp_agent_init(&p->a, 0);
 	if (rc) {
 		free(p);
+		return rc;
+	}
+	if (cfg->dialect == OCP_DIALECT_CORE)
+		rc = create_core(p, cfg);
+	if (rc) {
+		ocp_processor_destroy(p);
 		return rc;
 	}
 	*out = p;
@@ -51,7 +76,9 @@ void ocp_processor_destroy(struct ocp_processor *p)
 {
 	if (!p)
 		return;
+	p->a.over = p->a.over ? p->a.over : OCP_END_LOCAL; /* nothing goes out any more */
 	ocp_agent_fini(&p->a);
+	ocp_processor_offers_free(p);
 	free(p);
 }
 
@@ -60,8 +87,6 @@ void ocp_processor_destroy(struct ocp_processor *p)
 int ocp_processor_connect(struct ocp_processor *p, struct ocp_str client, int32_t priority,
 			  uint64_t now_us)
 {
-	struct ocp_msg m = {
-		.type = OCP_MSG_CONNECTION_START, .client = client, .priority = priority};
 	int rc;
 
 	if (p->a.over)
@@ -70,13 +95,9 @@ int ocp_processor_connect(struct ocp_processor *p, struct ocp_str client, int32_
 		return -EALREADY;
 	if (client.len > p->a.limits.atom)
 		return -EINVAL;
-	if (client.len)
-		m.has |= OCP_HAS(OCP_P_CLIENT);
-	if (priority)
-		m.has |= OCP_HAS(OCP_P_PRIORITY);
 	p->a.now = p->a.last_rx = now_us;
 	p->a.started = true;
-	rc = ocp_agent_send(&p->a, &m, NULL, 0, NULL);
+	rc = p->wire->connect(p, client, priority);
 	if (rc && !p->a.broken)
 		p->a.started = false;
 	return rc;
@@ -84,23 +105,12 @@ int ocp_processor_connect(struct ocp_processor *p, struct ocp_str client, int32_
 
 int ocp_processor_priority(struct ocp_processor *p, int32_t priority)
 {
-	struct ocp_msg m = {
-		.type = OCP_MSG_CONNECTION_PRIORITY,
-		.has = OCP_HAS(OCP_P_PRIORITY),
-		.priority = priority,
-	};
-
-	return ocp_agent_send(&p->a, &m, NULL, 0, NULL);
+	return p->wire->priority(p, priority);
 }
 
 int ocp_processor_service(struct ocp_processor *p, const struct ocp_uri *s)
 {
-	struct ocp_msg m = {
-		.type = OCP_MSG_CONNECTION_SERVICE,
-		.has = OCP_HAS(OCP_P_SERVICE),
-		.service = *s,
-	};
-	int rc = ocp_agent_send(&p->a, &m, NULL, 0, NULL);
+	int rc = p->wire->service(p, s);
 
 	if (!rc)
 		p->default_service = true;
@@ -109,12 +119,12 @@ int ocp_processor_service(struct ocp_processor *p, const struct ocp_uri *s)
 
 int ocp_processor_please_use(struct ocp_processor *p, struct ocp_str uri)
 {
-	return ocp_agent_ask_feature(&p->a, OCP_MSG_PLEASE_USE, uri);
+	return p->wire->please_use(p, uri);
 }
 
 int ocp_processor_do_you_support(struct ocp_processor *p, struct ocp_str uri)
 {
-	return ocp_agent_ask_feature(&p->a, OCP_MSG_DO_YOU_SUPPORT, uri);
+	return p->wire->do_you_support(p, uri);
 }
 
 uint32_t ocp_processor_features(const struct ocp_processor *p)
@@ -152,7 +162,9 @@ int ocp_processor_probe(struct ocp_processor *p, bool with_xid, uint32_t xid, bo
 			uint32_t am_id, uint32_t *rid, uint64_t now_us)
 {
 	p->a.now = now_us;
-	return ocp_agent_probe(&p->a, with_xid, xid, with_am_id, am_id, rid);
+	if (!p->a.core)
+		return ocp_agent_probe(&p->a, with_xid, xid, with_am_id, am_id, rid);
+	return with_am_id && !with_xid ? -EINVAL : ocp_core_probe(&p->a, true, with_xid, xid, rid);
 }
 
 enum ocp_end ocp_processor_over(const struct ocp_processor *p)
@@ -172,45 +184,6 @@ const struct ocp_counters *ocp_processor_counters(const struct ocp_processor *p)
 
 /* --- transactions --- */
 
-static int send_starts(struct ocp_processor *p, const struct ocp_start *st)
-{
-	struct ocp_msg x = {
-		.type = OCP_MSG_XACTION_START,
-		.has = OCP_HAS(OCP_P_XID),
-		.xid = p->next_xid,
-	};
-	struct ocp_msg m = {
-		.type = OCP_MSG_APP_MESSAGE_START,
-		.has = OCP_HAS(OCP_P_XID) | OCP_HAS(OCP_P_AM_ID) | OCP_HAS(OCP_P_META_DATA),
-		.xid = p->next_xid,
-		.am_id = OCP_ORIGINAL,
-		.meta_data = st->meta,
-	};
-	int rc;
-
-	if (st->service) {
-		x.has |= OCP_HAS(OCP_P_SERVICE);
-		x.service = *st->service;
-	}
-	if (st->sizep >= 0) {
-		m.has |= OCP_HAS(OCP_P_SIZEP);
-		m.sizep = (uint64_t)st->sizep;
-	}
-	if (st->modp >= 0) {
-		m.has |= OCP_HAS(OCP_P_MODP);
-		m.modp = (uint32_t)st->modp;
-	}
-	rc = ocp_agent_send(&p->a, &x, NULL, 0, NULL);
-	if (rc)
-		return rc;
-	rc = ocp_agent_send(&p->a, &m, NULL, 0, NULL);
-	if (rc) { /* no memory for the head: the xid is used up, nobody works on it */
-		ocp_agent_send_xaction_end(&p->a, p->next_xid, true, NULL);
-		p->next_xid++;
-	}
-	return rc;
-}
-
 int ocp_processor_xaction_start(struct ocp_processor *p, const struct ocp_start *st, void *user,
 				uint32_t *xid, uint64_t now_us)
 {
@@ -220,9 +193,9 @@ int ocp_processor_xaction_start(struct ocp_processor *p, const struct ocp_start 
 
 	if (rc)
 		return rc;
-	if ((!st->service && !p->default_service) || !st->meta.len || st->meta.len > a->limits.atom ||
-	    st->modp > 100 || (st->service && st->service->uri.len > a->limits.atom))
-		return -EINVAL;
+	rc = st->modp > 100 ? -EINVAL : p->wire->may_start(p, st);
+	if (rc)
+		return rc;
 	if (a->xactions >= a->xactions_max)
 		return -EBUSY;
 	if (p->next_xid > OCP_ID_MAX)
@@ -231,10 +204,10 @@ int ocp_processor_xaction_start(struct ocp_processor *p, const struct ocp_start 
 	x = ocp_agent_add(a, p->next_xid, user);
 	if (!x)
 		return -ENOMEM;
-	rc = send_starts(p, st);
+	ocp_link_init(&x->processor.stalled);
+	rc = p->wire->start(p, x, st);
 	if (rc) {
-		ocp_agent_detach(a, x);
-		ocp_agent_free(a, x);
+		ocp_processor_let_go(a, x);
 		return rc;
 	}
 	x->am_known = x->am_open = true;
@@ -243,89 +216,102 @@ int ocp_processor_xaction_start(struct ocp_processor *p, const struct ocp_start 
 	return 0;
 }
 
+/* The original of xid can be sent on: *x, or why not. */
+static int original(struct ocp_processor *p, uint32_t xid, struct ocp_xaction **x)
+{
+	int rc = ocp_agent_ready(&p->a);
+
+	*x = rc ? NULL : ocp_agent_find(&p->a, xid);
+	if (rc)
+		return rc;
+	if (!*x)
+		return -ENOENT;
+	return (*x)->am_ended ? -EPIPE : 0;
+}
+
 int ocp_processor_data(struct ocp_processor *p, uint32_t xid, const void *data, size_t len,
 		       void *cookie, const struct ocp_send *send, uint64_t now_us)
 {
-	struct ocp_agent *a = &p->a;
-	struct ocp_xaction *x = ocp_agent_find(a, xid);
-	bool copied = send && send->copied && len;
-	uint64_t from;
-	uint32_t flags = 0;
-	int rc = ocp_agent_ready(a);
+	struct ocp_xaction *x;
+	int rc = original(p, xid, &x);
 
 	if (rc)
 		return rc;
-	if (!x)
-		return -ENOENT;
-	if (x->am_ended || x->left)
-		return -EPIPE;
-	if (x->paused)
-		return -EAGAIN;
-	if ((send && send->modp > 100) || (!data && len > a->limits.payload))
+	if ((send && send->modp > 100) || (!data && len > p->a.limits.payload))
 		return -EINVAL;
-	if (copied) {
-		if (!ocp_ranges_may_append(&x->kept, x->offset, a->ranges_max))
-			return -ENOSPC;
-		flags |= OCP_HAS(OCP_P_COPIED);
-	}
-	if (send && send->ack)
-		flags |= OCP_HAS(OCP_P_ACK);
-	from = x->offset;
-	if (copied) { /* before the promise goes out */
-		rc = ocp_ranges_append(&x->kept, from, from + len, a->ranges_max);
-		if (rc)
-			return rc;
-	}
-	a->now = now_us;
-	rc = ocp_agent_send_data(a, xid, x->am_id, &x->offset, data, len, cookie, send, flags);
-	if (rc) {
-		ocp_ranges_remove(&x->kept, x->offset, from + len, a->ranges_max);
+	p->a.now = now_us;
+	rc = p->wire->data(p, x, data, len, cookie, send);
+	if (rc)
 		return rc;
-	}
 	x->peers_turn = false;
-	ocp_agent_touch(a, x);
+	ocp_agent_touch(&p->a, x);
 	return 0;
 }
 
 int ocp_processor_data_end(struct ocp_processor *p, uint32_t xid, bool ok, uint64_t now_us)
 {
-	struct ocp_agent *a = &p->a;
-	struct ocp_xaction *x = ocp_agent_find(a, xid);
-	int rc = ocp_agent_ready(a);
+	struct ocp_xaction *x;
+	int rc = original(p, xid, &x);
 
 	if (rc)
 		return rc;
-	if (!x)
-		return -ENOENT;
-	if (x->am_ended || x->left)
-		return -EPIPE;
-	a->now = now_us;
-	rc = ocp_agent_send_am(a, ok ? OCP_MSG_DATA_END : OCP_MSG_APP_MESSAGE_END, xid, x->am_id,
-			       !ok, NULL);
+	p->a.now = now_us;
+	rc = p->wire->data_end(p, x, ok);
 	if (rc)
 		return rc;
 	x->am_ended = true;
-	if (!ok)
-		x->am_open = false;
-	ocp_agent_touch(a, x);
+	ocp_agent_touch(&p->a, x);
 	return 0;
+}
+
+/* An open transaction on a connection that takes messages: *x, or why not. */
+static int open_xaction(struct ocp_processor *p, uint32_t xid, struct ocp_xaction **x)
+{
+	int rc = ocp_agent_ready(&p->a);
+
+	*x = rc ? NULL : ocp_agent_find(&p->a, xid);
+	return rc ? rc : *x ? 0 : -ENOENT;
 }
 
 int ocp_processor_am_abort(struct ocp_processor *p, uint32_t xid, uint32_t am_id)
 {
-	struct ocp_agent *a = &p->a;
-	struct ocp_xaction *x = ocp_agent_find(a, xid);
-	struct ocp_am *am = x ? ocp_xaction_am(x, am_id) : NULL;
-	int rc = ocp_agent_ready(a);
+	struct ocp_xaction *x;
+	struct ocp_am *am;
+	int rc = open_xaction(p, xid, &x);
 
 	if (rc)
 		return rc;
+	am = ocp_xaction_am(x, am_id);
 	if (!am)
 		return -ENOENT;
-	rc = ocp_agent_send_am(a, OCP_MSG_APP_MESSAGE_END, xid, am_id, true, NULL);
+	rc = p->wire->am_abort(p, x, am);
 	if (!rc)
-		ocp_xaction_am_drop(a, x, am);
+		ocp_xaction_am_drop(&p->a, x, am);
 	return rc;
+}
+
+int ocp_processor_am_pause(struct ocp_processor *p, uint32_t xid, uint64_t offset)
+{
+	struct ocp_xaction *x;
+	int rc = open_xaction(p, xid, &x);
+
+	return rc ? rc : p->wire->am_pause(p, x, offset);
+}
+
+int ocp_processor_am_need(struct ocp_processor *p, uint32_t xid, uint32_t request)
+{
+	struct ocp_xaction *x;
+	int rc = open_xaction(p, xid, &x);
+
+	return rc ? rc : p->wire->am_need(p, x, request);
+}
+
+int ocp_processor_working(struct ocp_processor *p, uint32_t xid)
+{
+	struct ocp_xaction *x;
+	int rc = open_xaction(p, xid, &x);
+
+	return rc ? rc : p->wire->working(p, x);
 }
 
 int ocp_processor_xaction_end(struct ocp_processor *p, uint32_t xid, bool error,
@@ -338,12 +324,11 @@ int ocp_processor_xaction_end(struct ocp_processor *p, uint32_t xid, bool error,
 	if (!x)
 		return rc ? rc : -ENOENT;
 	if (!rc)
-		rc = ocp_agent_send_xaction_end(a, xid, error, result);
+		rc = p->wire->xaction_end(p, x, error, result);
 	if (rc == -EINVAL) /* the result cannot be said */
 		return rc;
 	/* Whatever became of the message, its owner has let go of the transaction. */
-	ocp_agent_detach(a, x);
-	ocp_agent_free(a, x);
+	ocp_processor_let_go(a, x);
 	return rc;
 }
 
@@ -366,13 +351,6 @@ bool ocp_processor_sent(const struct ocp_processor *p, uint32_t xid, uint64_t *s
 	return x;
 }
 
-void *ocp_processor_user(const struct ocp_processor *p, uint32_t xid)
-{
-	const struct ocp_xaction *x = ocp_agent_find(&p->a, xid);
-
-	return x ? x->user : NULL;
-}
-
 bool ocp_processor_wanted(const struct ocp_processor *p, uint32_t xid)
 {
 	const struct ocp_xaction *x = ocp_agent_find(&p->a, xid);
@@ -384,8 +362,7 @@ uint64_t ocp_processor_room(const struct ocp_processor *p, uint32_t xid, enum oc
 {
 	const struct ocp_xaction *x = ocp_agent_find(&p->a, xid);
 
-	(void)part;
-	return x && !x->am_ended && !x->left && !x->paused ? UINT64_MAX : 0;
+	return x && !x->am_ended && !x->left && !x->paused ? p->wire->room(p, x, part) : 0;
 }
 
 bool ocp_processor_kept(const struct ocp_processor *p, uint32_t xid, uint64_t *from, uint64_t *to)
@@ -399,44 +376,9 @@ bool ocp_processor_kept(const struct ocp_processor *p, uint32_t xid, uint64_t *f
 	return true;
 }
 
-int ocp_processor_working(struct ocp_processor *p, uint32_t xid)
+void *ocp_processor_user(const struct ocp_processor *p, uint32_t xid)
 {
-	struct ocp_msg m = {.type = OCP_MSG_I_AM_HERE, .has = OCP_HAS(OCP_P_XID), .xid = xid};
+	const struct ocp_xaction *x = ocp_agent_find(&p->a, xid);
 
-	if (!ocp_agent_find(&p->a, xid))
-		return p->a.over ? -ENOTCONN : -ENOENT;
-	return ocp_agent_send(&p->a, &m, NULL, 0, NULL);
-}
-
-/* <93> <104>: in the draft only the callout server pauses. */
-int ocp_processor_am_pause(struct ocp_processor *p, uint32_t xid, uint64_t offset)
-{
-	(void)p;
-	(void)xid;
-	(void)offset;
-	return -ENOTSUP;
-}
-
-int ocp_processor_am_need(struct ocp_processor *p, uint32_t xid, uint32_t request)
-{
-	(void)p;
-	(void)xid;
-	(void)request;
-	return -ENOTSUP;
-}
-
-int ocp_processor_group_drop(struct ocp_processor *p, const struct ocp_uri *service)
-{
-	(void)p;
-	(void)service;
-	return -ENOENT;
-}
-
-const struct ocp_profile *ocp_processor_profile(const struct ocp_processor *p, const struct ocp_uri *service,
-						enum ocp_feature profile)
-{
-	(void)p;
-	(void)service;
-	(void)profile;
-	return NULL;
+	return x ? x->user : NULL;
 }

@@ -4,29 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ocp/ocp_agent.h"
+#include "ocp/ocp_core.h"
 
 #define SPARES_MAX 256
 
 /* --- lists --- */
-
-static void list_init(struct ocp_link *l)
-{
-	l->prev = l->next = l;
-}
-
-static void list_remove(struct ocp_link *l)
-{
-	l->prev->next = l->next;
-	l->next->prev = l->prev;
-}
-
-static void list_append(struct ocp_link *head, struct ocp_link *l)
-{
-	l->prev = head->prev;
-	l->next = head;
-	head->prev->next = l;
-	head->prev = l;
-}
 
 static struct ocp_xaction *list_first(const struct ocp_link *head)
 {
@@ -57,8 +39,8 @@ int ocp_agent_init(struct ocp_agent *a, uint64_t now_us)
 	a->table_mask = size - 1;
 	/* The peer chooses the xids at a callout server: make their places unpredictable. */
 	a->table_seed = (uint32_t)((uintptr_t)a->table >> 4) ^ (uint32_t)now_us;
-	list_init(&a->quiet);
-	list_init(&a->asked);
+	ocp_link_init(&a->quiet);
+	ocp_link_init(&a->asked);
 	a->next_rid = 1;
 	a->now = a->last_rx = now_us;
 	return 0;
@@ -88,6 +70,7 @@ void ocp_agent_fini(struct ocp_agent *a)
 		free(x);
 	}
 	am_free_all(a->spare_ams);
+	ocp_core_fini(a);
 	ocp_decoder_destroy(a->decoder);
 	free(a->table);
 }
@@ -136,7 +119,7 @@ struct ocp_xaction *ocp_agent_add(struct ocp_agent *a, uint32_t xid, void *user)
 		.active_us = a->now,
 	};
 	*at = x;
-	list_append(&a->quiet, &x->link);
+	ocp_link_append(&a->quiet, &x->link);
 	a->xactions++;
 	return x;
 }
@@ -148,7 +131,7 @@ void ocp_agent_detach(struct ocp_agent *a, struct ocp_xaction *x)
 	while (*at != x)
 		at = &(*at)->hash_next;
 	*at = x->hash_next;
-	list_remove(&x->link);
+	ocp_link_remove(&x->link);
 	a->xactions--;
 	if (a->current.wanted && a->current.xid == x->xid)
 		a->current.wanted = false;
@@ -158,6 +141,8 @@ void ocp_agent_free(struct ocp_agent *a, struct ocp_xaction *x)
 {
 	while (x->ams)
 		ocp_xaction_am_drop(a, x, x->ams);
+	if (a->role->freed)
+		a->role->freed(a, x);
 	if (a->spares >= SPARES_MAX) {
 		ocp_ranges_free(&x->kept);
 		free(x);
@@ -233,8 +218,8 @@ void ocp_agent_touch(struct ocp_agent *a, struct ocp_xaction *x)
 	x->active_us = a->now;
 	x->asked = false;
 	x->grace = 0;
-	list_remove(&x->link);
-	list_append(&a->quiet, &x->link);
+	ocp_link_remove(&x->link);
+	ocp_link_append(&a->quiet, &x->link);
 }
 
 static uint64_t plus(uint64_t t, uint64_t d)
@@ -276,7 +261,7 @@ uint64_t ocp_agent_next_deadline(const struct ocp_agent *a)
 		t = earlier(t, plus(quiet->active_us, a->deadline_us));
 	if (asked)
 		t = earlier(t, unanswered(a, asked->asked_us));
-	return t;
+	return a->core ? earlier(t, ocp_core_next_deadline(a)) : t;
 }
 
 static void tick_connection(struct ocp_agent *a)
@@ -305,11 +290,12 @@ static void tick_xactions(struct ocp_agent *a)
 			return;
 		x->asked = true;
 		x->asked_us = a->now;
-		list_remove(&x->link);
-		list_append(&a->asked, &x->link);
+		ocp_link_remove(&x->link);
+		ocp_link_append(&a->asked, &x->link);
 	}
 	while (!a->over && (x = list_first(&a->asked)) && a->now >= unanswered(a, x->asked_us)) {
-		ocp_agent_send_xaction_end(a, x->xid, true, NULL);
+		if (!x->te_sent)
+			ocp_agent_send_xaction_end(a, x->xid, true, NULL);
 		ocp_agent_finish(a, x, &e);
 	}
 }
@@ -321,6 +307,8 @@ void ocp_agent_tick(struct ocp_agent *a, uint64_t now_us)
 		return;
 	if (!a->broken)
 		tick_connection(a);
+	if (a->core && !a->over && !a->broken)
+		ocp_core_tick(a);
 	if (!a->over && !a->broken)
 		tick_xactions(a);
 	if (a->broken)

@@ -1,38 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Processor agent: what arrives from the callout server.
- *
- * The original (am-id 1):                   An adapted message (even am-ids):
- *
- *   open --data_end--> ended                  app-message-start
- *    |  ^                                          v
- *    |  | data-need                              open --data-end--> ended
- *    v  |                                          |                  |
- *   paused                                         +--> gone <--------+
- *   any of them --their app-message-end-->              app-message-end, xaction-end,
- *   gone; --leave loop--> left                          any fault
+ * Processor agent, draft dialect: what arrives from the callout server.
  *
  * A fault in an adapted message aborts that message only; the transaction goes on.
  */
-#include "ocp/ocp_processor_private.h"
-
-static struct ocp_processor *self(struct ocp_agent *a)
-{
-	return (struct ocp_processor *)a;
-}
-
-/* The message's adapted message is over, without or with a fault. am is gone afterwards. */
-static void am_over(struct ocp_agent *a, struct ocp_xaction *x, struct ocp_am *am,
-		    const struct ocp_am_ending *e)
-{
-	struct ocp_processor *p = self(a);
-	bool told = am->ended; /* INV-OCP-P1 */
-	void *user = x->user;
-
-	ocp_xaction_am_drop(a, x, am);
-	if (!told && p->ops.am_end)
-		p->ops.am_end(a->ctx, user, e);
-}
+#include "ocp/ocp_processor_draft.h"
 
 /* <90>: app-message-end with error for am. */
 static void abort_am(struct ocp_agent *a, struct ocp_xaction *x, struct ocp_am *am,
@@ -42,7 +14,7 @@ static void abort_am(struct ocp_agent *a, struct ocp_xaction *x, struct ocp_am *
 
 	ocp_agent_fault(a, x, f);
 	ocp_agent_send_am(a, OCP_MSG_APP_MESSAGE_END, x->xid, am->id, true, NULL);
-	am_over(a, x, am, &e);
+	ocp_processor_am_over(a, x, am, &e);
 }
 
 static void violation(struct ocp_agent *a, struct ocp_xaction *x, enum ocp_fault f)
@@ -53,30 +25,10 @@ static void violation(struct ocp_agent *a, struct ocp_xaction *x, enum ocp_fault
 	ocp_agent_finish(a, x, &e);
 }
 
-/* x is out of the table. Adapted messages still open end with it: complete if it ended normally. */
-static void on_ended(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_xaction_ending *e)
-{
-	struct ocp_processor *p = self(a);
-
-	while (x->ams) {
-		struct ocp_am_ending am_end = {
-			.am_id = x->ams->id,
-			.ok = e->how == OCP_XEND_NORMAL,
-			.fault = e->fault,
-			.result = e->result,
-		};
-
-		am_over(a, x, x->ams, &am_end);
-	}
-	if (p->ops.xaction_end)
-		p->ops.xaction_end(a->ctx, x->user, e);
-}
-
 /* --- adapted messages --- */
 
 static void on_am_start(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_msg *m)
 {
-	struct ocp_processor *p = self(a);
 	struct ocp_am_info info;
 	struct ocp_am *am;
 
@@ -94,8 +46,7 @@ static void on_am_start(struct ocp_agent *a, struct ocp_xaction *x, const struct
 			violation(a, x, OCP_FAULT_AM_ID);
 		return;
 	}
-	x->last_am_id = m->am_id;
-	am = x->ams_open < a->ams_max ? ocp_xaction_am_add(a, x, m->am_id) : NULL;
+	am = ocp_processor_am_new(a, x, m->am_id);
 	if (!am) {
 		struct ocp_result r = {OCP_RESULT_FAILURE, OCP_STR("too many messages")};
 
@@ -105,26 +56,23 @@ static void on_am_start(struct ocp_agent *a, struct ocp_xaction *x, const struct
 	}
 	ocp_am_info_fill(&info, m);
 	info.modified = ocp_msg_has(m, OCP_P_MODIFIED);
-	if (p->ops.am_start)
-		p->ops.am_start(a->ctx, x->user, &info);
+	ocp_processor_am_begun(a, x, &info);
 }
 
 /* The adapted message that a data-have or data-as-is belongs to, checked; NULL: dealt with. */
 static struct ocp_am *data_am(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_msg *m)
 {
 	struct ocp_am *am = ocp_xaction_am(x, m->am_id);
+	enum ocp_fault f;
 
 	if (!am) {
 		ocp_agent_fault(a, x,
 				m->am_id == x->am_id ? OCP_FAULT_OWN_AM_ID : OCP_FAULT_UNKNOWN_ID);
 		return NULL;
 	}
-	if (am->ended) {
-		abort_am(a, x, am, OCP_FAULT_AFTER_END);
-		return NULL;
-	}
-	if (m->offset != am->offset || m->size > OCP_OFFSET_MAX - am->offset) {
-		abort_am(a, x, am, OCP_FAULT_OFFSET);
+	f = ocp_processor_am_place(am, m->offset, m->size, OCP_OFFSET_MAX);
+	if (f) {
+		abort_am(a, x, am, f);
 		return NULL;
 	}
 	return am;
@@ -134,74 +82,25 @@ static void on_data_have(struct ocp_agent *a, struct ocp_xaction *x, const struc
 {
 	struct ocp_am *am = data_am(a, x, m);
 
-	if (!am)
-		return;
-	am->offset += m->payload_size;
-	if (m->payload_size)
-		am->last_as_is = false;
-	ocp_agent_data_begin(a, m);
-}
-
-static void on_slice(struct ocp_agent *a, const struct ocp_data *d)
-{
-	struct ocp_processor *p = self(a);
-	struct ocp_xaction *x = ocp_agent_find(a, a->current.xid);
-	struct ocp_data out = *d;
-
-	out.copied = false; /* <46>: a callout server has no say in it */
-	if (x && p->ops.am_data)
-		p->ops.am_data(a->ctx, x->user, &out);
+	if (am)
+		ocp_processor_am_data(a, am, m, m->am_part);
 }
 
 static void on_data_as_is(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_msg *m)
 {
-	struct ocp_processor *p = self(a);
 	struct ocp_am *am = data_am(a, x, m);
-	uint64_t from = m->copy_am_offset;
-	struct ocp_as_is s = {m->am_id, m->offset, from, m->size, m->am_part};
 
 	if (!am)
 		return;
-	if (m->copy_am_id != x->am_id || m->size > OCP_OFFSET_MAX - from ||
-	    from + m->size > x->offset || !ocp_ranges_cover(&x->kept, from, from + m->size)) {
+	if (m->copy_am_id != x->am_id || !ocp_processor_may_reuse(x, m->copy_am_offset, m->size)) {
 		abort_am(a, x, am, OCP_FAULT_AS_IS);
 		return;
 	}
-	am->offset += m->size;
-	am->last_as_is = true;
-	am->as_is_end = from + m->size;
-	if (p->ops.am_as_is)
-		p->ops.am_as_is(a->ctx, x->user, &s);
-}
-
-/* data-end {206}: the rest of the original follows as is. */
-static void leave_loop(struct ocp_agent *a, struct ocp_xaction *x, struct ocp_am *am,
-		       struct ocp_am_ending *e)
-{
-	struct ocp_processor *p = self(a);
-	uint32_t xid = x->xid, id = am->id;
-	uint64_t rest = am->as_is_end;
-
-	if (!am->last_as_is || rest < x->released) {
-		abort_am(a, x, am, OCP_FAULT_LEAVE_LOOP);
-		return;
-	}
-	x->left = true;
-	e->ok = e->left = true;
-	if (p->ops.left)
-		p->ops.left(a->ctx, x->user, id, rest);
-	x = ocp_agent_find(a, xid);
-	am = x ? ocp_xaction_am(x, id) : NULL;
-	if (!am)
-		return;
-	am->ended = true;
-	if (p->ops.am_end)
-		p->ops.am_end(a->ctx, x->user, e);
+	ocp_processor_am_reuse(a, x, am, m->copy_am_offset, m->size, m->am_part);
 }
 
 static void on_data_end(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_msg *m)
 {
-	struct ocp_processor *p = self(a);
 	struct ocp_am *am = ocp_xaction_am(x, m->am_id);
 	struct ocp_am_ending e = {.am_id = m->am_id, .ok = !ocp_msg_failed(m), .result = m->result};
 
@@ -210,26 +109,24 @@ static void on_data_end(struct ocp_agent *a, struct ocp_xaction *x, const struct
 				m->am_id == x->am_id ? OCP_FAULT_OWN_AM_ID : OCP_FAULT_UNKNOWN_ID);
 		return;
 	}
-	if (m->result.code == OCP_RESULT_PARTIAL && !ocp_msg_has(m, OCP_P_ERROR) &&
-	    (a->features_used & OCP_HAS(OCP_FEATURE_LEAVE_LOOP))) {
-		leave_loop(a, x, am, &e);
-		return;
-	}
-	am->ended = true;
-	if (p->ops.am_end)
-		p->ops.am_end(a->ctx, x->user, &e);
+	if (m->result.code != OCP_RESULT_PARTIAL || ocp_msg_has(m, OCP_P_ERROR) ||
+	    !(a->features_used & OCP_HAS(OCP_FEATURE_LEAVE_LOOP)))
+		ocp_processor_am_complete(a, x, am, &e);
+	else if (am->last_as_is && am->as_is_end >= x->released) /* the rest of the original follows as is */
+		ocp_processor_left(a, x, am, am->as_is_end, &e);
+	else
+		abort_am(a, x, am, OCP_FAULT_LEAVE_LOOP);
 }
 
 /* --- the original --- */
 
 static void on_am_end(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_msg *m)
 {
-	struct ocp_processor *p = self(a);
 	struct ocp_am *am = ocp_xaction_am(x, m->am_id);
 	struct ocp_am_ending e = {.am_id = m->am_id, .ok = !ocp_msg_failed(m), .result = m->result};
 
 	if (am) {
-		am_over(a, x, am, &e);
+		ocp_processor_am_over(a, x, am, &e);
 		return;
 	}
 	if (!x->am_open || m->am_id != x->am_id) {
@@ -237,11 +134,8 @@ static void on_am_end(struct ocp_agent *a, struct ocp_xaction *x, const struct o
 		return;
 	}
 	x->am_open = false;
-	x->am_ended = true;
-	x->paused = false;
 	if (e.ok) {
-		if (p->ops.original_end)
-			p->ops.original_end(a->ctx, x->user);
+		ocp_processor_original_over(a, x);
 	} else { /* refused <77> */
 		struct ocp_xaction_ending end = {.how = OCP_XEND_REFUSED, .result = m->result};
 
@@ -252,48 +146,34 @@ static void on_am_end(struct ocp_agent *a, struct ocp_xaction *x, const struct o
 
 static void on_pause(struct ocp_agent *a, struct ocp_xaction *x)
 {
-	struct ocp_processor *p = self(a);
-
 	x->paused = true;
 	ocp_agent_send_am(a, OCP_MSG_DATA_PAUSED, x->xid, x->am_id, false, NULL);
-	if (p->ops.pause)
-		p->ops.pause(a->ctx, x->user);
+	ocp_processor_paused(a, x);
 }
 
 static void on_need(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_msg *m)
 {
-	struct ocp_processor *p = self(a);
 	bool resumed = x->paused;
 
 	x->paused = false;
-	if (!resumed && m->offset < x->offset)
-		return; /* <103> */
-	if (p->ops.need)
-		p->ops.need(a->ctx, x->user, resumed, m->offset, m->size_request);
+	if (resumed || m->offset >= x->offset) /* <103> */
+		ocp_processor_needed(a, x, resumed, m->offset, m->size_request);
 }
 
 static void on_ack(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_msg *m)
 {
-	struct ocp_processor *p = self(a);
-	uint64_t to = m->offset + m->size;
-
 	if (m->offset > x->offset || m->size > x->offset - m->offset) {
 		ocp_agent_fault(a, x, OCP_FAULT_ACK_RANGE);
 		return;
 	}
 	if (!ocp_msg_has(m, OCP_P_WONT_FORWARD)) {
-		if (p->ops.ack)
-			p->ops.ack(a->ctx, x->user, m->offset, m->size);
+		ocp_processor_acked(a, x, m->offset, m->size);
 		return;
 	}
 	/* After leaving, the rest is no longer the server's to give up. When the range cannot be
 	 * taken out of the list, the commitment stays: keeping more than promised harms nobody. */
-	if (!m->size || x->left || ocp_ranges_remove(&x->kept, m->offset, to, a->ranges_max))
-		return;
-	if (to > x->released)
-		x->released = to;
-	if (p->ops.wont_forward)
-		p->ops.wont_forward(a->ctx, x->user, m->offset, m->size);
+	if (m->size && !x->left && !ocp_ranges_remove(&x->kept, m->offset, m->offset + m->size, a->ranges_max))
+		ocp_processor_released(a, x, m->offset, m->size);
 }
 
 /* Messages about the original: only while its am-id is valid. */
@@ -325,7 +205,7 @@ static void on_xaction_end(struct ocp_agent *a, struct ocp_xaction *x, const str
 	ocp_agent_finish(a, x, &e);
 }
 
-static void on_message(struct ocp_agent *a, const struct ocp_msg *m)
+void ocp_processor_draft_message(struct ocp_agent *a, const struct ocp_msg *m)
 {
 	struct ocp_xaction *x;
 
@@ -377,19 +257,3 @@ static void on_message(struct ocp_agent *a, const struct ocp_msg *m)
 		break;
 	}
 }
-
-/* The answer said "still maintained", and not for the first time. */
-static bool overdue(const struct ocp_agent *a, const struct ocp_xaction *x)
-{
-	const struct ocp_processor *p = (const struct ocp_processor *)a;
-
-	return x->grace > p->deadline_grace &&
-	       (x->am_ended || x->paused || x->peers_turn || x->left);
-}
-
-const struct ocp_role ocp_processor_role = {
-	.message = on_message,
-	.slice = on_slice,
-	.ended = on_ended,
-	.overdue = overdue,
-};
