@@ -53,8 +53,8 @@ class Fetch:
         self.suite = suite
         self.out, self.head_file = suite.lab.dir / f"fetch{n}", suite.lab.dir / f"head{n}"
         self.process: Process = suite.lab.cli.start(
-            f"curl{n}", "curl", "-sS", "--max-time", "60", "-o", str(self.out), "-D", str(self.head_file), "-w", "%{http_code}", *curl,
-            path if path.startswith("http") else url(path, SRV4, suite.port))
+            f"curl{n}", "curl", "-sS", "--max-time", "60", "-o", str(self.out), "-D", str(self.head_file), "-w", "%{http_code}",
+            *curl, path if path.startswith("http") else url(path, SRV4, suite.port))
 
     @property
     def got(self) -> bytes:
@@ -113,10 +113,10 @@ class PeerSuite(ApplianceSuite):
 
     # --- the server -----------------------------------------------------------------------------
 
-    def open(self, service: Service | None = None, kind: str = "response", on_failure: str = "closed", more: str = "", rules: str = "",
-             keys: str = "", other: str = "", up: bool = True, check: bool = True) -> CalloutServer:
+    def open(self, service: Service | None = None, kind: str = "response", on_failure: str = "closed", more: str = "",
+             rules: str = "", keys: str = "", other: str = "", up: bool = True, check: bool = True) -> CalloutServer:
         """A server for this case, and rules that send it everything of this kind. more: keys of the rule; keys: of the service;
-        rules, other: whole rules instead, services beside. check: hold the dataplane to every rule (see done)."""
+        rules, other: whole rules instead, services beside. check: hold the dataplane to every rule (opes_api.ocp.rules)."""
         self.close()
         PeerSuite.servers += 1
         path = self.lab.dir / f"peer{PeerSuite.servers}.sock"

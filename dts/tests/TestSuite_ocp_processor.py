@@ -9,7 +9,8 @@ import time
 from opes_api.appliance import ECHO_PORT, HTTP_PORT, same
 from opes_api.lab import SRV4
 from opes_api.objects import Obj
-from opes_api.ocp import AS_IS, COPIED, LEAVE_LOOP, Connection, Message, SXaction, feature
+from opes_api.ocp import ACK_ALL, AS_IS, COPIED, DRAFT, LEAVE_LOOP, Connection, Message, SXaction, feature
+from opes_api.ocp.catalogue import CATALOGUE
 from opes_api.ocp_lab import At, Manual, PeerSuite, body_from, connection, rest
 from opes_api.suite import func_test, verify
 
@@ -226,6 +227,60 @@ class TestOcpProcessor(PeerSuite):
         self.play(lambda: y.am_start().forward_all(0, len(y.original)).finish().end())
         f.is_ok(obj.body(), "afterwards")
         verify(y.conn is x.conn, "it came on another connection")
+
+    @func_test
+    def its_own_messages_only(self) -> None:
+        """What a processor never sends.
+
+        Steps:
+            Serve transactions in both directions with pauses, acknowledgements, references and several messages; refuse some.
+        Verify:
+            Nothing came that only a callout server sends: data-pause, data-need, data-as-is, wont-forward, modified; no copied
+            without its data.
+        """
+        seen: set[str] = set()
+        for kind in ("response", "request"):
+            self.open(kind=kind)
+            for n in range(6):
+                f = self.curl(f"/o/length/{70 + n}/90000/0") if kind == "response" else self.curl("/post", "--data-binary", "x" * 50_000)
+                x = self.next()
+                self.play(lambda: x.pause())
+                self.until("data-paused", lambda: x.paused or x.original_end)
+                self.play(lambda: x.need())
+                self.until("the original", lambda: x.original_end or x.ended)
+                self.play(lambda: x.ack(0, 1000, n % 2 == 0).end(error=True) if n == 5 else self.back(x))
+                f.done()
+            for m in list(connection(self.server).received):
+                seen.add(m.name)
+                verify("P" in CATALOGUE[DRAFT][m.name].sender, f"{m}")
+                verify("wont-forward" not in m and "modified" not in m, f"{m}")
+        verify({"data-paused", "data-end", "xaction-end"} <= seen, f"{seen}")
+
+    @staticmethod
+    def back(x: SXaction) -> None:
+        """The original as it is, with an acknowledgement and data that wants one."""
+        n = len(x.original)
+        x.ack(0, n).am_start().as_is(0, n // 2)
+        x.send(bytes(x.original[n // 2:]), x.part_at(n // 2), named={"ack": True}).finish().end()
+
+    @func_test
+    def everything_acknowledged(self) -> None:
+        """The debugging mode.
+
+        Steps:
+            ack-all: true for the service; a server that acknowledges everything once it has agreed.
+        Verify:
+            The feature is asked for; the counter callout_acks counts every octet; without the key it is not asked for.
+        """
+        obj = Obj("length", 80, 200_000)
+        for on in (True, False):
+            self.open(At(), keys=", ack-all: true" if on else "")
+            with self.delta() as d:
+                self.curl(obj.path).is_ok(obj.body())
+            asked = {m["feature"].uri for m in self.server.received("please-use")}
+            verify((ACK_ALL in asked) == on, f"{on}: {asked}")
+            sent = sum(len(m.payload or b"") for m in self.server.received("data-have"))
+            verify(d["callout_acks"] == (sent if on else 0), f"{on}: {d['callout_acks']} acknowledgements, {sent} octets")
 
     # --- data -----------------------------------------------------------------------------------
 
@@ -591,6 +646,40 @@ class TestOcpProcessor(PeerSuite):
             self.play(lambda: x.send(body[100:], "response-body").finish().end())
             f.is_ok()
             verify(f.got.endswith(body), same(f.got[-7000:], body))
+
+    @func_test
+    def released_ahead(self) -> None:
+        """modp 0: nothing will be changed.
+
+        Steps:
+            app-message-start with modp 0 and nothing more, with and without release-ahead; then the references; then, in another
+            transaction, an octet changed after all.
+        Verify:
+            With it the client has the object before a reference came; without it nothing. A change after that fails with the cause
+            protocol: reset, never a mixture.
+        """
+        obj = Obj("length", 81, 60_000)
+        for ahead in (True, False):
+            for honest in (True, False):
+                self.open(keys=", release-ahead: true" if ahead else "")
+                f = self.curl(obj.path, "-N")
+                x = self.whole()
+                since = self.lab.last_event()
+                self.play(lambda: x.am_start(named={"modp": 0}))
+                if ahead:
+                    self.until("the object is ahead", lambda: len(f.got) == obj.size)
+                else:
+                    rest(0.5)
+                    verify(not f.got, "octets passed that the service had not returned")
+                if honest:
+                    self.play(lambda: x.as_is(0, 30_000).as_is(30_000, len(x.original) - 30_000).finish().end())
+                    f.is_ok(obj.body(), f"ahead {ahead}")
+                    continue
+                self.play(lambda: x.as_is(0, 30_000).send(b"changed", "response-body").finish().end())
+                f.done()
+                verify(f.got == obj.body() if ahead else b"changed" in f.got, f"ahead {ahead}: a mixture")
+                if ahead:
+                    verify(self.lab.wait_event("callout-failed", since)["cause"] == "protocol", "the cause")
 
     @func_test
     def leaves_the_loop(self) -> None:
