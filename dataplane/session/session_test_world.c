@@ -824,6 +824,8 @@ void world_feed(void)
 		rte_pktmbuf_free(starved_bufs[--starved_bufs_n]);
 }
 
+const char *world_services = "";
+
 static void rules_make(unsigned i, const char *rules)
 {
 	static struct policy_errors errs;
@@ -833,8 +835,8 @@ static void rules_make(unsigned i, const char *rules)
 	snprintf(text, sizeof(text),
 		 "name: t\nports:\n  inside: {device: \"net_null0\"}\n  outside: {device: \"net_null1\"}\n"
 		 "services:\n  - {name: s, address: \"tcp:127.0.0.1:4037\"}\n"
-		 "  - {name: t, address: \"tcp:127.0.0.1:4038\", uri: \"http://t.example/\", bypassable: no}\nrules:\n%s",
-		 rules);
+		 "  - {name: t, address: \"tcp:127.0.0.1:4038\", uri: \"http://t.example/\", bypassable: no}\n%srules:\n%s",
+		 world_services, rules);
 	if (policy_config_parse("test", text, strlen(text), &cfg, &errs) != 0)
 		fail_msg("%u:%u: %s", errs.e[0].line, errs.e[0].column, errs.e[0].text);
 	world.limits = cfg->limits;

@@ -83,6 +83,8 @@ struct world {
 };
 
 extern struct world world;
+/* Before world_start: YAML of services besides s and t. */
+extern const char *world_services;
 /* Before world_start: the ports chain buffers and make checksums. */
 extern bool world_chains;
 /* Before world_start: the ports cut large frames of so many mbufs at most (TSO); 0: they cannot. Needs world_chains. */
