@@ -683,7 +683,7 @@ static void test_fail_open_changed(void **state)
 /* What the service has said it will not have forwarded is not, whatever the policy. */
 static void refuses(void)
 {
-	world_event(0, (struct callout_event){.type = CALLOUT_EV_WONT_FORWARD, .src_offset = 0, .size = 100});
+	world_event(0, (struct callout_event){.type = CALLOUT_EV_WONT_FORWARD, .src_offset = 0, .size = 100, .ok = true});
 	world_failed(0, CALLOUT_CAUSE_REFUSED);
 }
 

@@ -632,7 +632,8 @@ static void service_whim(unsigned t)
 		break;
 	case 10:
 		world_event(t, (struct callout_event){.type = CALLOUT_EV_WONT_FORWARD,
-						      .src_offset = w->len / 4, .size = world_random(80)});
+						      .src_offset = w->len / 4, .size = world_random(80),
+						      .ok = world_random(2) != 0});
 		break;
 	case 11:
 		world_event(t, (struct callout_event){.type = CALLOUT_EV_LEAVE, .am_id = id,
