@@ -426,7 +426,7 @@ class Processor(Endpoint):
             x._stop_due()
         elif n == "DWSS":
             x.dwss = True
-            if "dss" in self.auto and not (a and a.done):
+            if "dss" in self.auto and not (a and a.done) and not x.own_end:
                 x.dss = True
                 self.send("DSS", x.xid)
         elif n == "TE":

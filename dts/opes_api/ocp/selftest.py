@@ -180,7 +180,16 @@ class Agents(unittest.TestCase):
     def test_leave(self) -> None:
         for x in self.both(Leave):
             self.assertEqual(x.forwarded(), WHOLE)
-            self.assertIsNotNone(x.left_at)
+        for dialect in (DRAFT, CORE):
+            s, p, sg = self.pair(Leave(), dialect)
+            p.ping()
+            x = p.xaction(sg=sg).start()
+            x.data(PAGE[0][1], PAGE[0][0])
+            p.wait("the server has left", lambda x=x: x.left_at is not None)
+            x.data(PAGE[1][1], PAGE[1][0]).finish().wait_end()
+            self.assertEqual(x.forwarded(), WHOLE)
+            self.assertLess(x.sent, len(WHOLE))
+            s.stop()
 
     def test_pause(self) -> None:
         class Pausing(Send):

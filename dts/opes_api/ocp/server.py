@@ -53,6 +53,8 @@ class SXaction:
         self.paused = False
         self.leaving = False
         self.dss = False
+        self.stop_at: int | None = None
+        self.held: list[Callable[[], Any]] = []
         self.state: dict[str, Any] = {}
 
     @property
@@ -75,6 +77,33 @@ class SXaction:
                 at = b
         return at >= end
 
+    def _do(self, call: Callable[[], Any]) -> "SXaction":
+        """Now, or (core) after the processor's DWM when it has paused this flow."""
+        if self.held:
+            self.held.append(call)
+            return self
+        call()
+        self._pause_due()
+        return self
+
+    def _pause_due(self) -> None:
+        if self.stop_at is not None and self.sent >= self.stop_at and self.am_open and not self.held \
+                and "pause" in self.conn.auto:
+            self.conn.send("DPM", self.xid)
+            self.held.append(lambda: None)
+
+    def pause_asked(self, offset: int) -> None:
+        """DWP has come."""
+        self.stop_at = offset
+        if not self.own_end:
+            self._pause_due()
+
+    def more_asked(self) -> None:
+        """DWM has come."""
+        self.stop_at, held, self.held = None, self.held, []
+        for call in held:
+            self._do(call)
+
     def am_start(self, meta: bytes = b"", named: dict[str, Any] | None = None, am_id: int | None = None) -> "SXaction":
         """app-message-start / AMS of the (next) adapted message."""
         self.own_am = self.own_am + 2 if am_id is None else am_id
@@ -88,25 +117,28 @@ class SXaction:
     def send(self, octets: bytes, part: str | None = None, named: dict[str, Any] | None = None,
              chunk: int = CHUNK) -> "SXaction":
         """Octets of the server's own: data-have / DUM."""
+        params: dict[str, Any] = {("am-part" if self.draft else "AM-Part"): part} if part else {}
         for at in range(0, len(octets) or 1, chunk):
-            piece = octets[at:at + chunk]
-            params: dict[str, Any] = {("am-part" if self.draft else "AM-Part"): part} if part else {}
-            if self.draft:
-                self.conn.send("data-have", self.xid, self.own_am, self.sent, named={**params, **(named or {})},
-                               payload=piece)
-            else:
-                self.conn.send("DUM", self.xid, self.sent, named={**params, **(named or {})}, payload=piece)
-            self.sent += len(piece)
+            self._do(lambda piece=octets[at:at + chunk]: self._piece(piece, {**params, **(named or {})}))
         return self
+
+    def _piece(self, octets: bytes, named: dict[str, Any]) -> None:
+        if self.draft:
+            self.conn.send("data-have", self.xid, self.own_am, self.sent, named=named, payload=octets)
+        else:
+            self.conn.send("DUM", self.xid, self.sent, named=named, payload=octets)
+        self.sent += len(octets)
 
     def as_is(self, offset: int, size: int, named: dict[str, Any] | None = None) -> "SXaction":
         """Octets that the processor keeps: data-as-is / DUY."""
+        return self._do(lambda: self._reference(offset, size, named))
+
+    def _reference(self, offset: int, size: int, named: dict[str, Any] | None) -> None:
         if self.draft:
             self.conn.send("data-as-is", self.xid, self.own_am, self.sent, size, self.am_id, offset, named=named)
         else:
             self.conn.send("DUY", self.xid, offset, size)
         self.sent += size
-        return self
 
     def forward(self, offset: int, size: int) -> "SXaction":
         """Octets of the original, unchanged: by reference when they are kept."""
@@ -117,16 +149,21 @@ class SXaction:
     def finish(self, code: int | None = None, named: dict[str, Any] | None = None) -> "SXaction":
         """The adapted message is complete: data-end / AME."""
         self.am_open = False
+        return self._do(lambda: self._finish(code, named))
+
+    def _finish(self, code: int | None, named: dict[str, Any] | None) -> None:
         res = [result(code)] if code is not None else []
         if self.draft:
             self.conn.send("data-end", self.xid, self.own_am, named={**(named or {}), **({"result": res[0]} if res else {})})
         else:
             self.conn.send("AME", self.xid, *res)
-        return self
 
     def end(self, error: bool = False, code: int | None = None) -> "SXaction":
         """xaction-end / TE."""
         self.own_end = True
+        return self._do(lambda: self._end(error, code))
+
+    def _end(self, error: bool, code: int | None) -> None:
         if self.draft:
             named: dict[str, Any] = {"error": True} if error else {}
             if code is not None:
@@ -135,7 +172,6 @@ class SXaction:
         else:
             c = code if code is not None else 400 if error else None
             self.conn.send("TE", self.xid, *([result(c)] if c is not None else []))
-        return self
 
     def refuse_message(self) -> "SXaction":
         """Refuse the original: app-message-end / AME with a failing result."""
@@ -201,8 +237,7 @@ class SXaction:
     def dss_came(self) -> None:
         """Core: permission to leave. Everything received is flushed, then AME 206 and TE."""
         if self.leaving and self.am_open:
-            at = self.state["flush_from"]
-            self.forward_all(at, len(self.original))
+            self.forward_all(self.state["flush_from"], len(self.original))
         if self.am_open:
             self.finish(206).end()
 
@@ -319,10 +354,10 @@ SERVICES: dict[str, Callable[[], Service]] = {"echo": Echo, "send": Send, "repla
 class Connection(Endpoint):
     """One connection of a callout server.
 
-    auto as with Processor: "pong", "ack", "features", "cs" (answers CS), "te" (answers TE)."""
+    auto as with Processor: "pong", "ack", "features", "cs" (answers CS), "te" (answers TE), "pause" (core: obeys DWP)."""
 
     role = "S"
-    AUTO = frozenset({"pong", "ack", "features", "cs", "te"})
+    AUTO = frozenset({"pong", "ack", "features", "cs", "te", "pause"})
 
     def __init__(self, server: "CalloutServer", sock: socket.socket) -> None:
         super().__init__(sock, None, server.check_peers)
@@ -476,17 +511,21 @@ class Connection(Endpoint):
         elif n == "DSS":
             x.dss = True
             x.dss_came()
+        elif n == "DWP":
+            x.pause_asked(m["offset"])
+        elif n == "DWM":
+            x.more_asked()
         elif n == "AME":
-            if not (x.leaving and x.am_open):
-                self._end(x, m)
-            else:
-                x.original_end = m
+            if x.leaving and x.am_open and not failed(m):  # no permission came: the rest, to the end
+                x.forward_all(x.state["flush_from"], len(x.original))
+                x.leaving = False
+            self._end(x, m)
         elif n == "TE":
-            if x.am_open and not x.own_end and not failed(m) and x.original_end is None:
-                self._end(x, m)
-            self._closed(x, m)
-            if not x.own_end and "te" in self.auto and failed(m):
+            if not x.own_end and "te" in self.auto and x.original_end is None:
+                if x.am_open:
+                    x.finish(400)
                 x.end()
+            self._closed(x, m)
 
     def _answer(self, m: Message) -> None:
         """NR; an offer of our own gives way (RFC 4037 section 11.18)."""

@@ -143,7 +143,7 @@ def encode(name: str, *anon: Any, named: Any = None, payload: bytes | None = Non
 
 def feature(uri: str, *more: Any, **named: Any) -> Struct:
     """A feature or service structure. Member names: underscores stand for hyphens (Aux_Parts)."""
-    return Struct([quoted(uri), *more], {k.replace("_", "-"): v for k, v in named.items()})
+    return Struct([Atom(uri.encode(), True), *more], {k.replace("_", "-"): v for k, v in named.items()})
 
 
 service = feature
