@@ -509,6 +509,7 @@ static enum ocp_bad payload_size(struct ocp_decoder *d, uint8_t c, size_t i, boo
 	d->msg.payload = true;
 	d->msg.payload_size = d->payload_left = d->size;
 	d->state = d->size ? ST_PAYLOAD : ST_TAIL_CR;
+	d->kept = 0; /* what follows is not of the head */
 	return head_end(d, i + 1);
 }
 
@@ -715,6 +716,7 @@ static bool feed_plain(struct ocp_decoder *d, const uint8_t *buf, size_t len, st
 		if (!*used)
 			return false;
 		d->store_len = 0;
+		d->kept = 0;
 		d->payload_left = d->msg.payload_size;
 		if (!d->msg.payload)
 			d->state = ST_ENDED;

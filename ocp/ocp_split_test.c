@@ -159,9 +159,43 @@ static void test_wrong_lengths(void **state)
 	assert_true(tried > 50);
 }
 
+/* limits.head is about one head: what follows payloads, octet by octet, does not add up to it. */
+static void tails(const char *head, enum ocp_dialect dialect)
+{
+	struct ocp_limits lim = OCP_LIMITS_DEFAULT;
+	struct ocp_decoder *d;
+	struct ocp_event ev;
+
+	lim.head = 300;
+	d = ocp_decoder_create(&lim);
+	ocp_decoder_dialect(d, dialect);
+	for (int i = 0; i < 200; i++) {
+		assert_int_equal(ocp_decoder_feed(d, head, strlen(head), &ev), strlen(head));
+		assert_int_equal(ev.type, OCP_EVENT_MESSAGE);
+		for (size_t at = 0; at < OCP_TAIL_LEN; at++)
+			assert_int_equal(ocp_decoder_feed(d, OCP_TAIL + at, 1, &ev), 1);
+		assert_int_equal(ev.type, OCP_EVENT_END);
+	}
+	ocp_decoder_destroy(d);
+}
+
+static void test_tails_do_not_add_up(void **state)
+{
+	char wide[400];
+
+	tails("data-have 7 1 0\r\n0:", OCP_DIALECT_DRAFT);
+	tails("DUM 7 0\r\n0:", OCP_DIALECT_CORE);
+	/* a head of exactly that many octets, read the general way */
+	snprintf(wide, sizeof(wide), "x-y \"%d:%0*d\"\r\nA: b\r\n\r\n0:", 260, 260, 0);
+	tails(wide, OCP_DIALECT_CORE);
+	snprintf(wide, sizeof(wide), "app-message-start 7 1 \"%d:%0*d\"\r\n0:", 300 - 31, 300 - 31, 0);
+	tails(wide, OCP_DIALECT_DRAFT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_tails_do_not_add_up),
 		cmocka_unit_test(test_draft),
 		cmocka_unit_test(test_core),
 		cmocka_unit_test(test_all_is_made),

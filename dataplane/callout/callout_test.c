@@ -31,6 +31,7 @@ static void expect_whole(const struct item *it)
 	assert_int_equal(it->ended, 1);
 	assert_int_equal(it->am_starts, 1);
 	assert_int_equal(it->am_ends, 1);
+	assert_int_equal(it->am_bad, 0);
 	assert_int_equal(it->got, it->len);
 }
 

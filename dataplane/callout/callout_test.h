@@ -30,9 +30,17 @@ struct item { /* one transaction as its worker sees it */
 	uint64_t got;           /* octets of the adapted message */
 	uint64_t rest;          /* LEAVE: src_offset */
 	uint64_t source, source_chunk; /* what is sent in one go */
+	const char *aux;        /* request-header that goes before a response */
+	enum callout_part part;
+	int64_t sizep, el;      /* AM_START */
+	int32_t modp;
+	uint64_t freed;         /* WONT_FORWARD */
+	uint32_t first;         /* place of its first data among those of all */
+	bool verdict, answers, aux_sent;
 	bool copied, data_ended, end_error, hold, left;
 	bool refused;           /* last callout_data said -ENOBUFS */
 	bool paused;
+	uint32_t enough, am_bad;
 	uint32_t am_starts, am_ends, ended, failed, closed, rooms, pauses, needs, as_is;
 	enum callout_cause cause;
 	const char *text;
@@ -50,10 +58,16 @@ struct world {
 	uint64_t step_us;
 	struct test_server *server[2];
 	bool worker_sleeps;
+	const char *meta;       /* of transactions that begin; NULL: an HTTP response */
+	int32_t priority;       /* likewise */
+	uint32_t firsts;        /* items that have got data */
+	uint64_t core_max;      /* callout_config */
 	struct item *item;
 	uint32_t nitems;
 };
 
+/* Services made from now on speak the dialect core. */
+extern bool world_core;
 uint8_t test_octet(uint32_t id, uint64_t offset);
 /* One service "a" at address; connections each. */
 void world_image(struct world *w, uint32_t i, const char *name, const char *address, uint32_t connections);

@@ -10,15 +10,24 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include "ocp/ocp.h"
+#include "ocp/ocp_profile.h"
 #include "ocp/ocp_server.h"
 #include "callout/callout_test_server.h"
+
+uint32_t test_server_dialects;
 
 struct test_xaction {
 	struct test_conn *c;
 	uint32_t xid, am_id;
 	enum test_mode mode;
-	bool started;
+	bool started, response;
+	uint64_t seen; /* octets of the original's own parts */
 };
+
+static bool conn_core(const struct test_conn *c)
+{
+	return ocp_server_dialect(c->agent) == OCP_DIALECT_CORE;
+}
 
 static int on_output(void *ctx, const struct ocp_output *o)
 {
@@ -44,7 +53,7 @@ static int on_connection(void *ctx, struct ocp_str client, int32_t priority)
 	struct test_conn *c = ctx;
 
 	c->s->priority[c - c->s->conn] = priority;
-	return 0;
+	return c->s->mode == TEST_REFUSE_CONN ? -EPERM : 0;
 }
 
 static int on_xaction(void *ctx, uint32_t xid, const struct ocp_uri *service, void **user)
@@ -69,13 +78,38 @@ static int on_am_start(void *ctx, void *user, const struct ocp_am_info *am)
 {
 	struct test_xaction *x = user;
 	struct test_conn *c = ctx;
+	struct ocp_send send = OCP_SEND_INIT;
 	struct ocp_str value;
+	int ret;
 
-	assert(ocp_meta_get(am->meta, "Protocol", &value));
+	assert(conn_core(c) || ocp_meta_get(am->meta, "Protocol", &value));
+	x->response = am->kind == OCP_KIND_RESPONSE;
+	c->s->said_el = am->am_el;
 	if (x->mode == TEST_SILENT)
 		return 0;
+	if (x->mode == TEST_REFUSE_ORIGINAL)
+		return -EPERM;
+	if (x->mode == TEST_PREDICT) {
+		send.sizep = c->s->predicted_sizep;
+		send.modp = c->s->predicted_modp;
+		send.am_el = c->s->predicted_el;
+	}
 	x->started = true;
-	return ocp_server_am_start(c->agent, x->xid, ocp_str(NULL), NULL, &x->am_id);
+	ret = ocp_server_am_start(c->agent, x->xid, ocp_str(NULL), &send, &x->am_id);
+	if (!ret && x->mode == TEST_REFUSE_ADAPTED)
+		ret = ocp_server_am_end(c->agent, x->xid, x->am_id, true, NULL);
+	return ret;
+}
+
+/* The request's head that goes before a response. */
+static bool aux_data(struct test_server *s, const struct test_xaction *x, const struct ocp_data *d)
+{
+	s->parts |= (uint32_t)OCP_HAS(d->part);
+	if (!x->response || d->part != OCP_PART_REQUEST_HEADER)
+		return false;
+	assert(!d->copied && strlen(s->aux) + d->len < sizeof(s->aux));
+	strncat(s->aux, (const char *)d->data, d->len);
+	return true;
 }
 
 static void on_data(void *ctx, void *user, const struct ocp_data *d)
@@ -85,7 +119,10 @@ static void on_data(void *ctx, void *user, const struct ocp_data *d)
 	struct ocp_send send = OCP_SEND_INIT;
 	int ret = 0;
 
+	if (aux_data(c->s, x, d))
+		return;
 	c->s->octets += d->len;
+	c->s->last_data = d->offset + d->len;
 	send.part = d->part;
 	switch (x->mode) {
 	case TEST_PAUSE:
@@ -94,7 +131,12 @@ static void on_data(void *ctx, void *user, const struct ocp_data *d)
 			c->xids[c->nxids++] = x->xid;
 		}
 		/* fall through */
+	case TEST_PREDICT:
+	case TEST_STOP:
 	case TEST_ECHO:
+		if (x->mode == TEST_STOP && !x->seen)
+			ret = ocp_server_stop_receiving(c->agent, x->xid, d->offset + d->len);
+		x->seen += d->len;
 		if (!ret)
 			ret = ocp_server_data(c->agent, x->xid, x->am_id, d->data, d->len, NULL, &send);
 		break;
@@ -102,13 +144,28 @@ static void on_data(void *ctx, void *user, const struct ocp_data *d)
 		assert(d->copied);
 		ret = ocp_server_as_is(c->agent, x->xid, x->am_id, d->offset, d->len, d->part);
 		break;
+	case TEST_ACK:
+		ret = ocp_server_data(c->agent, x->xid, x->am_id, d->data, d->len, NULL, &send);
+		if (!ret && !x->seen)
+			ret = ocp_server_ack(c->agent, x->xid, d->offset + d->len / 2, d->len - d->len / 2, true);
+		x->seen += d->len;
+		break;
 	case TEST_LEAVE:
+		if (x->seen && conn_core(c)) { /* under way before the processor heard of it */
+			ret = ocp_server_data(c->agent, x->xid, x->am_id, d->data, d->len, NULL, &send);
+			break;
+		}
+		x->seen += d->len;
 		ret = ocp_server_as_is(c->agent, x->xid, x->am_id, d->offset, d->len, d->part);
 		if (d->last) {
 			uint32_t xid = x->xid, am_id = x->am_id;
 
 			if (!ret)
 				ret = ocp_server_leave_loop(c->agent, xid, am_id);
+			if (ret == 1) { /* core: on_leave_now */
+				ret = 0;
+				break;
+			}
 			free(x);
 			c->s->ended++;
 		}
@@ -143,7 +200,36 @@ static void on_xaction_end(void *ctx, void *user, const struct ocp_xaction_endin
 	free(user);
 }
 
+/* Core: what was made of the original so far has been sent. */
+static void on_leave_now(void *ctx, void *user)
+{
+	struct test_xaction *x = user;
+	struct test_conn *c = ctx;
+	int ret = ocp_server_leave_loop(c->agent, x->xid, x->am_id);
+
+	assert(ret == 0);
+	c->s->ended++;
+	free(x);
+}
+
+static int on_offer(void *ctx, const struct ocp_list *services, struct ocp_profile *p)
+{
+	const struct test_server *s = ((struct test_conn *)ctx)->s;
+
+	if (s->refuse_profiles)
+		return -EPERM;
+	p->aux_parts &= s->answer_set ? s->answer_aux : 0;
+	if (s->answer_set && p->feature == OCP_FEATURE_HTTP_RESPONSE) {
+		p->pause_at_body = s->answer_pause;
+		p->stop_receiving_body = s->answer_stop;
+		p->preservation_interest_body = s->answer_interest;
+	}
+	return 0;
+}
+
 static const struct ocp_server_ops test_ops = {
+	.offer = on_offer,
+	.leave_now = on_leave_now,
 	.output = on_output,
 	.connection_start = on_connection,
 	.xaction_start = on_xaction,
@@ -219,8 +305,10 @@ static void conn_close(struct test_conn *c)
 
 static void server_accept(struct test_server *s)
 {
+	struct ocp_server_config cfg = OCP_SERVER_CONFIG_DEFAULT;
 	int fd, i, ret;
 
+	cfg.dialects |= test_server_dialects;
 	while ((fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
 		for (i = 0; i < TEST_CONNS && s->conn[i].fd >= 0; i++)
 			;
@@ -232,7 +320,7 @@ static void server_accept(struct test_server *s)
 			assert(ret > 0);
 			continue;
 		}
-		ret = ocp_server_create(&s->conn[i].agent, NULL, &test_ops, &s->conn[i], s->now_us);
+		ret = ocp_server_create(&s->conn[i].agent, &cfg, &test_ops, &s->conn[i], s->now_us);
 		assert(ret == 0);
 	}
 }

@@ -15,10 +15,17 @@ enum test_mode {
 	TEST_PAUSE,  /* echo; pauses after the first data until test_server_need */
 	TEST_CHAOS,  /* one of the above, another for each transaction */
 	TEST_RAW,    /* accepts, sends test_server.raw, never speaks OCP */
+	TEST_REFUSE_CONN,     /* connection-end with error for every connection-start; core: CE 400 */
+	TEST_REFUSE_ORIGINAL, /* app-message-end with error for the original; core: AME 400 */
+	TEST_REFUSE_ADAPTED,  /* begins an adapted message and ends it with error */
+	TEST_PREDICT,         /* echo, with sizep, modp and AM-EL as in predicted_* */
+	TEST_ACK,             /* echo; gives up its claim on the second half of the first data at once */
+	TEST_STOP,            /* core: echo of what comes before the end that it has asked for (DWSR) */
 };
 
 #define TEST_CONNS 16
 
+struct ocp_profile;
 struct test_server;
 struct test_conn {
 	struct test_server *s;
@@ -40,9 +47,20 @@ struct test_server {
 	uint32_t accepted, started, ended;
 	uint64_t octets;           /* of originals received */
 	int32_t priority[TEST_CONNS];
+	int64_t predicted_sizep, predicted_el, said_el; /* said_el: AM-EL of the last original */
+	int32_t predicted_modp;
+	uint32_t parts;            /* mask of OCP_HAS(part) that came */
+	char aux[256];             /* the auxiliary request-header of the last response */
+	bool refuse_profiles;      /* core: none is agreed on */
+	bool answer_set;           /* core: profiles are answered with the following */
+	uint32_t answer_aux;
+	int64_t answer_pause, answer_stop, answer_interest; /* -1: not said */
+	uint64_t last_data;        /* end of the last data of an original */
 	struct test_conn conn[TEST_CONNS];
 };
 
+/* Mask of OCP_HAS(dialect) accepted besides the draft. */
+extern uint32_t test_server_dialects;
 /* address: "tcp:127.0.0.1:0", "tcp:[::1]:0" (the port is chosen) or "unix:/path". Asserts. */
 void test_server_open(struct test_server *s, const char *address, enum test_mode mode);
 void test_server_poll(struct test_server *s, uint64_t now_us);

@@ -6,6 +6,8 @@
 #include <rte_mbuf.h>
 #include "callout/callout_test.h"
 
+bool world_core;
+
 /* --- a policy image by hand ------------------------------------------------------------------------------- */
 
 uint32_t policy_image_generation(const struct policy_image *img)
@@ -42,6 +44,7 @@ void world_image(struct world *w, uint32_t i, const char *name, const char *addr
 	snprintf(s->uri, sizeof(s->uri), "urn:opes:service:%s", name);
 	snprintf(s->address, sizeof(s->address), "%s", address);
 	s->connections = connections;
+	s->dialect = world_core ? POLICY_DIALECT_CORE : POLICY_DIALECT_DRAFT;
 	s->deadline_us = 10000000;
 	s->connect_timeout_us = 2000000;
 	s->retry_us = 100000;
@@ -63,8 +66,14 @@ static void item_data(struct item *it, const struct callout_event *ev)
 {
 	uint64_t i;
 
+	if (!ev->size) { /* predictions only */
+		assert_null(ev->m);
+		return;
+	}
 	assert_non_null(ev->m);
 	assert_int_equal(ev->offset, it->got);
+	if (!it->first)
+		it->first = ++it->w->firsts;
 	assert_true(ev->data >= (uint8_t *)ev->m->buf_addr);
 	assert_true(ev->data + ev->size <= (uint8_t *)ev->m->buf_addr + ev->m->buf_len);
 	for (i = 0; i < ev->size; i++)
@@ -86,9 +95,23 @@ static void on_event(void *ctx, const struct callout_event *ev)
 	switch (ev->type) {
 	case CALLOUT_EV_AM_START:
 		it->am_starts++;
+		it->sizep = ev->sizep;
+		it->modp = ev->modp;
+		it->el = ev->el;
+		it->answers = ev->answers_request;
 		break;
 	case CALLOUT_EV_DATA:
+		if (ev->modp >= 0)
+			it->modp = ev->modp;
 		item_data(it, ev);
+		break;
+	case CALLOUT_EV_ENOUGH:
+		it->enough++;
+		break;
+	case CALLOUT_EV_WONT_FORWARD:
+		assert_true(ev->src_offset + ev->size <= it->pos);
+		it->freed += ev->size;
+		it->verdict = ev->ok;
 		break;
 	case CALLOUT_EV_AS_IS:
 		assert_int_equal(ev->offset, it->got);
@@ -98,8 +121,10 @@ static void on_event(void *ctx, const struct callout_event *ev)
 		it->as_is++;
 		break;
 	case CALLOUT_EV_AM_END:
-		assert_true(ev->ok);
 		it->am_ends++;
+		it->am_bad += !ev->ok;
+		it->cause = ev->ok ? it->cause : ev->cause;
+		it->text = ev->ok ? it->text : ev->text;
 		break;
 	case CALLOUT_EV_LEAVE:
 		it->left = true;
@@ -155,7 +180,7 @@ static bool item_chunk(struct item *it)
 	c.data = (uint8_t *)rte_pktmbuf_append(m, c.len);
 	for (i = 0; i < c.len; i++)
 		((uint8_t *)(uintptr_t)c.data)[i] = test_octet(it->id, it->pos + i);
-	ret = callout_data(it->w->port, &it->txn, &c, it->pos, CALLOUT_PART_RESPONSE_BODY, it->copied);
+	ret = callout_data(it->w->port, &it->txn, &c, it->pos, it->part, it->copied);
 	rte_pktmbuf_free_seg(m);
 	if (ret) {
 		assert_int_equal(ret, -ENOBUFS);
@@ -164,6 +189,18 @@ static bool item_chunk(struct item *it)
 	}
 	it->pos += c.len;
 	return true;
+}
+
+static bool item_aux(struct item *it)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(it->w->pool);
+	struct chunk c = {.m = m, .len = (uint16_t)strlen(it->aux)};
+
+	c.data = (uint8_t *)rte_pktmbuf_append(m, c.len);
+	memcpy((void *)(uintptr_t)c.data, it->aux, c.len);
+	it->aux_sent = callout_aux(it->w->port, &it->txn, &c, CALLOUT_PART_REQUEST_HEADER) == 0;
+	rte_pktmbuf_free_seg(m);
+	return it->aux_sent;
 }
 
 /* Sends as long as it is taken; a refused one waits for CALLOUT_EV_ROOM. */
@@ -177,6 +214,8 @@ void item_feed(struct item *it)
 		item_end(it, it->failed);
 		return;
 	}
+	if (it->aux && !it->aux_sent && !item_aux(it))
+		return;
 	while (!it->refused && !it->paused && !it->left && it->pos < it->len && n--)
 		if (!item_chunk(it))
 			return;
@@ -187,7 +226,7 @@ void item_feed(struct item *it)
 
 struct item *world_start(struct world *w, uint32_t id, uint32_t service, uint64_t len, bool copied)
 {
-	static const char meta[] = "Protocol: HTTP/1.1\r\nKind: response\r\n";
+	const char *meta = w->meta ? w->meta : "Protocol: HTTP/1.1\r\nKind: response\r\n";
 	struct item *it = &w->item[id];
 	int ret;
 
@@ -197,8 +236,14 @@ struct item *world_start(struct world *w, uint32_t id, uint32_t service, uint64_
 	it->id = id;
 	it->len = len;
 	it->copied = copied;
+	it->part = strstr(meta, "HTTP/")	   == NULL ? CALLOUT_PART_NONE
+		   : strstr(meta, "Kind: response") != NULL ? CALLOUT_PART_RESPONSE_BODY
+							    : CALLOUT_PART_REQUEST_BODY;
 	it->txn.user = it;
-	ret = callout_start(w->port, &it->txn, &w->img, service, meta, sizeof(meta) - 1, len);
+	it->txn.priority = w->priority;
+	it->txn.el_known = it->part != CALLOUT_PART_NONE;
+	it->txn.el = len;
+	ret = callout_start(w->port, &it->txn, &w->img, service, meta, (uint32_t)strlen(meta), len);
 	assert_int_equal(ret, 0);
 	return it;
 }
@@ -208,7 +253,8 @@ struct item *world_start(struct world *w, uint32_t id, uint32_t service, uint64_
 void world_open(struct world *w, uint32_t ring_size, uint32_t txns_max, uint32_t nitems)
 {
 	struct callout_config cfg = {.nworkers = 1, .ring_size = ring_size, .txns_max = txns_max,
-				     .client = "opes/test", .socket_id = SOCKET_ID_ANY};
+				     .client = "opes/test", .socket_id = SOCKET_ID_ANY,
+				     .core_max = w->core_max};
 
 	w->pool = rte_pktmbuf_pool_create("test", 8191, 0, 0, 2048 + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY);
 	assert_non_null(w->pool);
