@@ -163,6 +163,7 @@ static void answer(struct world *w, enum answer how, unsigned i, struct rte_mbuf
 		adapt_event(&w->ctx, &ev);
 	}
 	ev.type = CALLOUT_EV_WONT_FORWARD;
+	ev.ok = true;
 	ev.m = NULL;
 	ev.data = NULL;
 	adapt_event(&w->ctx, &ev);

@@ -92,9 +92,10 @@ struct adapt *adapt_begin(struct adapt_ctx *c, const struct adapt_begin *b, enum
 	a->txn.priority = r->priority;
 	a->txn.started_us = c->now_us;
 	a->el_left = -1;
+	a->core = service->dialect == POLICY_DIALECT_CORE;
 	if (b->head) {
 		a->head_len = b->head->len;
-		a->strip = service->dialect == POLICY_DIALECT_CORE && b->head->body == HTTP1_BODY_CHUNKED;
+		a->strip = a->core && b->head->body == HTTP1_BODY_CHUNKED;
 	} else {
 		a->out_state = ADAPT_OUT_BODY;
 		a->framing = HTTP1_FRAME_CLOSE;
@@ -322,6 +323,19 @@ static void adapt_pump_observer(struct adapt *a)
 		adapt_drop_all(a);
 }
 
+/* The service is quicker than the receiver: let it wait rather than fail (RFC 4037 section 11.15). */
+static void adapt_hold(struct adapt *a)
+{
+	uint64_t n = a->out.bytes + a->hq.bytes;
+	bool hold;
+
+	for (uint32_t i = a->am_head; i != a->am_tail; i++)
+		n += a->am[i % ADAPT_AMS].q.bytes;
+	hold = a->held ? n > ADAPT_HOLD_END : n > ADAPT_HOLD;
+	if (hold != a->held && callout_hold(a->ctx->port, &a->txn, hold) == 0)
+		a->held = hold;
+}
+
 void adapt_pump(struct adapt *a)
 {
 	if (a->observe) {
@@ -337,6 +351,8 @@ void adapt_pump(struct adapt *a)
 	if (a->status == ADAPT_RUNNING)
 		adapt_out_pump(a);
 	adapt_keep_release(a);
+	if (a->core && a->status == ADAPT_RUNNING && !a->end_called && !a->peer_ended)
+		adapt_hold(a);
 	if (a->status == ADAPT_DONE && !a->end_called)
 		adapt_end_txn(a, false);
 	if (a->status != ADAPT_RUNNING)

@@ -49,6 +49,8 @@
 #define ADAPT_UNSENT_MAX (256 * 1024)   /* octets waiting for room in the callout stage */
 #define ADAPT_OUT_MAX (1024 * 1024)     /* octets of output waiting for the other half */
 #define ADAPT_BACKLOG_MAX (64u << 20)   /* octets a service may return ahead of the wire: more is overload */
+#define ADAPT_HOLD (4u << 20)           /* the same: a service of the dialect core is asked to wait ... */
+#define ADAPT_HOLD_END (1u << 20)       /* ... until no more than this is left */
 #define ADAPT_RETRY_US 5000    /* the callout stage had no room: looked at again even without its event */
 #define ADAPT_STALL_US 200000  /* keep full and no progress for this long: go on without copies */
 
@@ -140,6 +142,8 @@ struct adapt {
 	bool orphan, txn_open, end_called, closed, paused, peer_ended;
 	bool orig_done, orig_ok, end_sent;
 	bool enough;              /* the service has ended the original: what is not sent yet is not asked for */
+	bool core;                /* the service's dialect */
+	bool held;                /* it has been asked to wait */
 	bool strip;               /* the service's head goes without Transfer-Encoding */
 
 	/* the original */

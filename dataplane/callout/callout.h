@@ -149,6 +149,9 @@ int callout_data(struct callout_port *p, struct callout_txn *t, const struct chu
 /* An auxiliary part (request-header of a response), before all callout_data: goes out if the service has agreed on it
  * (RFC 4236 section 3.2.3), else is dropped. Not counted by offsets. As callout_data otherwise. */
 int callout_aux(struct callout_port *p, struct callout_txn *t, const struct chunk *c, enum callout_part part);
+/* Core: the service is asked to send no more of the adapted message for now (DWP), or to go on (DWM; RFC 4037 sections
+ * 11.15, 11.17). The draft knows no such thing: there nothing happens. 0 or -ENOBUFS. */
+int callout_hold(struct callout_port *p, struct callout_txn *t, bool hold);
 /* No more data of the original. 0 or -ENOBUFS. */
 int callout_data_end(struct callout_port *p, struct callout_txn *t, bool ok);
 /* Ends the transaction from our side (error: aborted). Never fails: kept and retried inside. */

@@ -171,6 +171,14 @@ int callout_data_end(struct callout_port *p, struct callout_txn *t, bool ok)
 	return 0;
 }
 
+int callout_hold(struct callout_port *p, struct callout_txn *t, bool hold)
+{
+	struct callout_req r = {.type = CALLOUT_REQ_HOLD, .flag = hold, .txn = t};
+
+	port_flush_ends(p);
+	return p->ends || !port_put(p, &r) ? -ENOBUFS : 0;
+}
+
 void callout_end(struct callout_port *p, struct callout_txn *t, bool error)
 {
 	if (t->ended)

@@ -31,13 +31,14 @@ enum callout_req_type {
 	CALLOUT_REQ_AUX, /* as DATA */
 	CALLOUT_REQ_DATA,
 	CALLOUT_REQ_DATA_END,
+	CALLOUT_REQ_HOLD, /* does not wait for the data before it */
 	CALLOUT_REQ_END,
 };
 
 struct callout_req { /* worker -> callout lcore */
 	uint8_t type;             /* enum callout_req_type */
 	uint8_t part;             /* DATA: enum callout_part */
-	bool flag;                /* DATA: copied; DATA_END: ok; END: error */
+	bool flag;                /* DATA: copied; DATA_END: ok; HOLD: hold; END: error */
 	uint8_t rsvd;
 	uint32_t len;             /* DATA */
 	struct callout_txn *txn;

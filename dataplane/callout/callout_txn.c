@@ -511,6 +511,11 @@ static void txn_request(struct callout_lcore *l, unsigned port, const struct cal
 			txn_end(l, t, r);
 		else
 			txn_post_closed(l, port, r->txn);
+	} else if (r->type == CALLOUT_REQ_HOLD) {
+		if (t && t->state == CO_TXN_OPEN && co_conn_core(t->conn) && r->flag)
+			ocp_processor_am_pause(t->conn->agent, t->xid, 0);
+		else if (t && t->state == CO_TXN_OPEN && co_conn_core(t->conn))
+			ocp_processor_am_need(t->conn->agent, t->xid, 0);
 	} else if (t && t->state != CO_TXN_OVER) {
 		txn_queue(l, t, r);
 	} else if (r->m) {

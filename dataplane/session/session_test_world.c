@@ -185,6 +185,11 @@ int callout_aux(struct callout_port *p, struct callout_txn *t, const struct chun
 	return 0;
 }
 
+int callout_hold(struct callout_port *p, struct callout_txn *t, bool hold)
+{
+	return world.no_room ? -ENOBUFS : 0;
+}
+
 int callout_data_end(struct callout_port *p, struct callout_txn *t, bool ok)
 {
 	struct world_txn *w = txn_of(t);
