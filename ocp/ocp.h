@@ -549,8 +549,8 @@ struct ocp_data {
 	int32_t modp;
 };
 
-/* Optional attributes of data to send. Zero-initialise, then set sizep, modp and am_el to -1 when
- * there is no prediction: OCP_SEND_INIT does that. */
+/* Optional attributes of data to send. Zero-initialise, then set sizep, modp, am_el and as_is to -1
+ * when there is nothing to say: OCP_SEND_INIT does that. */
 struct ocp_send {
 	enum ocp_part part;
 	bool copied;   /* processor only */
@@ -561,8 +561,13 @@ struct ocp_send {
 	/* Core dialect, with the start of a message: its exact entity length; -1: not known. sizep
 	 * is the draft's and is not sent in core. */
 	int64_t am_el;
+	/* Core dialect, callout server only. With data: the octets equal those of the original from
+	 * here on (As-is); -1: not said. With the start of a message: the services that are
+	 * applied, when they differ from those asked for; empty: as asked. */
+	int64_t as_is;
+	struct ocp_list services;
 };
-#define OCP_SEND_INIT ((struct ocp_send){.sizep = -1, .modp = -1, .am_el = -1})
+#define OCP_SEND_INIT ((struct ocp_send){.sizep = -1, .modp = -1, .am_el = -1, .as_is = -1})
 
 #ifdef __cplusplus
 }

@@ -2,7 +2,7 @@
 /*
  * Both agents back to back over two in-memory streams that are cut at random:
  * many transactions at once, several ways to adapt; every octet of every result
- * is compared with what it has to be.
+ * is compared with what it has to be. In the draft dialect, and in that of RFC 4037 with and without the HTTP profile.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -31,8 +31,14 @@ enum way {		/* what the service does */
 	   WAY_REFUSE,
 	   WAY_TWO,   /* two messages: even and odd halves of the data-haves */
 	   WAY_PAUSE, /* echo, pausing after every data-have */
+	   WAY_STOP,  /* core: answers, and wants nothing of the original */
 	   WAY_MAX
 };
+
+/* Octets of an original that are its head. */
+#define HEAD 50u
+
+enum speech { DRAFT, CORE, CORE_HTTP };
 
 struct world;
 
@@ -47,10 +53,14 @@ struct xact {
 	enum ocp_xend how;
 	struct buffer got[3]; /* by am-id / 2 */
 	unsigned starts, ends;
+	bool am_asked, am_paused; /* the adapted message */
+	bool stopped;		  /* the service wants no more of the original */
 	/* service */
 	uint32_t am[2];
 	unsigned chunks;
-	bool gone;
+	bool gone, asked, may_leave, ended;
+	struct buffer held; /* by value, while the processor pauses us ... */
+	size_t back;	    /* ... of what comes back; so many have gone out */
 };
 
 struct world {
@@ -61,6 +71,8 @@ struct world {
 	unsigned started, accepted, lefts;
 	uint32_t rnd;
 	bool leave_agreed;
+	enum speech speech;
+	unsigned holds, stops;
 };
 
 static uint32_t rnd(struct world *w, uint32_t n)
@@ -108,15 +120,100 @@ static int s_xaction_start(void *ctx, uint32_t xid, const struct ocp_uri *servic
 	return 0;
 }
 
+static size_t body_of(const struct xact *x)
+{
+	return x->size > HEAD ? x->size - HEAD : 0;
+}
+
+/* Part of the octet at this place of an original, or of an adapted message of the same size. */
+static enum ocp_part part_at(const struct world *w, size_t at)
+{
+	if (w->speech != CORE_HTTP)
+		return OCP_PART_NONE;
+	return at < HEAD ? OCP_PART_REQUEST_HEADER : OCP_PART_REQUEST_BODY;
+}
+
+/* What is held goes out as far as the processor takes it. */
+static void flush(struct world *w, struct xact *x)
+{
+	while (x->held.len) {
+		struct ocp_send send = OCP_SEND_INIT;
+		uint64_t room = ocp_server_room(w->s, x->xid);
+		size_t n = x->held.len;
+
+		send.part = part_at(w, x->back);
+		if (send.part == OCP_PART_REQUEST_HEADER && n > HEAD - x->back)
+			n = HEAD - x->back;
+		n = n < room ? n : (size_t)room;
+		if (!n) {
+			assert_int_equal(ocp_server_data(w->s, x->xid, x->am[0], "x", 1, NULL, &send), -EAGAIN);
+			w->holds++;
+			return;
+		}
+		assert_int_equal(ocp_server_data(w->s, x->xid, x->am[0], x->held.p, n, NULL, &send), 0);
+		memmove(x->held.p, x->held.p + n, x->held.len - n);
+		x->held.len -= n;
+		x->back += n;
+	}
+}
+
+static void finish(struct world *w, struct xact *x)
+{
+	for (int i = 0; i < 2; i++)
+		if (x->am[i] && rnd(w, 2))
+			assert_int_equal(ocp_server_data_end(w->s, x->xid, x->am[i], true), 0);
+	assert_int_equal(ocp_server_xaction_end(w->s, x->xid, false, NULL), 0);
+	x->gone = true;
+}
+
+static void leave(struct world *w, struct xact *x)
+{
+	int rc = ocp_server_leave_loop(w->s, x->xid, x->am[0]);
+
+	if (rc == 0)
+		x->gone = true;
+	if (rc == 1)
+		x->asked = true;
+}
+
+static void s_need(void *ctx, void *user, uint32_t request)
+{
+	struct world *w = ctx;
+	struct xact *x = user;
+
+	flush(w, x);
+	if (!x->held.len && x->may_leave)
+		leave(w, x);
+	else if (!x->held.len && x->ended)
+		finish(w, x);
+}
+
+static int s_leave_now(void *ctx, void *user)
+{
+	struct world *w = ctx;
+	struct xact *x = user;
+
+	assert_true(x->asked);
+	x->may_leave = true;
+	if (x->held.len)
+		return -EAGAIN;
+	if (rnd(w, 2)) /* otherwise the agent does it, and says so */
+		leave(w, x);
+	return 0;
+}
+
 static int s_am_start(void *ctx, void *user, const struct ocp_am_info *am)
 {
 	struct world *w = ctx;
 	struct xact *x = user;
 
-	assert_int_equal(am->kind, OCP_KIND_REQUEST);
+	assert_int_equal(am->kind, w->speech == CORE ? OCP_KIND_STREAM : OCP_KIND_REQUEST);
+	assert_int_equal(am->am_el, w->speech == CORE_HTTP ? (int64_t)body_of(x) : -1);
 	if (x->way == WAY_REFUSE)
 		return 1;
-	if (x->way == WAY_NOTHING || x->way == WAY_ANSWER)
+	if (x->way == WAY_STOP)
+		assert_int_equal(ocp_server_stop_receiving(w->s, x->xid, 0), 0);
+	if (x->way == WAY_NOTHING || x->way == WAY_ANSWER || x->way == WAY_STOP)
 		return 0;
 	assert_int_equal(ocp_server_am_start(w->s, x->xid, OCP_STR(""), NULL, &x->am[0]), 0);
 	if (x->way == WAY_TWO)
@@ -132,6 +229,11 @@ static void by_value(struct world *w, struct xact *x, uint32_t am, const struct 
 
 	for (uint32_t i = 0; i < d->len; i++)
 		out[i] = (uint8_t)(d->data[i] + add);
+	if (am == x->am[0] && x->way != WAY_TWO) {
+		put(&x->held, out, d->len);
+		flush(w, x);
+		return;
+	}
 	assert_int_equal(ocp_server_data(w->s, x->xid, am, out, d->len, NULL, NULL), 0);
 }
 
@@ -146,18 +248,20 @@ static void s_data(void *ctx, void *user, const struct ocp_data *d)
 		by_value(w, x, x->am[0], d, 1);
 		break;
 	case WAY_AS_IS:
-		if (ocp_server_committed(w->s, x->xid, d->offset, d->len))
+		if (!x->held.len && ocp_server_room(w->s, x->xid) >= d->len &&
+		    ocp_server_committed(w->s, x->xid, d->offset, d->len)) {
 			assert_int_equal(ocp_server_as_is(w->s, x->xid, x->am[0], d->offset, d->len,
 							  d->part),
 					 0);
-		else
+			x->back += d->len;
+		} else {
 			by_value(w, x, x->am[0], d, 0);
+		}
 		break;
 	case WAY_LEAVE:
 		by_value(w, x, x->am[0], d, 0);
-		if (d->last && rnd(w, 3) == 0 && w->leave_agreed &&
-		    !ocp_server_leave_loop(w->s, x->xid, x->am[0]))
-			x->gone = true;
+		if (d->last && rnd(w, 3) == 0 && (w->leave_agreed || w->speech) && !x->asked)
+			leave(w, x);
 		break;
 	case WAY_TWO:
 		by_value(w, x, x->am[x->chunks & 1], d, 0);
@@ -187,24 +291,27 @@ static void s_original_end(void *ctx, void *user, const struct ocp_original_endi
 	struct xact *x = user;
 
 	assert_true(e->ok);
-	if (x->way == WAY_ANSWER) {
+	w->stops += e->partial;
+	assert_true(!e->partial || x->way == WAY_STOP);
+	if (x->way == WAY_ANSWER || x->way == WAY_STOP) {
+		struct ocp_send send = OCP_SEND_INIT;
+
+		send.part = w->speech == CORE_HTTP ? OCP_PART_RESPONSE_HEADER : OCP_PART_NONE;
 		assert_int_equal(ocp_server_am_start(w->s, x->xid, OCP_STR("Kind: response\r\n"),
 						     NULL, &x->am[0]),
 				 0);
-		assert_int_equal(ocp_server_data(w->s, x->xid, x->am[0], "403", 3, NULL, NULL), 0);
+		assert_int_equal(ocp_server_data(w->s, x->xid, x->am[0], "403", 3, NULL, &send), 0);
 	}
-	for (int i = 0; i < 2; i++)
-		if (x->am[i] && rnd(w, 2))
-			assert_int_equal(ocp_server_data_end(w->s, x->xid, x->am[i], true), 0);
-	assert_int_equal(ocp_server_xaction_end(w->s, x->xid, false, NULL), 0);
-	x->gone = true;
+	x->ended = true;
+	if (!x->held.len)
+		finish(w, x);
 }
 
 static void s_xaction_end(void *ctx, void *user, const struct ocp_xaction_ending *e)
 {
 	struct xact *x = user;
 
-	assert_true(x->way == WAY_REFUSE);
+	assert_true(x->way == WAY_REFUSE || x->may_leave);
 	x->gone = true;
 }
 
@@ -214,6 +321,8 @@ static const struct ocp_server_ops s_ops = {
 	.am_start = s_am_start,
 	.data = s_data,
 	.paused = s_paused,
+	.need = s_need,
+	.leave_now = s_leave_now,
 	.original_end = s_original_end,
 	.xaction_end = s_xaction_end,
 };
@@ -237,19 +346,37 @@ static void p_feature(void *ctx, enum ocp_feature f, struct ocp_str uri, enum oc
 
 static void p_am_start(void *ctx, void *user, const struct ocp_am_info *am)
 {
+	const struct world *w = ctx;
 	struct xact *x = user;
 
 	x->starts++;
 	assert_int_equal(am->am_id, x->starts * 2);
-	assert_int_equal(am->kind, x->way == WAY_ANSWER ? OCP_KIND_RESPONSE : OCP_KIND_NONE);
+	if (w->speech != CORE)
+		assert_int_equal(am->kind == OCP_KIND_RESPONSE, x->way == WAY_ANSWER || x->way == WAY_STOP);
 }
 
 static void p_am_data(void *ctx, void *user, const struct ocp_data *d)
 {
+	struct world *w = ctx;
 	struct xact *x = user;
 
 	assert_int_equal(d->offset, x->got[d->am_id / 2].len);
+	assert_false(x->am_paused && d->len);
 	put(&x->got[d->am_id / 2], d->data, d->len);
+	if (w->speech && !x->am_asked && rnd(w, 4) == 0) {
+		uint64_t at = rnd(w, 3) ? x->got[1].len + rnd(w, 900) : 0;
+
+		assert_int_equal(ocp_processor_am_pause(w->p, x->xid, at), 0);
+		x->am_asked = true;
+	}
+}
+
+static void p_am_paused(void *ctx, void *user)
+{
+	struct xact *x = user;
+
+	assert_true(x->am_asked);
+	x->am_paused = true;
 }
 
 static void p_am_as_is(void *ctx, void *user, const struct ocp_as_is *s)
@@ -293,6 +420,11 @@ static void p_need(void *ctx, void *user, bool resumed, uint64_t have, uint32_t 
 	x->paused = false;
 }
 
+static void p_original_end(void *ctx, void *user)
+{
+	((struct xact *)user)->stopped = true;
+}
+
 static void p_xaction_end(void *ctx, void *user, const struct ocp_xaction_ending *e)
 {
 	struct xact *x = user;
@@ -308,6 +440,8 @@ static const struct ocp_processor_ops p_ops = {
 	.am_data = p_am_data,
 	.am_as_is = p_am_as_is,
 	.left = p_left,
+	.am_paused = p_am_paused,
+	.original_end = p_original_end,
 	.am_end = p_am_end,
 	.pause = p_pause,
 	.need = p_need,
@@ -318,15 +452,25 @@ static void begin(struct world *w)
 {
 	struct xact *x = &w->x[w->started];
 	struct ocp_start st = OCP_START_INIT;
+	int rc;
 
 	x->w = w;
-	x->way = rnd(w, WAY_MAX);
+	do
+		x->way = rnd(w, WAY_MAX);
+	while (x->way == (w->speech ? WAY_TWO : WAY_STOP));
 	x->size = rnd(w, 4) ? rnd(w, SIZE_MAX_) : rnd(w, 5);
 	for (size_t i = 0; i < x->size; i++)
 		x->original[i] = (uint8_t)rnd(w, 256);
 	st.meta = OCP_STR("Kind: request\r\n");
 	st.sizep = (int64_t)x->size;
-	assert_int_equal(ocp_processor_xaction_start(w->p, &st, x, &x->xid, 0), 0);
+	if (w->speech == CORE_HTTP) {
+		st.profile = OCP_FEATURE_HTTP_REQUEST;
+		st.am_el = (int64_t)body_of(x);
+	}
+	rc = ocp_processor_xaction_start(w->p, &st, x, &x->xid, 0);
+	if (w->speech && rc == -EAGAIN) /* negotiating */
+		return;
+	assert_int_equal(rc, 0);
 	w->started++;
 }
 
@@ -336,7 +480,12 @@ static void go_on(struct world *w, struct xact *x)
 	size_t n = 1 + rnd(w, 700);
 	int rc;
 
-	if (x->over || x->left || x->end_sent)
+	if (x->am_paused && rnd(w, 3) == 0 && !x->over) {
+		x->am_asked = x->am_paused = false;
+		rc = ocp_processor_am_need(w->p, x->xid, rnd(w, 2) * 50);
+		assert_int_equal(rc, x->ends ? -EPIPE : 0);
+	}
+	if (x->over || x->left || x->end_sent || x->stopped)
 		return;
 	if (x->sent == x->size) {
 		if (x->paused && rnd(w, 2))
@@ -346,6 +495,9 @@ static void go_on(struct world *w, struct xact *x)
 		return;
 	}
 	n = n < x->size - x->sent ? n : x->size - x->sent;
+	send.part = part_at(w, x->sent);
+	if (send.part == OCP_PART_REQUEST_HEADER && n > HEAD - x->sent)
+		n = HEAD - x->sent;
 	send.copied = rnd(w, 4);
 	send.ack = rnd(w, 2);
 	rc = ocp_processor_data(w->p, x->xid, x->original + x->sent, n, NULL, &send, 0);
@@ -353,6 +505,8 @@ static void go_on(struct world *w, struct xact *x)
 		send.copied = false;
 		rc = ocp_processor_data(w->p, x->xid, x->original + x->sent, n, NULL, &send, 0);
 	}
+	if (w->speech && rc == -EAGAIN) /* core: also without a call, e.g. to leave the loop */
+		return;
 	assert_int_equal(rc, x->paused ? -EAGAIN : 0);
 	if (!rc)
 		x->sent += n;
@@ -399,6 +553,7 @@ static void check(struct world *w, const struct xact *x)
 			assert_memory_equal(g->p, x->original, x->size);
 		break;
 	case WAY_ANSWER:
+	case WAY_STOP:
 		assert_int_equal(g->len, 3);
 		assert_memory_equal(g->p, "403", 3);
 		break;
@@ -412,15 +567,25 @@ static void check(struct world *w, const struct xact *x)
 	}
 }
 
-static unsigned one_world(uint32_t seed)
+struct seen {
+	unsigned lefts, holds, stops;
+};
+
+static void one_world(uint32_t seed, enum speech speech, struct seen *seen)
 {
-	unsigned lefts;
+	struct ocp_processor_config cfg = OCP_PROCESSOR_CONFIG_DEFAULT;
+	struct ocp_offer offer = {.service = {.uri = OCP_STR("u:s")}, .profile = OCP_PROFILE_INIT};
 	const struct ocp_uri service = {.uri = OCP_STR("u:s")};
 	struct world *w = calloc(1, sizeof(*w));
 	bool busy = true;
 
 	w->rnd = seed;
-	assert_int_equal(ocp_processor_create(&w->p, NULL, &p_ops, w), 0);
+	w->speech = speech;
+	cfg.dialect = speech ? OCP_DIALECT_CORE : OCP_DIALECT_DRAFT;
+	offer.profile.feature = OCP_FEATURE_HTTP_REQUEST;
+	cfg.offers = &offer;
+	cfg.noffers = speech == CORE_HTTP;
+	assert_int_equal(ocp_processor_create(&w->p, &cfg, &p_ops, w), 0);
 	assert_int_equal(ocp_server_create(&w->s, NULL, &s_ops, w, 0), 0);
 	assert_int_equal(ocp_processor_connect(w->p, OCP_STR("pair"), 1, 0), 0);
 	assert_int_equal(ocp_processor_service(w->p, &service), 0);
@@ -453,29 +618,52 @@ static unsigned one_world(uint32_t seed)
 			 ocp_processor_counters(w->p)->rx_bytes);
 	ocp_processor_destroy(w->p);
 	ocp_server_destroy(w->s);
-	for (unsigned i = 0; i < XACTIONS; i++)
+	for (unsigned i = 0; i < XACTIONS; i++) {
 		for (int k = 0; k < 3; k++)
 			free(w->x[i].got[k].p);
+		free(w->x[i].held.p);
+	}
 	free(w->to_s.p);
 	free(w->to_p.p);
-	lefts = w->lefts;
+	seen->lefts += w->lefts;
+	seen->holds += w->holds;
+	seen->stops += w->stops;
 	free(w);
-	return lefts;
 }
 
 static void test_pair(void **state)
 {
-	unsigned lefts = 0;
+	struct seen seen = {0};
 
 	for (uint32_t seed = 1; seed <= 40; seed++)
-		lefts += one_world(seed);
-	assert_true(lefts > 40);
+		one_world(seed, DRAFT, &seen);
+	assert_true(seen.lefts > 40);
+}
+
+static void test_pair_core(void **state)
+{
+	struct seen seen = {0};
+
+	for (uint32_t seed = 1; seed <= 40; seed++)
+		one_world(seed, CORE, &seen);
+	assert_true(seen.lefts > 40 && seen.holds > 40 && seen.stops > 40);
+}
+
+static void test_pair_core_http(void **state)
+{
+	struct seen seen = {0};
+
+	for (uint32_t seed = 1; seed <= 40; seed++)
+		one_world(seed, CORE_HTTP, &seen);
+	assert_true(seen.lefts > 40 && seen.holds > 40 && seen.stops > 40);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pair),
+		cmocka_unit_test(test_pair_core),
+		cmocka_unit_test(test_pair_core_http),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include "ocp/ocp_server_private.h"
 
+/* Application profiles are the core dialect's. */
+#define PROFILES (uint32_t)(OCP_HAS(OCP_FEATURE_HTTP_REQUEST) | OCP_HAS(OCP_FEATURE_HTTP_RESPONSE))
+
 int ocp_server_create(struct ocp_server **out, const struct ocp_server_config *cfg,
 		      const struct ocp_server_ops *ops, void *ctx, uint64_t now_us)
 {
@@ -15,14 +18,16 @@ int ocp_server_create(struct ocp_server **out, const struct ocp_server_config *c
 
 	if (!cfg)
 		cfg = &defaults;
-	if (cfg->dialects != OCP_HAS(OCP_DIALECT_DRAFT))
-		return cfg->dialects ? -ENOTSUP : -EINVAL;
+	if (!cfg->dialects || cfg->dialects >= OCP_HAS(OCP_DIALECT_MAX))
+		return -EINVAL;
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
 	s->ops = *ops;
 	s->wire = &ocp_server_draft_wire;
 	s->dialects = cfg->dialects;
+	s->groups_max = cfg->groups_max;
+	s->negotiation_us = cfg->negotiation_us;
 	s->ack_all = cfg->ack_all;
 	s->last_xid = -1;
 	s->a.role = &ocp_server_role;
@@ -30,7 +35,8 @@ int ocp_server_create(struct ocp_server **out, const struct ocp_server_config *c
 	s->a.xactions_max = cfg->xactions_max;
 	s->a.ams_max = cfg->ams_max;
 	s->a.ranges_max = cfg->ranges_max;
-	s->a.features_known = cfg->features;
+	s->a.features_known = cfg->features & ~PROFILES;
+	s->profiles = cfg->features & PROFILES;
 	s->a.idle_probe_us = cfg->idle_probe_us;
 	s->a.probe_timeout_us = cfg->probe_timeout_us;
 	s->a.deadline_us = cfg->deadline_us;
@@ -54,6 +60,7 @@ void ocp_server_destroy(struct ocp_server *s)
 	if (!s)
 		return;
 	ocp_agent_fini(&s->a);
+	ocp_ranges_free(&s->xids);
 	free(s->service);
 	free(s);
 }
@@ -90,16 +97,34 @@ int ocp_server_probe(struct ocp_server *s, bool with_xid, uint32_t xid, bool wit
 		     uint32_t am_id, uint32_t *rid, uint64_t now_us)
 {
 	s->a.now = now_us;
+	if (s->core)
+		return with_am_id && !with_xid ? -EINVAL : ocp_core_probe(&s->a, true, with_xid, xid, rid);
 	return ocp_agent_probe(&s->a, with_xid, xid, with_am_id, am_id, rid);
 }
 
 int ocp_server_please_use(struct ocp_server *s, struct ocp_str uri)
 {
-	return ocp_agent_ask_feature(&s->a, OCP_MSG_PLEASE_USE, uri);
+	struct ocp_uri f = {.uri = uri};
+	struct ocp_list one;
+	char text[512];
+	size_t len = 0;
+
+	if (!s->core)
+		return ocp_agent_ask_feature(&s->a, OCP_MSG_PLEASE_USE, uri);
+	if (ocp_agent_ready(&s->a))
+		return -ENOTCONN;
+	if (!s->a.core->ready || s->a.core->phase)
+		return -EAGAIN;
+	if (ocp_list_add(text, sizeof(text), &len, &f))
+		return -EINVAL;
+	one = ocp_list_of((struct ocp_str){text, (uint32_t)len});
+	return ocp_core_offer(&s->a, &one, NULL, false);
 }
 
 int ocp_server_do_you_support(struct ocp_server *s, struct ocp_str uri)
 {
+	if (s->core)
+		return ocp_core_ask(&s->a, uri);
 	return ocp_agent_ask_feature(&s->a, OCP_MSG_DO_YOU_SUPPORT, uri);
 }
 

@@ -80,9 +80,10 @@ struct ocp_server_ops {
 	/* ... until this (DWM), which also comes without a pause. request: suggested octets, 0 any. */
 	void (*need)(void *ctx, void *user, uint32_t request);
 	/* Core: the processor lets us leave the loop (DSS, see ocp_server_leave_loop). Send what is made of the original
-	 * so far, then call ocp_server_leave_loop again, before returning. When the call-back returns without that, the
-	 * agent does it. */
-	void (*leave_now)(void *ctx, void *user);
+	 * so far, then call ocp_server_leave_loop again. 0: the agent does that, unless it has been done. Non-zero: the
+	 * processor pauses us, and there is something to send first: it will be called after ops.need. What
+	 * still comes of the original is the processor's own then, and not told. */
+	int (*leave_now)(void *ctx, void *user);
 	/* data-ack by the processor for our data-have with `ack` <87>. */
 	void (*ack)(void *ctx, void *user, uint32_t am_id, uint64_t offset, uint64_t size);
 	/* The processor aborted our adapted message (or ended it, error false): its am_id is dead.
@@ -101,23 +102,29 @@ struct ocp_server_config {
 	uint32_t ams_max;	/* adapted messages open at once per transaction: -EBUSY beyond */
 	uint32_t ranges_max;	/* separate committed ranges followed per transaction; octets beyond
 				 * count as    not committed */
-	uint32_t features;	/* mask: what we accept and support */
+	uint32_t groups_max;	/* core: service groups at a time; CE 400 beyond */
+	uint32_t features;	/* mask: what we accept and support; HTTP profiles in core only, others in the draft only */
 	bool ack_all;		/* acknowledge every data-have, agreed or not <108> */
 	uint64_t idle_probe_us; /* nothing received for so long: are-you-there; 0 = never */
 	uint64_t probe_timeout_us;
+	uint64_t negotiation_us; /* core: no first offer, or a negotiation phase without a step, for so long: CE 400;
+				  * 0 = never */
 	uint64_t deadline_us; /* transaction without any message for so long: the processor is asked
 			       * about the xid; not maintained any more or no answer: xaction_end. 0
 			       * = never */
 };
 #define OCP_SERVER_CONFIG_DEFAULT                                                                  \
 	((struct ocp_server_config){.limits = OCP_LIMITS_DEFAULT,                                  \
-				    .dialects = OCP_HAS(OCP_DIALECT_DRAFT),                        \
+				    .dialects = OCP_HAS(OCP_DIALECT_DRAFT) | OCP_HAS(OCP_DIALECT_CORE),                       \
 				    .xactions_max = 4096,                                          \
 				    .ams_max = 16,                                                 \
 				    .ranges_max = 64,                                              \
-				    .features = OCP_FEATURES_OURS,                                 \
+				    .groups_max = 64,                                              \
+				    .features = OCP_FEATURES_OURS | OCP_HAS(OCP_FEATURE_HTTP_REQUEST) | \
+						OCP_HAS(OCP_FEATURE_HTTP_RESPONSE),                \
 				    .idle_probe_us = 5000000,                                      \
 				    .probe_timeout_us = 2000000,                                   \
+				    .negotiation_us = 10000000,                                    \
 				    .deadline_us = 60000000})
 
 /* As ocp_processor_create. now_us: starts the idle clock. */
@@ -135,6 +142,8 @@ uint64_t ocp_server_next_deadline(const struct ocp_server *s);
 void ocp_server_tick(struct ocp_server *s, uint64_t now_us);
 int ocp_server_probe(struct ocp_server *s, bool with_xid, uint32_t xid, bool with_am_id,
 		     uint32_t am_id, uint32_t *rid, uint64_t now_us);
+/* please-use, do-you-support; core: NO for the whole connection, AQ. -EALREADY: an offer of ours is unanswered; -EAGAIN: a
+ * negotiation is under way; -EBUSY: too many questions. */
 int ocp_server_please_use(struct ocp_server *s, struct ocp_str uri);
 int ocp_server_do_you_support(struct ocp_server *s, struct ocp_str uri);
 uint32_t ocp_server_features(const struct ocp_server *s);

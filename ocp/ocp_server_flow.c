@@ -56,7 +56,7 @@ void ocp_server_original_over(struct ocp_agent *a, struct ocp_xaction *x, bool g
 	x->am_ended = true;
 	if (gone)
 		x->am_open = false;
-	if (!told && s->ops.original_end)
+	if (!told && !x->server.may_stop && s->ops.original_end)
 		s->ops.original_end(a->ctx, x->user, e);
 }
 
@@ -93,7 +93,7 @@ static void slice(struct ocp_agent *a, const struct ocp_data *d)
 	x->offset = d->offset + d->len;
 	s->wire->slice(s, x, &out);
 	out.modified = false; /* <45>: only a callout server may say so */
-	if (s->ops.data)
+	if (s->ops.data && !x->server.may_stop)
 		s->ops.data(a->ctx, x->user, &out);
 }
 
@@ -119,7 +119,35 @@ static bool overdue(const struct ocp_agent *a, const struct ocp_xaction *x)
 	return false;
 }
 
+/* The dialect is the one of the first message. What belongs to neither is outside of any connection <59>, unless core
+ * alone is spoken here. */
+static bool speaks_core(const struct ocp_server *s, const struct ocp_msg *m)
+{
+	enum ocp_dialect d = m ? ocp_msg_dialect(m->type) : OCP_DIALECT_MAX;
+
+	if (!(s->dialects & OCP_HAS(OCP_DIALECT_CORE)))
+		return false;
+	return d == OCP_DIALECT_CORE || s->dialects == OCP_HAS(OCP_DIALECT_CORE);
+}
+
+static bool first(struct ocp_agent *a, const struct ocp_msg *m)
+{
+	struct ocp_server *s = ocp_server_of(a);
+
+	if (!speaks_core(s, m)) {
+		ocp_decoder_dialect(a->decoder, OCP_DIALECT_DRAFT);
+		if (s->dialects & OCP_HAS(OCP_DIALECT_DRAFT))
+			return false;
+		ocp_agent_fault(a, NULL, OCP_FAULT_OUTSIDE);
+		ocp_agent_close(a, OCP_END_OUTSIDE, NULL);
+		return true;
+	}
+	ocp_server_core_begin(s, m);
+	return true;
+}
+
 const struct ocp_role ocp_server_role = {
+	.first = first,
 	.message = ocp_server_draft_message,
 	.slice = slice,
 	.ended = ended,

@@ -53,7 +53,8 @@ struct ocp_server {
 	struct ocp_agent a; /* first: the role's functions get this pointer */
 	struct ocp_server_ops ops;
 	const struct ocp_server_wire *wire;
-	uint32_t dialects, groups_max;
+	uint32_t dialects, groups_max, profiles;
+	uint64_t negotiation_us;
 	bool core; /* the dialect */
 	bool ack_all;
 	int32_t priority;
@@ -98,7 +99,8 @@ void ocp_server_let_go(struct ocp_server *s, struct ocp_xaction *x);
 /* --- dialects: what arrives --- */
 
 void ocp_server_draft_message(struct ocp_agent *a, const struct ocp_msg *m);
-void ocp_server_core_message(struct ocp_agent *a, const struct ocp_msg *m);
+/* The connection speaks core; m: its first message, NULL: malformed. */
+void ocp_server_core_begin(struct ocp_server *s, const struct ocp_msg *m);
 
 /* --- ocp_server_core_send.c --- */
 
@@ -109,8 +111,8 @@ int ocp_server_core_interest(struct ocp_server *s, struct ocp_xaction *x);
 /* AME when the adapted message is open, then TE. */
 int ocp_server_core_end(struct ocp_server *s, struct ocp_xaction *x, bool error,
 			const struct ocp_result *result);
-/* AME {206} and TE: out of the loop. x is gone. */
-int ocp_server_core_left(struct ocp_server *s, struct ocp_xaction *x);
+/* AME {206} and TE: out of the loop. */
+int ocp_server_core_leave(struct ocp_server *s, struct ocp_xaction *x);
 
 /* --- ocp_server_offer.c: see struct ocp_core_role --- */
 

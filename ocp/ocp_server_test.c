@@ -715,8 +715,6 @@ static void test_limits(void **state)
 	assert_int_equal(ocp_server_am_start(b.s, 2, OCP_STR(""), NULL, &am), 0);
 	assert_int_equal(ocp_server_am_start(b.s, 2, OCP_STR(""), NULL, &am), -EBUSY);
 	bench_free(&b);
-	cfg.dialects = OCP_HAS(OCP_DIALECT_CORE);
-	assert_int_equal(ocp_server_create(&b.s, &cfg, &bench_s_ops, &b, 0), -ENOTSUP);
 }
 
 /* --- calls from inside callbacks --- */

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include "ocp/ocp_processor.h"
+#include "ocp/ocp_profile.h"
 #include "ocp/ocp_server.h"
 
 struct bench_text {
@@ -53,8 +54,10 @@ struct bench {
 	uint64_t now;
 	struct bench_text log, out;
 	bool out_fails;
+	bool ops_quiet; /* data and output are not noted */
 	/* answers of callbacks */
-	int refuse_connection, refuse_xaction, refuse_am;
+	int refuse_connection, refuse_xaction, refuse_am, refuse_offer, refuse_leave;
+	void (*edit_offer)(struct ocp_profile *p);
 	/* what to do inside of callbacks */
 	void (*inside)(struct bench *b, const char *where);
 	char user[2]; /* address is the first transaction's user pointer */
@@ -72,6 +75,8 @@ static int bench_output(void *ctx, const struct ocp_output *o)
 
 	if (b->out_fails)
 		return -EPIPE;
+	if (b->ops_quiet)
+		return 0;
 	text_put(&b->out, o->head, o->head_len);
 	text_put(&b->out, o->payload, o->payload_len);
 	text_put(&b->out, o->tail, o->tail_len);
@@ -126,11 +131,15 @@ static void log_am_start(struct bench *b, const struct ocp_am_info *am)
 		text_say(&b->log, " sizep=%lld", (long long)am->sizep);
 	if (am->modp >= 0)
 		text_say(&b->log, " modp=%d", am->modp);
+	if (am->am_el >= 0)
+		text_say(&b->log, " am_el=%lld", (long long)am->am_el);
 	text_say(&b->log, "\n");
 }
 
 static void log_data(struct bench *b, const struct ocp_data *d)
 {
+	if (b->ops_quiet)
+		return;
 	text_say(&b->log, "data %u@%llu [%.*s]%s%s%s%s", d->am_id, (unsigned long long)d->offset,
 		 (int)d->len, d->len ? (const char *)d->data : "", d->modified ? " modified" : "",
 		 d->copied ? " copied" : "", d->first ? " first" : "", d->last ? " last" : "");
@@ -279,7 +288,7 @@ static void bench_s_original_end(void *ctx, void *user, const struct ocp_origina
 {
 	struct bench *b = ctx;
 
-	text_say(&b->log, "original_end %s", e->ok ? "ok" : "bad");
+	text_say(&b->log, "original_end %s%s", e->ok ? "ok" : "bad", e->partial ? " partial" : "");
 	if (e->fault)
 		text_say(&b->log, " fault=%d", e->fault);
 	log_result(b, &e->result);
@@ -292,6 +301,41 @@ static void bench_s_paused(void *ctx, void *user)
 	struct bench *b = ctx;
 
 	text_say(&b->log, "paused\n");
+}
+
+static int bench_s_offer(void *ctx, const struct ocp_list *services, struct ocp_profile *p)
+{
+	struct bench *b = ctx;
+
+	text_say(&b->log, "offer %d [%.*s] aux=%x\n", p->feature, (int)services->wire.len, services->wire.p ? services->wire.p : "",
+		 p->aux_parts);
+	if (b->edit_offer)
+		b->edit_offer(p);
+	return b->refuse_offer;
+}
+
+static void bench_s_pause(void *ctx, void *user)
+{
+	struct bench *b = ctx;
+
+	text_say(&b->log, "peer_pause\n");
+}
+
+static void bench_s_need(void *ctx, void *user, uint32_t request)
+{
+	struct bench *b = ctx;
+
+	text_say(&b->log, "peer_need %u\n", request);
+	inside(b, "peer_need");
+}
+
+static int bench_s_leave_now(void *ctx, void *user)
+{
+	struct bench *b = ctx;
+
+	text_say(&b->log, "leave_now\n");
+	inside(b, "leave_now");
+	return b->refuse_leave;
 }
 
 static void bench_s_ack(void *ctx, void *user, uint32_t am_id, uint64_t offset, uint64_t size)
@@ -341,6 +385,10 @@ __attribute__((unused)) static const struct ocp_server_ops bench_s_ops = {
 	.alive = bench_alive,
 	.fault = bench_fault,
 	.xaction_start = bench_s_xaction_start,
+	.offer = bench_s_offer,
+	.pause = bench_s_pause,
+	.need = bench_s_need,
+	.leave_now = bench_s_leave_now,
 	.am_start = bench_s_am_start,
 	.data = bench_data,
 	.original_end = bench_s_original_end,

@@ -35,7 +35,8 @@ int ocp_agent_init(struct ocp_agent *a, uint64_t now_us)
 		free(a->table);
 		return -ENOMEM;
 	}
-	ocp_decoder_dialect(a->decoder, OCP_DIALECT_DRAFT);
+	if (!a->role->first) /* it decides on the first message */
+		ocp_decoder_dialect(a->decoder, OCP_DIALECT_DRAFT);
 	a->table_mask = size - 1;
 	/* The peer chooses the xids at a callout server: make their places unpredictable. */
 	a->table_seed = (uint32_t)((uintptr_t)a->table >> 4) ^ (uint32_t)now_us;

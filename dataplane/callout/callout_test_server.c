@@ -201,7 +201,7 @@ static void on_xaction_end(void *ctx, void *user, const struct ocp_xaction_endin
 }
 
 /* Core: what was made of the original so far has been sent. */
-static void on_leave_now(void *ctx, void *user)
+static int on_leave_now(void *ctx, void *user)
 {
 	struct test_xaction *x = user;
 	struct test_conn *c = ctx;
@@ -210,6 +210,7 @@ static void on_leave_now(void *ctx, void *user)
 	assert(ret == 0);
 	c->s->ended++;
 	free(x);
+	return 0;
 }
 
 static int on_offer(void *ctx, const struct ocp_list *services, struct ocp_profile *p)
