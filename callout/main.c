@@ -42,14 +42,23 @@ static void main_usage(void)
 	       "SERVICE  NAME[:URI][,key=value]...   (none given: echo, as-is, block and log)\n\n"
 	       "      --replace OLD=NEW     the same as ,replace=OLD=NEW of the service before\n"
 	       "      --set key=value       the same as ,key=value of the service before\n"
-	       "      --ack-all             acknowledge every data-have\n"
+	       "      --dialect WHICH       draft, core (RFC 4037) or both (both)\n"
+	       "      --ack-all             acknowledge every data-have; core: report progress after every DUM\n"
 	       "      --max-connections N   connections open at a time (%u)\n"
 	       "      --max-transactions N  transactions open at a time per connection (%u)\n"
 	       "      --stats               print statistics at the end; SIGUSR1 prints them at any time\n"
 	       "      --json                log lines and statistics as JSON\n"
 	       "  -q, --quiet               nothing about connections\n"
 	       "  -h, --help\n"
-	       "  -V, --version\n\nServices:\n",
+	       "  -V, --version\n\n"
+	       "Options of every service, for processors that speak RFC 4037 and the HTTP profile of RFC 4236\n"
+	       "(as ,key=value of the service, or as --key value behind it):\n"
+	       "  aux-parts=PART+...            auxiliary parts wanted: request-header, request-body, request-trailer\n"
+	       "  pause-at-body=N               pause after N octets of the body\n"
+	       "  stop-receiving-body=N         no more than N octets of the body (answer)\n"
+	       "  preservation-interest-body=N  preserve no more than N octets of the body\n"
+	       "  content-encodings=NAME+...    preferred codings, best first\n"
+	       "  refuse=offers|transactions|messages  refuse what is named\n\nServices:\n",
 	       OC_LOOP_CONFIG_DEFAULT.connections_max, OC_LOOP_CONFIG_DEFAULT.xactions_max);
 	for (const struct oc_service_type *const *t = services_all; *t; t++)
 		printf("%s (%s): %s\n%s", (*t)->name, (*t)->uri, (*t)->summary, (*t)->options ? (*t)->options : "");
@@ -103,7 +112,7 @@ static int main_number(const char *text, uint32_t *out)
 }
 
 enum { OPT_LISTEN = 256, OPT_SERVICE, OPT_REPLACE, OPT_SET, OPT_ACK_ALL, OPT_CONNECTIONS, OPT_XACTIONS, OPT_STATS,
-       OPT_JSON };
+       OPT_JSON, OPT_DIALECT, OPT_WISH };
 
 static const struct option main_longopts[] = {
 	{"listen", required_argument, NULL, OPT_LISTEN},
@@ -115,12 +124,41 @@ static const struct option main_longopts[] = {
 	{"max-transactions", required_argument, NULL, OPT_XACTIONS},
 	{"stats", no_argument, NULL, OPT_STATS},
 	{"json", no_argument, NULL, OPT_JSON},
+	{"dialect", required_argument, NULL, OPT_DIALECT},
+	{"aux-parts", required_argument, NULL, OPT_WISH},
+	{"pause-at-body", required_argument, NULL, OPT_WISH},
+	{"stop-receiving-body", required_argument, NULL, OPT_WISH},
+	{"preservation-interest-body", required_argument, NULL, OPT_WISH},
+	{"content-encodings", required_argument, NULL, OPT_WISH},
+	{"refuse", required_argument, NULL, OPT_WISH},
 	{"quiet", no_argument, NULL, 'q'},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, 'V'},
 	{0}};
 
-static int main_option(struct main_options *o, int opt, const char *arg)
+static int main_dialect(struct main_options *o, const char *arg)
+{
+	if (strcmp(arg, "draft") == 0)
+		o->loop.dialects = OC_DIALECT_DRAFT;
+	else if (strcmp(arg, "core") == 0)
+		o->loop.dialects = OC_DIALECT_CORE;
+	else if (strcmp(arg, "both") == 0)
+		o->loop.dialects = OC_DIALECT_DRAFT | OC_DIALECT_CORE;
+	else
+		return main_complain("'--dialect %s': draft, core or both expected", arg);
+	return 0;
+}
+
+/* --name: as ,name=arg of the service before. */
+static int main_wish(struct main_options *o, const char *name, const char *arg)
+{
+	char key[64];
+
+	snprintf(key, sizeof(key), "%s=", name);
+	return main_extend(o, key, arg);
+}
+
+static int main_option(struct main_options *o, int opt, const char *name, const char *arg)
 {
 	switch (opt) {
 	case OPT_LISTEN:
@@ -134,6 +172,10 @@ static int main_option(struct main_options *o, int opt, const char *arg)
 		return main_extend(o, "replace=", arg);
 	case OPT_SET:
 		return main_extend(o, "", arg);
+	case OPT_DIALECT:
+		return main_dialect(o, arg);
+	case OPT_WISH:
+		return main_wish(o, name, arg);
 	case OPT_ACK_ALL:
 		o->loop.ack_all = true;
 		return 0;
@@ -164,10 +206,10 @@ static int main_option(struct main_options *o, int opt, const char *arg)
 static int main_options_read(struct main_options *o, int argc, char **argv)
 {
 	static const char *const defaults[] = {"echo", "as-is", "block", "log"};
-	int opt, rc = 0;
+	int opt, at = 0, rc = 0;
 
-	while (rc == 0 && (opt = getopt_long(argc, argv, "qhV", main_longopts, NULL)) >= 0)
-		rc = main_option(o, opt, optarg);
+	while (rc == 0 && (opt = getopt_long(argc, argv, "qhV", main_longopts, &at)) >= 0)
+		rc = main_option(o, opt, main_longopts[at].name, optarg);
 	if (rc == 0 && optind < argc)
 		rc = main_complain("unexpected argument '%s'", argv[optind]);
 	if (!o->nservices) {

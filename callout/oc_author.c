@@ -11,11 +11,6 @@ static struct ocp_server *oc_ocp(const struct oc_xaction *x)
 	return x->conn->ocp;
 }
 
-static enum ocp_part oc_wire_part(const struct oc_xaction *x, enum oc_part part)
-{
-	return x->mail ? OCP_PART_NONE : (enum ocp_part)part;
-}
-
 /* Errors of the agent for names that are gone, in the words of this library. */
 static int oc_rc(int rc)
 {
@@ -34,16 +29,12 @@ static void oc_xaction_pend(struct oc_xaction *x)
 
 static int oc_flush_as_is(struct oc_xaction *x)
 {
-	struct oc_range r = x->as_is;
-	int rc;
+	struct oc_piece d = {.part = x->as_is_part, .ref = true, .offset = x->as_is.offset, .size = x->as_is.size};
 
-	if (!r.size)
+	if (!d.size)
 		return 0;
 	x->as_is.size = 0;
-	rc = ocp_server_as_is(oc_ocp(x), x->xid, x->am_id, r.offset, r.size, oc_wire_part(x, x->as_is_part));
-	if (rc == 0)
-		x->service->st.octets_as_is += r.size;
-	return rc;
+	return oc_out(x, &d, NULL);
 }
 
 static int oc_flush_release(struct oc_xaction *x)
@@ -51,7 +42,7 @@ static int oc_flush_release(struct oc_xaction *x)
 	struct oc_range r = x->release;
 	int rc = oc_flush_as_is(x); /* it may refer to what is released now */
 
-	if (rc != 0 || !r.size)
+	if (rc != 0 || !r.size || x->later) /* what is held may refer to it, too */
 		return rc;
 	x->release.size = 0;
 	return ocp_server_ack(oc_ocp(x), x->xid, r.offset, r.size, true);
@@ -68,7 +59,7 @@ int oc_start_adapted(struct oc_xaction *x, const struct oc_adapted *a)
 	struct ocp_send send = OCP_SEND_INIT;
 	int rc;
 
-	if (x->over)
+	if (oc_gone(x))
 		return -ENOENT;
 	if (!a)
 		a = &none;
@@ -81,6 +72,7 @@ int oc_start_adapted(struct oc_xaction *x, const struct oc_adapted *a)
 	send.modified = a->modified;
 	send.sizep = a->sizep;
 	send.modp = a->modp;
+	send.am_el = a->body;
 	rc = ocp_server_am_start(oc_ocp(x), x->xid, (struct ocp_str){a->meta.p, (uint32_t)a->meta.len}, &send,
 				 &x->am_id);
 	if (rc == 0)
@@ -95,26 +87,29 @@ static int oc_ready(struct oc_xaction *x)
 	return x->am_open ? 0 : oc_start_adapted(x, NULL);
 }
 
-int oc_send(struct oc_xaction *x, enum oc_part part, const void *bytes, size_t len, bool modified)
+static int oc_put(struct oc_xaction *x, const struct oc_piece *d, const void *bytes)
 {
-	struct ocp_send send = OCP_SEND_INIT;
-	struct oc_buf *in = x->conn->in;
-	const uint8_t *p = bytes;
 	int rc = oc_ready(x);
 
 	if (rc == 0)
 		rc = oc_flush_as_is(x);
-	if (rc != 0 || !len)
-		return oc_rc(rc);
-	send.part = oc_wire_part(x, part);
-	send.modified = modified;
-	/* Octets of the input buffer are sent from where they are. */
-	if (!(in && p >= in->data && p < in->data + OC_BUF_SIZE))
-		in = NULL;
-	rc = ocp_server_data(oc_ocp(x), x->xid, x->am_id, p, len, in, &send);
-	if (rc == 0)
-		x->service->st.octets_have += len;
+	if (rc == 0 && d->size)
+		rc = oc_out(x, d, bytes);
 	return oc_rc(rc);
+}
+
+int oc_send(struct oc_xaction *x, enum oc_part part, const void *bytes, size_t len, bool modified)
+{
+	struct oc_piece d = {.part = part, .modified = modified, .size = len};
+
+	return oc_gone(x) ? -ENOENT : oc_put(x, &d, bytes);
+}
+
+int oc_copy(struct oc_xaction *x, enum oc_part part, uint64_t offset, const void *bytes, size_t len)
+{
+	struct oc_piece d = {.part = part, .known = true, .offset = offset, .size = len};
+
+	return oc_gone(x) ? -ENOENT : oc_put(x, &d, bytes);
 }
 
 bool oc_committed(const struct oc_xaction *x, uint64_t offset, uint64_t size)
@@ -122,7 +117,7 @@ bool oc_committed(const struct oc_xaction *x, uint64_t offset, uint64_t size)
 	return !x->over && ocp_server_committed(oc_ocp(x), x->xid, offset, size);
 }
 
-int oc_as_is(struct oc_xaction *x, enum oc_part part, uint64_t offset, uint64_t size)
+static int oc_refer(struct oc_xaction *x, enum oc_part part, uint64_t offset, uint64_t size)
 {
 	int rc = oc_ready(x);
 
@@ -143,12 +138,15 @@ int oc_as_is(struct oc_xaction *x, enum oc_part part, uint64_t offset, uint64_t 
 	return 0;
 }
 
-int oc_release(struct oc_xaction *x, uint64_t offset, uint64_t size)
+int oc_as_is(struct oc_xaction *x, enum oc_part part, uint64_t offset, uint64_t size)
+{
+	return oc_gone(x) ? -ENOENT : oc_refer(x, part, offset, size);
+}
+
+static int oc_give_up(struct oc_xaction *x, uint64_t offset, uint64_t size)
 {
 	int rc;
 
-	if (x->over)
-		return -ENOENT;
 	if (!size || !(oc_committed(x, offset, 1) || oc_committed(x, offset + size - 1, 1)))
 		return 0;
 	if (x->release.size && x->release.offset + x->release.size == offset) {
@@ -163,46 +161,70 @@ int oc_release(struct oc_xaction *x, uint64_t offset, uint64_t size)
 	return 0;
 }
 
+int oc_release(struct oc_xaction *x, uint64_t offset, uint64_t size)
+{
+	return oc_gone(x) ? -ENOENT : oc_give_up(x, offset, size);
+}
+
 int oc_ack(struct oc_xaction *x, uint64_t offset, uint64_t size)
 {
-	return x->over ? -ENOENT : oc_rc(ocp_server_ack(oc_ocp(x), x->xid, offset, size, false));
+	return oc_gone(x) ? -ENOENT : oc_rc(ocp_server_ack(oc_ocp(x), x->xid, offset, size, false));
+}
+
+int oc_pass(struct oc_xaction *x, enum oc_part part, uint64_t offset, const void *bytes, size_t len)
+{
+	struct oc_piece d = {.part = part, .known = true, .offset = offset, .size = len};
+	int rc;
+
+	if (!len)
+		return 0;
+	rc = oc_refer(x, part, offset, len);
+	if (rc == -EPERM)
+		rc = oc_put(x, &d, bytes);
+	return rc == 0 ? oc_give_up(x, offset, len) : rc;
 }
 
 int oc_forward(struct oc_xaction *x, enum oc_part part, uint64_t offset, const void *bytes, size_t len)
 {
-	int rc;
-
-	if (!len)
-		return x->over ? -ENOENT : 0;
-	rc = oc_as_is(x, part, offset, len);
-	if (rc == -EPERM)
-		rc = oc_send(x, part, bytes, len, false);
-	return rc == 0 ? oc_release(x, offset, len) : rc;
+	return oc_gone(x) ? -ENOENT : oc_pass(x, part, offset, bytes, len);
 }
 
 int oc_pause(struct oc_xaction *x)
 {
-	return x->over ? -ENOENT : oc_rc(ocp_server_pause(oc_ocp(x), x->xid));
+	int rc = oc_gone(x) ? -ENOENT : oc_rc(ocp_server_pause(oc_ocp(x), x->xid));
+
+	if (rc == 0)
+		x->asked_pause = true;
+	return rc;
 }
 
 int oc_need(struct oc_xaction *x, uint32_t request)
 {
-	return x->over ? -ENOENT : oc_rc(ocp_server_need(oc_ocp(x), x->xid, request));
+	if (oc_gone(x))
+		return -ENOENT;
+	x->asked_pause = false;
+	return x->held_up ? 0 : oc_rc(ocp_server_need(oc_ocp(x), x->xid, request));
 }
 
 int oc_working(struct oc_xaction *x)
 {
-	return x->over ? -ENOENT : oc_rc(ocp_server_working(oc_ocp(x), x->xid));
+	return oc_gone(x) ? -ENOENT : oc_rc(ocp_server_working(oc_ocp(x), x->xid));
 }
 
-int oc_end(struct oc_xaction *x)
+int oc_stop_receiving(struct oc_xaction *x, uint64_t size)
 {
-	int rc;
+	int rc = oc_gone(x) ? -ENOENT : oc_rc(ocp_server_stop_receiving(oc_ocp(x), x->xid, size));
 
-	if (x->over)
-		return -ENOENT;
-	rc = oc_flush_as_is(x); /* releases need not be sent: the end implies them */
-	if (rc == 0 && x->am_open)
+	if (rc == 0)
+		x->prefix = true;
+	return rc;
+}
+
+int oc_end_now(struct oc_xaction *x)
+{
+	int rc = 0;
+
+	if (x->am_open)
 		rc = ocp_server_data_end(oc_ocp(x), x->xid, x->am_id, true);
 	if (rc == 0)
 		rc = ocp_server_xaction_end(oc_ocp(x), x->xid, false, NULL);
@@ -211,40 +233,80 @@ int oc_end(struct oc_xaction *x)
 	return oc_rc(rc);
 }
 
-int oc_leave_loop(struct oc_xaction *x)
+int oc_end(struct oc_xaction *x)
 {
-	bool agreed = ocp_server_features(oc_ocp(x)) & OCP_HAS(OCP_FEATURE_LEAVE_LOOP);
 	int rc;
 
-	if (x->over)
+	if (oc_gone(x))
 		return -ENOENT;
-	if (!agreed) {
-		if (!x->conn->asked_leave) { /* so that the next transaction may */
-			x->conn->asked_leave = true;
-			ocp_server_please_use(oc_ocp(x), ocp_str(ocp_feature_uri(OCP_FEATURE_LEAVE_LOOP)));
-		}
-		return -ENOTSUP;
+	rc = oc_flush_as_is(x); /* releases need not be sent: the end implies them */
+	if (rc == 0 && x->later) {
+		x->finishing = true;
+		return 0;
 	}
-	if (!x->last_slice)
-		return -EPERM;
-	rc = oc_ready(x);
+	return rc == 0 ? oc_end_now(x) : oc_rc(rc);
+}
+
+/* The last words of a transaction that the processor lets go: 0 when they have been said, -EAGAIN when some octets have to
+ * wait for the processor to take data again. */
+int oc_leave_now(struct oc_xaction *x)
+{
+	int rc = oc_flush_as_is(x);
+
+	x->leave_now = true;
+	if (rc == 0 && x->later)
+		return -EAGAIN;
+	if (rc == 0)
+		rc = ocp_server_leave_loop(oc_ocp(x), x->xid, x->am_id);
+	if (rc == 0)
+		oc_xaction_close(x, OC_CLOSE_DONE);
+	return oc_rc(rc);
+}
+
+/* Draft: agreed on for the connection, and only between data-haves. */
+static int oc_may_leave(struct oc_xaction *x)
+{
+	bool agreed = ocp_server_features(oc_ocp(x)) & OCP_HAS(OCP_FEATURE_LEAVE_LOOP);
+
+	if (agreed)
+		return x->last_slice || ocp_server_dialect(oc_ocp(x)) == OCP_DIALECT_CORE ? 0 : -EPERM;
+	if (!x->conn->asked_leave) { /* so that the next transaction may */
+		x->conn->asked_leave = true;
+		ocp_server_please_use(oc_ocp(x), ocp_str(ocp_feature_uri(OCP_FEATURE_LEAVE_LOOP)));
+	}
+	return -ENOTSUP;
+}
+
+int oc_leave_loop(struct oc_xaction *x)
+{
+	int rc = oc_gone(x) ? -ENOENT : oc_may_leave(x);
+
+	if (rc == 0)
+		rc = oc_ready(x);
 	if (rc == 0)
 		rc = oc_flush_as_is(x);
 	if (rc == 0)
 		rc = ocp_server_leave_loop(oc_ocp(x), x->xid, x->am_id);
 	if (rc == -EBUSY) /* in the middle of a data-have */
 		rc = -EPERM;
-	if (rc == 0) {
-		x->service->st.left++;
+	if (rc < 0)
+		return oc_rc(rc);
+	x->service->st.left++;
+	if (rc == 0)
 		oc_xaction_close(x, OC_CLOSE_DONE);
-	}
-	return oc_rc(rc);
+	else
+		x->leaving = true;
+	return 0;
 }
 
 int oc_refuse(struct oc_xaction *x, const char *reason)
 {
-	int rc = x->over ? -ENOENT : ocp_server_refuse(oc_ocp(x), x->xid, reason);
+	int rc;
 
+	if (x->over)
+		return -ENOENT;
+	oc_out_drop(x);
+	rc = ocp_server_refuse(oc_ocp(x), x->xid, reason);
 	if (rc == 0) {
 		x->service->st.refused++;
 		oc_xaction_close(x, OC_CLOSE_DONE);
@@ -252,16 +314,15 @@ int oc_refuse(struct oc_xaction *x, const char *reason)
 	return oc_rc(rc);
 }
 
-int oc_abort(struct oc_xaction *x, const char *reason)
+int oc_abort_now(struct oc_xaction *x, const char *reason)
 {
 	struct ocp_result result = {.code = OCP_RESULT_FAILURE, .reason = ocp_str(reason)};
-	int rc = oc_ready(x);
+	int rc = 0;
 
-	if (rc == 0)
-		rc = oc_flush_as_is(x);
-	if (rc == 0 && x->received) /* fails when the processor has aborted the original itself: as good */
+	oc_out_drop(x);
+	if (x->received) /* fails when the processor has aborted the original itself: as good */
 		ocp_server_ack(oc_ocp(x), x->xid, 0, x->received, true);
-	if (rc == 0)
+	if (x->am_open)
 		rc = ocp_server_am_end(oc_ocp(x), x->xid, x->am_id, true, &result);
 	if (rc == 0)
 		rc = ocp_server_xaction_end(oc_ocp(x), x->xid, false, NULL);
@@ -270,6 +331,15 @@ int oc_abort(struct oc_xaction *x, const char *reason)
 		oc_xaction_close(x, OC_CLOSE_DONE);
 	}
 	return oc_rc(rc);
+}
+
+int oc_abort(struct oc_xaction *x, const char *reason)
+{
+	int rc = oc_gone(x) ? -ENOENT : oc_ready(x);
+
+	if (rc == 0)
+		rc = oc_flush_as_is(x);
+	return rc == 0 ? oc_abort_now(x, reason) : oc_rc(rc);
 }
 
 /* An SMTP reply in place of a mail. */
@@ -302,7 +372,7 @@ int oc_answer(struct oc_xaction *x, const struct oc_answer *a)
 	char head[2048];
 	int rc, n;
 
-	if (x->over)
+	if (oc_gone(x))
 		return -ENOENT;
 	if (x->begun)
 		return -EALREADY;
@@ -320,6 +390,7 @@ int oc_answer(struct oc_xaction *x, const struct oc_answer *a)
 	am.meta = x->msg.kind == OC_KIND_REQUEST ? oc_str("Protocol: HTTP/1.1\r\nKind: response\r\n") : oc_str(NULL);
 	am.modified = true;
 	am.sizep = (int64_t)((size_t)n + a->len);
+	am.body = (int64_t)a->len;
 	rc = oc_start_adapted(x, &am);
 	if (rc == 0)
 		rc = oc_send(x, OC_PART_RESPONSE_HEADER, head, (size_t)n, true);

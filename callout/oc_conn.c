@@ -3,6 +3,7 @@
 #include "callout/oc_priv.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,8 +33,12 @@ static int oc_conn_on_start(void *ctx, struct ocp_str client, int32_t priority)
 {
 	struct oc_conn *c = ctx;
 
-	oc_log(c->loop, "connection from %s: client \"%.*s\", priority %d", c->peer, (int)client.len,
-	       client.p ? client.p : "", priority);
+	c->started = true;
+	if (ocp_server_dialect(c->ocp) == OCP_DIALECT_CORE)
+		oc_log(c->loop, "connection from %s: RFC 4037", c->peer);
+	else
+		oc_log(c->loop, "connection from %s: client \"%.*s\", priority %d", c->peer, (int)client.len,
+		       client.p ? client.p : "", priority);
 	return 0;
 }
 
@@ -51,13 +56,29 @@ static void oc_conn_on_closed(void *ctx, enum ocp_end how, const struct ocp_resu
 	oc_conn_dirty(c);
 }
 
+/* Which rule was broken, at most once per OC_FAULT_US: a hostile peer must not fill the log. */
 static void oc_conn_on_fault(void *ctx, void *user, enum ocp_fault f, enum ocp_msg_type msg)
 {
 	struct oc_conn *c = ctx;
 
 	if (f == OCP_FAULT_UNKNOWN_ID || f == OCP_FAULT_UNKNOWN_MSG)
 		return; /* normal when both sides end a transaction at the same time, or of a newer peer */
-	oc_log(c->loop, "connection from %s: %s: %s", c->peer, ocp_msg_name(msg), ocp_fault_text(f));
+	if (c->fault_us && c->loop->now_us - c->fault_us < OC_FAULT_US) {
+		c->faults_untold++;
+		return;
+	}
+	c->fault_us = c->loop->now_us;
+	if (c->faults_untold)
+		oc_log(c->loop, "connection from %s: %s: %s (%" PRIu64 " more in between)", c->peer, ocp_msg_name(msg),
+		       ocp_fault_text(f), c->faults_untold);
+	else
+		oc_log(c->loop, "connection from %s: %s: %s", c->peer, ocp_msg_name(msg), ocp_fault_text(f));
+	c->faults_untold = 0;
+}
+
+static int oc_conn_on_offer(void *ctx, const struct ocp_list *services, struct ocp_profile *p)
+{
+	return oc_wishes_answer(((struct oc_conn *)ctx)->loop, services, p);
 }
 
 int oc_conn_new(struct oc_loop *loop, int fd, const char *peer)
@@ -76,17 +97,22 @@ int oc_conn_new(struct oc_loop *loop, int fd, const char *peer)
 	c->src.fd = fd;
 	c->loop = loop;
 	c->events = EPOLLIN;
+	c->since_us = oc_now_us();
 	snprintf(c->peer, sizeof(c->peer), "%s", peer);
 	cfg.xactions_max = loop->cfg.xactions_max;
 	cfg.ack_all = loop->cfg.ack_all;
 	cfg.idle_probe_us = loop->cfg.idle_probe_us;
 	cfg.probe_timeout_us = loop->cfg.probe_timeout_us;
 	cfg.deadline_us = loop->cfg.deadline_us;
+	cfg.negotiation_us = loop->cfg.start_us;
+	cfg.dialects = (loop->cfg.dialects & OC_DIALECT_DRAFT ? OCP_HAS(OCP_DIALECT_DRAFT) : 0) |
+		       (loop->cfg.dialects & OC_DIALECT_CORE ? OCP_HAS(OCP_DIALECT_CORE) : 0);
 	ops.output = oc_conn_output;
 	ops.connection_start = oc_conn_on_start;
 	ops.closed = oc_conn_on_closed;
 	ops.fault = oc_conn_on_fault;
-	rc = ocp_server_create(&c->ocp, &cfg, &ops, c, oc_now_us());
+	ops.offer = oc_conn_on_offer;
+	rc = ocp_server_create(&c->ocp, &cfg, &ops, c, c->since_us);
 	ev.data.ptr = &c->src;
 	if (rc == 0 && epoll_ctl(loop->epfd, EPOLL_CTL_ADD, fd, &ev) != 0)
 		rc = -errno;
@@ -248,6 +274,8 @@ void oc_conn_settle(struct oc_conn *c)
 
 uint64_t oc_conn_deadline(const struct oc_conn *c)
 {
+	if (c->state == OC_CONN_OPEN && !c->started && c->loop->cfg.start_us)
+		return c->since_us + c->loop->cfg.start_us;
 	if (c->state == OC_CONN_OPEN)
 		return ocp_server_next_deadline(c->ocp);
 	return c->linger_until ? c->linger_until : c->loop->now_us + OC_LINGER_US;
@@ -255,7 +283,12 @@ uint64_t oc_conn_deadline(const struct oc_conn *c)
 
 void oc_conn_tick(struct oc_conn *c)
 {
-	if (c->state == OC_CONN_OPEN) {
+	if (c->state == OC_CONN_OPEN && !c->started) {
+		if (c->loop->now_us < oc_conn_deadline(c))
+			return;
+		oc_log(c->loop, "connection from %s: silent since it came", c->peer);
+		oc_conn_lost(c);
+	} else if (c->state == OC_CONN_OPEN) {
 		if (c->loop->now_us >= ocp_server_next_deadline(c->ocp))
 			ocp_server_tick(c->ocp, c->loop->now_us);
 	} else if (!c->linger_until) {

@@ -75,11 +75,54 @@ struct oc_service *oc_loop_find(struct oc_loop *loop, struct ocp_str uri)
 	return NULL;
 }
 
+/* Takes the library's own options out; the rest, in mine, is the service's. */
+static int oc_service_wishes(struct oc_service *s, const struct oc_option *options, size_t count,
+			     struct oc_option *mine, size_t *n, struct oc_error *err)
+{
+	s->wishes = OC_WISHES_INIT;
+	for (size_t i = 0; i < count; i++) {
+		int rc = oc_wish(&s->wishes, &options[i], err);
+
+		if (rc < 0)
+			return rc;
+		if (rc == 0)
+			mine[(*n)++] = options[i];
+	}
+	if (s->type->never_refers && s->wishes.preservation_interest_body < 0)
+		s->wishes.preservation_interest_body = 0;
+	if (s->wishes.stop_receiving_body >= 0 && !s->type->prefix)
+		return oc_error(err, -EINVAL, "service %s: stop-receiving-body: it needs whole messages", s->type->name);
+	return 0;
+}
+
+static int oc_service_configure(struct oc_service *s, const struct oc_option *options, size_t count,
+				struct oc_error *err)
+{
+	struct oc_option *mine = calloc(count + 1, sizeof(*mine));
+	size_t n = 0;
+	int rc = mine ? oc_service_wishes(s, options, count, mine, &n, err)
+		      : oc_error(err, -ENOMEM, "service %s: out of memory", s->type->name);
+
+	if (rc == 0 && s->type->configure)
+		rc = s->type->configure(mine, n, &s->config, err);
+	else if (rc == 0 && n)
+		rc = oc_error(err, -EINVAL, "service %s: unknown option '%s'", s->type->name, mine[0].key);
+	free(mine);
+	return rc;
+}
+
+static void oc_service_free(struct oc_service *s)
+{
+	free(s->wishes.content_encodings);
+	free(s->uri);
+	free(s);
+}
+
 int oc_loop_service(struct oc_loop *loop, const struct oc_service_type *type, const char *uri,
 		    const struct oc_option *options, size_t count, struct oc_error *err)
 {
 	struct oc_service **end = &loop->services, *s;
-	int rc = 0;
+	int rc;
 
 	if (!uri)
 		uri = type->uri;
@@ -99,13 +142,9 @@ int oc_loop_service(struct oc_loop *loop, const struct oc_service_type *type, co
 	s->type = type;
 	s->st.name = type->name;
 	s->st.uri = s->uri;
-	if (type->configure)
-		rc = type->configure(options, count, &s->config, err);
-	else if (count)
-		rc = oc_error(err, -EINVAL, "service %s: unknown option '%s'", type->name, options[0].key);
+	rc = oc_service_configure(s, options, count, err);
 	if (rc != 0) {
-		free(s->uri);
-		free(s);
+		oc_service_free(s);
 		return rc;
 	}
 	*end = s;
@@ -350,8 +389,7 @@ void oc_loop_free(struct oc_loop *loop)
 		loop->services = s->next;
 		if (s->type->unconfigure)
 			s->type->unconfigure(s->config);
-		free(s->uri);
-		free(s);
+		oc_service_free(s);
 	}
 	oc_pool_drain(&loop->pool);
 	if (loop->epfd >= 0)

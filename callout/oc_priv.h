@@ -13,6 +13,7 @@
 #include <sys/types.h>
 #include "callout/opes_callout.h"
 #include "ocp/ocp.h"
+#include "ocp/ocp_profile.h"
 #include "ocp/ocp_server.h"
 
 #define OC_BUF_SIZE (256 * 1024 - 64)
@@ -22,6 +23,9 @@
 #define OC_QUANTUM 4             /* reads per connection and round */
 #define OC_QUANTUM_TOP 16        /* the same for the highest priority that is readable */
 #define OC_LINGER_US 1000000     /* for the peer to read our last words */
+#define OC_LATER_HIGH (256 * 1024) /* octets held of a paused adapted message: the original is paused, too */
+#define OC_LATER_FACTOR 2        /* times out_high: octets held of all of a connection's */
+#define OC_FAULT_US 1000000      /* a connection's broken rules are logged at most so often */
 
 /* Reference-counted octets; one reference per queue entry and per holder. */
 struct oc_buf {
@@ -81,8 +85,23 @@ struct oc_watch {
 	bool gone;
 };
 
+/* What a service asks of a processor that offers it an application profile, and what it refuses. */
+struct oc_wishes {
+	uint32_t aux_parts; /* mask of OCP_HAS(part) */
+	int64_t pause_at_body, stop_receiving_body, preservation_interest_body; /* -1: nothing */
+	char *content_encodings; /* list in wire form; NULL: nothing */
+	bool refuse_offers, refuse_xactions, refuse_messages;
+};
+#define OC_WISHES_INIT \
+	((struct oc_wishes){.pause_at_body = -1, .stop_receiving_body = -1, .preservation_interest_body = -1})
+/* 1: o is a wish and has been taken; 0: it is the service's own option; -errno with a reason. */
+int oc_wish(struct oc_wishes *w, const struct oc_option *o, struct oc_error *err);
+/* 0: the processor's offer for these services is accepted, p says how. */
+int oc_wishes_answer(struct oc_loop *loop, const struct ocp_list *services, struct ocp_profile *p);
+
 struct oc_service {
 	struct oc_service *next;
+	struct oc_wishes wishes;
 	const struct oc_service_type *type;
 	char *uri;
 	void *config;
@@ -107,8 +126,11 @@ struct oc_conn {
 	struct oc_xaction *pending;        /* with references not sent yet */
 	enum oc_conn_state state;
 	uint32_t events;                   /* asked of epoll */
-	bool dirty, stalled, asked_leave;
-	uint64_t linger_until;
+	bool dirty, stalled, asked_leave, started;
+	size_t later_octets;               /* held of adapted messages */
+	uint64_t since_us, linger_until;
+	uint64_t fault_us;                 /* last line about a broken rule */
+	uint64_t faults_untold;
 	uint64_t octets_in, octets_out;
 	char peer[80];
 };
@@ -119,6 +141,27 @@ struct oc_range {
 	uint64_t offset, size;
 };
 
+/* Adapted data: octets, or octets of the original from offset on (ref). */
+struct oc_piece {
+	enum oc_part part;
+	bool ref;
+	bool known;    /* octets that equal the original's from offset on */
+	bool modified; /* octets that do not */
+	uint64_t offset, size;
+};
+
+struct oc_later {
+	struct oc_later *next;
+	struct oc_piece piece;
+	uint64_t done;
+	uint8_t bytes[];
+};
+
+/*
+ * In the core dialect an ending call of the service may not be the end: what a paused processor still has to get goes out
+ * first (finishing), and to leave the loop takes the processor's leave, until which the library passes the original on
+ * (leaving). The service's transaction is over all the same.
+ */
 struct oc_xaction {
 	struct oc_conn *conn;
 	struct oc_service *service;
@@ -126,6 +169,11 @@ struct oc_xaction {
 	struct oc_xaction *pending_next;
 	uint32_t xid, am_id;
 	bool over, in_pending, started, begun, am_open, infer, last_slice;
+	bool finishing, leaving;
+	bool leave_now;   /* DSS has come */
+	bool asked_pause; /* the service wants a pause of the original */
+	bool held_up;     /* the library does, see later */
+	bool prefix;      /* oc_stop_receiving: the beginning of the original is enough */
 	bool mail; /* its parts are found here, and not named to the processor */
 	enum oc_close how;
 	enum oc_head_end head_end;
@@ -134,6 +182,8 @@ struct oc_xaction {
 	uint64_t received;
 	struct oc_range as_is, release;
 	enum oc_part as_is_part;
+	struct oc_later *later, *later_last; /* held while the processor pauses us */
+	size_t later_octets;
 	alignas(16) unsigned char state[];
 };
 
@@ -170,6 +220,24 @@ void oc_conn_tick(struct oc_conn *c);
 uint64_t oc_conn_deadline(const struct oc_conn *c);
 void oc_conn_end(struct oc_conn *c);
 void oc_conn_free(struct oc_conn *c);
+
+/* The service has let go of it. */
+static inline bool oc_gone(const struct oc_xaction *x)
+{
+	return x->over || x->finishing || x->leaving;
+}
+
+/* d goes out, or is held. p: its octets; NULL: a reference. */
+int oc_out(struct oc_xaction *x, const struct oc_piece *d, const uint8_t *p);
+void oc_out_drop(struct oc_xaction *x);
+/* The processor takes data again. */
+void oc_out_resume(struct oc_xaction *x);
+/* The ends, whether the service has let go or not. */
+int oc_end_now(struct oc_xaction *x);
+int oc_abort_now(struct oc_xaction *x, const char *reason);
+int oc_leave_now(struct oc_xaction *x);
+/* Passes a slice of the original on. */
+int oc_pass(struct oc_xaction *x, enum oc_part part, uint64_t offset, const void *bytes, size_t len);
 
 extern const struct ocp_server_ops oc_xaction_ops; /* its call-backs about transactions */
 /* Sends x's pending references. */

@@ -20,11 +20,19 @@ static int oc_on_xaction_start(void *ctx, uint32_t xid, const struct ocp_uri *ur
 	struct oc_xaction *x;
 	int rc;
 
+	if (ocp_server_services(c->ocp, xid).count > 1) {
+		oc_log(c->loop, "connection from %s: a group of several services is not served as one", c->peer);
+		return -ENOTSUP;
+	}
 	if (!s) {
 		oc_log(c->loop, "connection from %s: no service %.*s here", c->peer, (int)uri->uri.len, uri->uri.p);
 		return -ENOENT;
 	}
 	s->st.xactions++;
+	if (s->wishes.refuse_xactions) {
+		s->st.refused++;
+		return -EPERM;
+	}
 	x = calloc(1, sizeof(*x) + s->type->state_size);
 	if (!x) {
 		s->st.refused++;
@@ -62,7 +70,7 @@ static int oc_on_am_start(void *ctx, void *user, const struct ocp_am_info *am)
 	memcpy(x->meta, am->meta.len ? am->meta.p : "", am->meta.len);
 	x->meta[am->meta.len] = '\0';
 	x->msg = (struct oc_message){.kind = (enum oc_kind)am->kind, .meta = {x->meta, am->meta.len},
-				     .sizep = am->sizep, .modp = am->modp};
+				     .sizep = am->sizep, .modp = am->modp, .body = am->am_el};
 	x->started = true;
 	if (!oc_meta(x, "Protocol", &protocol))
 		protocol = oc_str("");
@@ -70,10 +78,13 @@ static int oc_on_am_start(void *ctx, void *user, const struct ocp_am_info *am)
 	x->infer = x->mail || ((x->msg.kind == OC_KIND_REQUEST || x->msg.kind == OC_KIND_RESPONSE) && protocol.len >= 5 &&
 			       memcmp(protocol.p, "HTTP/", 5) == 0);
 	x->head_end = x->mail ? OC_HEAD_START : OC_HEAD_LINE; /* a mail has no start line: an empty head is possible */
-	rc = type->start ? type->start(x, x->state, &x->msg) : 0;
-	if (rc != 0 && !x->over)
+	if (x->service->wishes.refuse_messages)
+		rc = -EPERM;
+	else
+		rc = type->start ? type->start(x, x->state, &x->msg) : 0;
+	if (rc != 0 && !oc_gone(x))
 		x->service->st.refused++;
-	return x->over ? 0 : rc;
+	return oc_gone(x) ? 0 : rc;
 }
 
 /* Octets up to and including the end of the head (RFC 9112 section 2.1, RFC 5322 section 2.1; a bare LF ends a line, too). */
@@ -100,6 +111,12 @@ static size_t oc_head_octets(struct oc_xaction *x, const uint8_t *p, size_t len)
 	return i;
 }
 
+/* Part of the request that a response belongs to: to be looked at, not to be sent (RFC 4236 section 3.2). */
+static bool oc_is_aux(const struct oc_xaction *x, enum oc_part part)
+{
+	return x->msg.kind == OC_KIND_RESPONSE && part >= OC_PART_REQUEST_HEADER && part <= OC_PART_REQUEST_TRAILER;
+}
+
 static void oc_give(struct oc_xaction *x, const struct ocp_data *from, enum oc_part part, size_t at, size_t len)
 {
 	struct oc_data d = {.part = part, .offset = from->offset + at, .bytes = from->data + at, .len = len,
@@ -110,6 +127,18 @@ static void oc_give(struct oc_xaction *x, const struct ocp_data *from, enum oc_p
 	x->last_slice = d.last;
 	x->received = d.offset + len;
 	x->service->st.octets_in += len;
+	if (x->leaving) { /* the service has gone, the processor does not know yet */
+		if (!x->leave_now && oc_pass(x, part, d.offset, d.bytes, len) != 0 && !x->over)
+			oc_abort_now(x, "the original could not be passed on");
+		return;
+	}
+	if (x->finishing)
+		return;
+	if (oc_is_aux(x, part)) {
+		if (x->service->type->aux)
+			x->service->type->aux(x, x->state, &d);
+		return;
+	}
 	if (x->service->type->data)
 		x->service->type->data(x, x->state, &d);
 }
@@ -134,25 +163,65 @@ static void oc_on_data(void *ctx, void *user, const struct ocp_data *d)
 	oc_give(x, d, request ? OC_PART_REQUEST_BODY : OC_PART_RESPONSE_BODY, head, d->len - head);
 }
 
+/* The whole original has come before the processor let us go. */
+static void oc_leaving_end(struct oc_xaction *x, bool ok)
+{
+	if (!ok) {
+		oc_abort_now(x, "the original was cut off");
+		return;
+	}
+	x->leaving = false;
+	oc_end(x);
+}
+
 static void oc_on_original_end(void *ctx, void *user, const struct ocp_original_ending *end)
 {
 	struct oc_xaction *x = user;
+	/* A beginning is enough only for those who asked for no more. */
+	bool ok = end->ok && (!end->partial || x->prefix || x->service->type->prefix);
 
 	x->last_slice = true;
+	if (x->finishing)
+		return;
+	if (x->leaving) {
+		oc_leaving_end(x, ok);
+		return;
+	}
 	if (x->service->type->end)
-		x->service->type->end(x, x->state, end->ok);
-	else if (end->ok)
+		x->service->type->end(x, x->state, ok);
+	else if (ok)
 		oc_end(x);
-	if (!end->ok && !x->over)
+	if (!ok && !oc_gone(x))
 		oc_abort(x, "the original was cut off");
 }
 
+/* A pause that nobody here waits for, e.g. one that the profile asked for, ends at once. */
 static void oc_on_paused(void *ctx, void *user)
 {
 	struct oc_xaction *x = user;
 
-	if (!x->over && x->service->type->paused)
+	if (x->over || (x->held_up && !x->asked_pause))
+		return;
+	if (!oc_gone(x) && x->service->type->paused)
 		x->service->type->paused(x, x->state);
+	else
+		ocp_server_need(x->conn->ocp, x->xid, 0);
+}
+
+/* The processor takes adapted data again. */
+static void oc_on_need(void *ctx, void *user, uint32_t request)
+{
+	struct oc_xaction *x = user;
+
+	if (!x->over)
+		oc_out_resume(x);
+}
+
+static int oc_on_leave_now(void *ctx, void *user)
+{
+	struct oc_xaction *x = user;
+
+	return x->over ? 0 : oc_leave_now(x);
 }
 
 /* Without the adapted message there is nothing left to do in this transaction. */
@@ -184,6 +253,8 @@ const struct ocp_server_ops oc_xaction_ops = {
 	.data = oc_on_data,
 	.original_end = oc_on_original_end,
 	.paused = oc_on_paused,
+	.need = oc_on_need,
+	.leave_now = oc_on_leave_now,
 	.am_end = oc_on_am_end,
 	.xaction_end = oc_on_xaction_end,
 };
@@ -195,6 +266,7 @@ void oc_xaction_close(struct oc_xaction *x, enum oc_close how)
 
 	x->over = true;
 	x->how = how;
+	oc_out_drop(x);
 	if (x->in_pending) {
 		struct oc_xaction **p = &c->pending;
 

@@ -16,7 +16,10 @@
  * loops may run in several threads. Only oc_loop_stop may be called from
  * elsewhere, signal handlers included.
  *
- * Order of a transaction's call-backs: open, start, data*, [end], close.
+ * Dialects: processors may speak the draft's dialect or that of RFC 4037 with the HTTP profile of RFC 4236; a service
+ * sees the same either way. Where a dialect cannot say something, that stands at the call.
+ *
+ * Order of a transaction's call-backs: open, start, (data | aux)*, [end], close.
  *
  * INV-OC-1  every open that returned 0 is followed by exactly one close; nothing comes after it.
  * INV-OC-2  data comes in order, without gap or overlap, from offset 0 (<85> of the OCP draft).
@@ -84,9 +87,11 @@ const char *oc_kind_name(enum oc_kind kind);
 /* The original application message. Valid until close. */
 struct oc_message {
 	enum oc_kind kind;
-	struct oc_str meta; /* `Name: value` CRLF lines: Protocol, Kind, Source, Destination, Flow, Rule, ... */
+	struct oc_str meta; /* `Name: value` CRLF lines: Protocol, Kind, Source, Destination, Flow, Rule, ...; RFC 4037
+			     * processors: empty */
 	int64_t sizep;      /* predicted size of the whole message; -1: not said */
 	int modp;           /* predicted probability in percent that it needs adaptation; -1: not said */
+	int64_t body;       /* RFC 4037 processors: exact octets of the body; -1: not known */
 };
 
 /*
@@ -139,11 +144,19 @@ struct oc_service_type {
 	/* The original begins. Non-zero refuses it. */
 	int (*start)(struct oc_xaction *x, void *state, const struct oc_message *m);
 	void (*data)(struct oc_xaction *x, void *state, const struct oc_data *d);
+	/* Auxiliary parts, which only RFC 4037 processors send, to those that asked for them (aux-parts): the request that a
+	 * response answers. To be looked at only: they cannot be sent back or referred to. NULL: they are skipped. */
+	void (*aux)(struct oc_xaction *x, void *state, const struct oc_data *d);
 	/* The original is complete (ok) or was cut off. A transaction that is cut off and not ended here is aborted by
 	 * the library afterwards. After end(ok) the service calls, now or later, one of the ending calls. NULL: oc_end. */
 	void (*end)(struct oc_xaction *x, void *state, bool ok);
 	/* data-paused: nothing more comes until oc_need. */
 	void (*paused)(struct oc_xaction *x, void *state);
+	/* It calls neither oc_as_is nor oc_forward: RFC 4037 processors are told that nothing need be preserved of bodies. */
+	bool never_refers;
+	/* The beginning of a message is enough for it: end's ok is true, too, when the processor stopped the original early
+	 * on request (stop-receiving-body, oc_stop_receiving). */
+	bool prefix;
 	/* INV-OC-1. Frees what state refers to. */
 	void (*close)(struct oc_xaction *x, void *state, enum oc_close how);
 };
@@ -161,15 +174,18 @@ struct oc_adapted {
 	bool modified;      /* it was or will be changed */
 	int64_t sizep;      /* predicted size, -1: none. When it is right a processor can keep Content-Length */
 	int modp;           /* -1: none; 0 promises that nothing changes */
+	int64_t body;       /* exact octets of the body, -1: not known. RFC 4037 processors make Content-Length of it */
 };
-#define OC_ADAPTED_INIT ((struct oc_adapted){.sizep = -1, .modp = -1})
+#define OC_ADAPTED_INIT ((struct oc_adapted){.sizep = -1, .modp = -1, .body = -1})
 
 /* Begins an adapted message (NULL: OC_ADAPTED_INIT). One that is under way is completed first; adapted messages are
- * forwarded in their order. A transaction that ends without any means: nothing is forwarded. The calls below that
+ * forwarded in their order. RFC 4037 processors take one: -EBUSY. A transaction that ends without any means: nothing is forwarded. The calls below that
  * produce octets begin a message with OC_ADAPTED_INIT when none is under way. */
 int oc_start_adapted(struct oc_xaction *x, const struct oc_adapted *a);
 /* Next octets of the adapted message. modified: they differ from what the processor sent. */
 int oc_send(struct oc_xaction *x, enum oc_part part, const void *bytes, size_t len, bool modified);
+/* The same for octets that equal the original's from offset on: RFC 4037 processors are told so (As-is). Prefer oc_forward. */
+int oc_copy(struct oc_xaction *x, enum oc_part part, uint64_t offset, const void *bytes, size_t len);
 /* Next octets of the adapted message are octets of the original. -EPERM: not (all) preserved. Adjoining calls are
  * put together and leave with the next flush. */
 int oc_as_is(struct oc_xaction *x, enum oc_part part, uint64_t offset, uint64_t size);
@@ -188,6 +204,9 @@ int oc_forward(struct oc_xaction *x, enum oc_part part, uint64_t offset, const v
  * Data that was under way still comes. */
 int oc_pause(struct oc_xaction *x);
 int oc_need(struct oc_xaction *x, uint32_t request);
+/* No more than size octets of the original are wanted: the processor may end it there, and end comes with ok. What the
+ * service makes of it must be whole nevertheless. -ENOTSUP: not an RFC 4037 processor. */
+int oc_stop_receiving(struct oc_xaction *x, uint64_t size);
 /* Tells the processor that a slow service is still at work on it. */
 int oc_working(struct oc_xaction *x);
 
@@ -268,7 +287,10 @@ int oc_error(struct oc_error *err, int rc, const char *fmt, ...) __attribute__((
 
 /* --- loop ---------------------------------------------------------------------------------------- */
 
+enum { OC_DIALECT_DRAFT = 1, OC_DIALECT_CORE = 2 }; /* the draft's; RFC 4037's */
+
 struct oc_loop_config {
+	uint32_t dialects;         /* that processors may speak: OC_DIALECT_*, or-ed */
 	uint32_t connections_max;  /* open at a time; more are closed at once */
 	uint32_t xactions_max;     /* open at a time per connection; more are refused */
 	size_t out_high, out_low;  /* octets queued per connection, see back-pressure */
@@ -276,20 +298,30 @@ struct oc_loop_config {
 	uint64_t idle_probe_us;    /* nothing received for so long: are-you-there; 0: never */
 	uint64_t probe_timeout_us; /* no answer for so long: the connection is dead */
 	uint64_t deadline_us;      /* a transaction without any message for so long: ask about it; 0: never */
+	uint64_t start_us;         /* a connection that has not begun, or not negotiated, after so long is closed; 0: never */
 	/* A line about what happens to connections, without line end; NULL: none. */
 	void (*log)(void *ctx, const char *line);
 	void *log_ctx;
 };
 #define OC_LOOP_CONFIG_DEFAULT \
-	((struct oc_loop_config){.connections_max = 4096, .xactions_max = 4096, .out_high = 4u << 20, \
+	((struct oc_loop_config){.dialects = OC_DIALECT_DRAFT | OC_DIALECT_CORE, .connections_max = 4096, .xactions_max = 4096, .out_high = 4u << 20, \
 				 .out_low = 1u << 20, .idle_probe_us = 5000000, \
-				 .probe_timeout_us = 2000000, .deadline_us = 60000000})
+				 .probe_timeout_us = 2000000, .deadline_us = 60000000, .start_us = 10000000})
 
 /* cfg is copied; NULL: defaults. NULL: no memory or no epoll (errno). */
 struct oc_loop *oc_loop_new(const struct oc_loop_config *cfg);
 /* Ends every connection (connection-end), frees all. NULL allowed. Not from within a call-back. */
 void oc_loop_free(struct oc_loop *loop);
-/* Adds an instance of a service. uri NULL: the type's. Strings are copied. -EEXIST: URI in use. */
+/*
+ * Adds an instance of a service. uri NULL: the type's. Strings are copied. -EEXIST: URI in use. These options are the
+ * library's, for every service; all others are given to configure:
+ *   aux-parts=PART+PART...          auxiliary parts wanted of an RFC 4037 processor, e.g. request-header
+ *   pause-at-body=N                 it is to pause after N octets of the body, until oc_need (at once without `paused`)
+ *   stop-receiving-body=N           it need not send more than N octets of the body; for services with `prefix`
+ *   preservation-interest-body=N    it need not preserve more than N octets of the body
+ *   content-encodings=NAME+NAME...  preferred codings, best first
+ *   refuse=offers|transactions|messages   for trying a processor's exception policy
+ */
 int oc_loop_service(struct oc_loop *loop, const struct oc_service_type *type, const char *uri,
 		    const struct oc_option *options, size_t count, struct oc_error *err);
 /* The same from text: `NAME[:URI][,key=value]...`, NAME looked up in types (ended by NULL). */

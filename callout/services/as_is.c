@@ -39,6 +39,7 @@ static int as_is_start(struct oc_xaction *x, void *state, const struct oc_messag
 	struct oc_adapted a = OC_ADAPTED_INIT;
 
 	a.sizep = m->sizep;
+	a.body = m->body;
 	a.modp = 0;
 	return oc_start_adapted(x, &a);
 }

@@ -256,6 +256,7 @@ static void block_let(struct oc_xaction *x, struct block_state *s, uint64_t size
 
 	if (!oc_begun(x)) {
 		a.sizep = oc_message(x)->sizep;
+		a.body = oc_message(x)->body;
 		a.modp = 0;
 		oc_start_adapted(x, &a);
 	}

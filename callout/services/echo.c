@@ -10,12 +10,13 @@ static int echo_start(struct oc_xaction *x, void *state, const struct oc_message
 	struct oc_adapted a = OC_ADAPTED_INIT;
 
 	a.sizep = m->sizep;
+	a.body = m->body;
 	return oc_start_adapted(x, &a);
 }
 
 static void echo_data(struct oc_xaction *x, void *state, const struct oc_data *d)
 {
-	oc_send(x, d->part, d->bytes, d->len, false);
+	oc_copy(x, d->part, d->offset, d->bytes, d->len);
 	if (d->copied)
 		oc_release(x, d->offset, d->len);
 }
@@ -24,6 +25,7 @@ const struct oc_service_type service_echo = {
 	.name = "echo",
 	.uri = "urn:opes:service:echo",
 	.summary = "sends every octet back",
+	.never_refers = true,
 	.start = echo_start,
 	.data = echo_data,
 };

@@ -223,6 +223,7 @@ static int header_start(struct oc_xaction *x, void *state, const struct oc_messa
 		return 0;
 	s->done = true;
 	a.sizep = m->sizep;
+	a.body = m->body;
 	a.modp = 0;
 	return oc_start_adapted(x, &a);
 }
@@ -245,6 +246,7 @@ static void header_finish(struct oc_xaction *x, struct header_state *s)
 	n = s->len ? header_rewrite(c, s->head, s->len, header_is_mail(x) ? 0 : header_line(s->head, s->len), out) : 0;
 	same = n == s->len && (n == 0 || memcmp(out, s->head, n) == 0);
 	a.modified = !same;
+	a.body = oc_message(x)->body;
 	if (sizep >= (int64_t)s->len)
 		a.sizep = sizep - (int64_t)s->len + (int64_t)n;
 	oc_start_adapted(x, &a);

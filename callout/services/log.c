@@ -80,6 +80,7 @@ static int log_start(struct oc_xaction *x, void *state, const struct oc_message 
 	if (!s->returns)
 		return 0;
 	a.sizep = m->sizep;
+	a.body = m->body;
 	a.modp = 0;
 	return oc_start_adapted(x, &a);
 }

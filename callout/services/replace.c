@@ -146,8 +146,10 @@ static int replace_start(struct oc_xaction *x, void *state, const struct oc_mess
 	s->held = malloc(match_set_longest(c->set));
 	if (!s->held)
 		return -ENOMEM;
-	if (c->same_size)
+	if (c->same_size) {
 		a.sizep = m->sizep;
+		a.body = m->body;
+	}
 	return oc_start_adapted(x, &a);
 }
 

@@ -12,6 +12,7 @@ extern const struct oc_service_type service_replace;
 extern const struct oc_service_type service_block;
 extern const struct oc_service_type service_header;
 extern const struct oc_service_type service_log;
+extern const struct oc_service_type service_answer;
 extern const struct oc_service_type *const services_all[]; /* ended by NULL */
 
 /* Where log prints, and how; set before the loop runs. */
