@@ -301,7 +301,8 @@ class Send(Service):
     """Everything back as the server's own octets."""
 
     def data(self, x: SXaction, offset: int, octets: bytes, part: str | None) -> None:
-        x.send(octets, part)
+        if x.am_open:
+            x.send(octets, part)
 
 
 class Replace(Service):
@@ -311,6 +312,8 @@ class Replace(Service):
         self.old, self.new = old, new
 
     def data(self, x: SXaction, offset: int, octets: bytes, part: str | None) -> None:
+        if not x.am_open:
+            return
         if part and not part.endswith("-body") or self.old not in octets:
             x.forward(offset, len(octets))
         else:
@@ -433,8 +436,9 @@ class Connection(Endpoint):
             ids: dict[str, Any] = {"rid": m["rid"]}
             if x and not x.ended and not x.own_end:
                 ids["xid"] = x.xid
-                if m.get("am-id") == x.am_id and x.am_id and x.original_end is None:
-                    ids["am-id"] = x.am_id
+                am = m.get("am-id")
+                if am and (am == x.am_id and x.original_end is None or am == x.own_am and x.am_open):
+                    ids["am-id"] = am
             self.send("i-am-here", named=ids)
         elif n in ("do-you-support", "please-use") and "features" in self.auto:
             yes = m["feature"].uri in self.features
@@ -451,7 +455,10 @@ class Connection(Endpoint):
 
     def _draft_xaction(self, x: SXaction, m: Message) -> None:
         n = m.name
-        if n == "app-message-start":
+        if x.own_end:  # the first xaction-end has ended it
+            if n == "xaction-end":
+                self._closed(x, m)
+        elif n == "app-message-start":
             self._am_start(x, m)
         elif n == "data-have" and m["am-id"] == x.am_id and x.original_end is None:
             at = len(x.original)
@@ -460,9 +467,11 @@ class Connection(Endpoint):
             if (m.get("ack") or m.get("please-ack") or ACK_ALL in self.agreed) and "ack" in self.auto:
                 x.ack(m["offset"], len(m.payload or b""))
             self._data(x, m, m.get("am-part"))
-        elif n == "data-paused":
+        elif n == "data-paused" and m["am-id"] == x.am_id:
             x.paused = True
             self.service.paused(x)
+        elif n == "app-message-end" and m["am-id"] == x.own_am:
+            x.am_open = False
         elif n in ("data-end", "app-message-end") and m["am-id"] == x.am_id:
             self._end(x, m)
         elif n == "xaction-end":
