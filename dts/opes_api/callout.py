@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .lab import Process, wait_for
-from .ocp import COPIED, LEAVE_LOOP, Processor
+from .ocp import CORE, COPIED, LEAVE_LOOP, Processor, Xaction
 from .ocp.catalogue import AS_IS as AS_IS_FEATURE
 from .ocp.processor import STREAM_META
 from .suite import TestSuite, verify
@@ -107,6 +108,39 @@ class CalloutSuite(TestSuite):
         c = Callout(*services, **kw)
         self._open.insert(0, c)
         return c
+
+    def conversations(self, p: Processor, rng: random.Random, count: int, sgs: dict[str, int] | None = None) -> None:
+        """Transactions of random services, lengths, cuttings and commitments, up to eight at a time and mixed, and in core
+        pauses of the adapted flow; each must come back right. sgs: groups under an HTTP profile by service (core)."""
+        p.cut = [rng.choice((1, 7, 100, 5000, 60000)) for _ in range(50)]
+        going: list[tuple[str, Xaction, bytes]] = []
+        while count or going:
+            if count and len(going) < 8 and rng.random() < 0.3:
+                count -= 1
+                service = rng.choice((self.ECHO, self.AS_IS, self.LEAVE, self.REPLACE, self.BLOCK, self.HOLD))
+                words = (b"original ", b"origin", b"al", b"x", b"\r\n", b"o" * 50)
+                body = b"".join(rng.choice(words) for _ in range(rng.choice((0, 1, 10, 1000, 4000))))
+                x = p.xaction(service, sgs[service]) if sgs else p.xaction(service)
+                going.append((service, x.start(STREAM_META), body))
+                if sgs:
+                    x.data(b"HTTP/1.1 200 OK\r\n\r\n", "response-header", keep=rng.random() < 0.5)
+            elif going:
+                service, x, rest = going.pop(rng.randrange(len(going)))
+                n = rng.randint(0, max(1, min(len(rest), 9000)))
+                if rest:
+                    x.data(rest[:n], "response-body" if sgs else None, keep=rng.random() < 0.6, chunk=rng.randint(1, 9000) + 50)
+                    if p.dialect == CORE and rng.random() < 0.1 and not x.ended and x.left_at is None:
+                        p.send("DWP", x.xid, rng.randint(0, 5000))
+                        p.send("DWM", x.xid)
+                if rest[n:]:
+                    going.append((service, x, rest[n:]))
+                    continue
+                want = bytes(x.original)
+                if service == self.REPLACE:
+                    want = want.replace(b"original", b"ORIGINAL")
+                x.finish().wait_end()
+                verify(x.ok and x.forwarded() == want, f"{service}, transaction {x.xid}: {len(x.forwarded())} of {len(want)} "
+                       f"octets\n{p.transcript.tail()}")
 
     def processor(self, service: str | None = None, address: str | None = None, **kw: Any) -> Processor:
         """A connection that is closed after the case."""

@@ -437,6 +437,17 @@ class TestOcpCalloutWire(CalloutSuite):
         verify(stuck.pending, "the server goes on reading from one that takes nothing")
         verify(self.callout.rss() - before < 32 << 20, f"{(self.callout.rss() - before) >> 20} MiB more")
 
+    @func_test
+    def random_conversations(self) -> None:
+        """
+        Steps: twelve connections of forty transactions each: random services, lengths, cuttings, commitments, mixed.
+        Verify: each transaction comes back right; no message breaks a rule.
+        """
+        for seed in range(12):
+            p = self.processor()
+            p.ping()
+            self.conversations(p, random.Random(seed), 40)
+
     # --- help ---------------------------------------------------------------------------------
 
     def _next_end(self, p: Processor, xid: int) -> object:

@@ -55,6 +55,30 @@ class Ranges:
         return a >= b or any(c <= a and b <= d for c, d in self.of)
 
 
+class Pauses:
+    """Whether the other side must be silent. What was asked for crosses with what it says: a pause that it confirms binds it
+    only when nothing that ends a pause has been sent since."""
+
+    def __init__(self) -> None:
+        self.asked: list[bool] = []
+        self.on = False
+
+    def ask(self, pause: bool) -> None:
+        """This side sent data-pause / DWP (true) or data-need / DWM."""
+        self.asked.append(pause)
+        if not pause:
+            self.on = False
+
+    def confirmed(self) -> bool:
+        """data-paused / DPM has come; false: nothing had asked for it."""
+        if True not in self.asked:
+            self.on = not self.asked
+            return False
+        del self.asked[:self.asked.index(True) + 1]
+        self.on = False not in self.asked
+        return True
+
+
 class BaseWatch:
     """What both dialects have in common. role is this side's; the other side is checked."""
 

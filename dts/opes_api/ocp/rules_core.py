@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .catalogue import HTTP_REQUEST, HTTP_RESPONSE, INT31, PARTS, code, failed
-from .rules import BaseWatch, Ranges
+from .rules import BaseWatch, Pauses, Ranges
 from .wire import List, Message, Struct
 
 PHASE = {"NO", "NR", "AQ", "AA", "PQ", "PA", "PR", "CE"}
@@ -22,7 +22,7 @@ class Flow:
     next: int = 0
     part: int = -1
     kinds: set[str] = field(default_factory=set)
-    dpm: bool = False
+    pauses: Pauses = field(default_factory=Pauses)
 
 
 @dataclass
@@ -261,7 +261,7 @@ class CoreWatch(BaseWatch):
         self.need(f.open, "4037-11.7", "DUM before AMS")
         self.need(not f.over, "4037-11.8", "DUM after AME")
         self.need(m["offset"] == f.next, "4037-11.9", f"DUM at {m['offset']}, not at {f.next}")
-        self.need(not f.dpm or not n, "4037-11.16", "DUM after DPM")
+        self.need(not f.pauses.on or not n, "4037-11.16", "DUM after DPM")
         self._part(x, f, m)
         if "Kept" in m:
             self.need(self.other == "P", "4037-11.9", "Kept from the callout server")
@@ -356,14 +356,18 @@ class CoreWatch(BaseWatch):
         self._known(m)
 
     def _in_DPM(self, m: Message) -> None:
-        self._known(m).there.dpm = True
+        self._known(m).there.pauses.confirmed()
 
     def _in_DWM(self, m: Message) -> None:
         self._known(m)
 
     def _out_DWM(self, m: Message) -> None:
         if m["xid"] in self.xacts:
-            self.xacts[m["xid"]].there.dpm = False
+            self.xacts[m["xid"]].there.pauses.ask(False)
+
+    def _out_DWP(self, m: Message) -> None:
+        if m["xid"] in self.xacts:
+            self.xacts[m["xid"]].there.pauses.ask(True)
 
 
 def _parts(f: Struct) -> set[str]:

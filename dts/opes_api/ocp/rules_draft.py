@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .catalogue import LEAVE_LOOP, code, failed
-from .rules import BaseWatch, Ranges
+from .rules import BaseWatch, Pauses, Ranges
 from .wire import Message
 
 
@@ -23,8 +23,7 @@ class Am:
     kept: Ranges = field(default_factory=Ranges)
     acks: list[tuple[int, int]] = field(default_factory=list)
     referenced: int | None = None
-    pauses: int = 0
-    paused: bool = False
+    pauses: Pauses = field(default_factory=Pauses)
 
 
 @dataclass
@@ -173,7 +172,7 @@ class DraftWatch(BaseWatch):
         n = len(m.payload or b"")
         if self.other == "P":
             self.need("modified" not in m, "<45>", "modified from the processor")
-            self.need(not am.paused, "<95>", "data after data-paused")
+            self.need(not am.pauses.on, "<95>", "data after data-paused")
             if m.get("copied"):
                 am.kept.add(am.next, am.next + n)
         else:
@@ -247,13 +246,12 @@ class DraftWatch(BaseWatch):
     def _out_data_pause(self, m: Message) -> None:
         am = self._live(m)
         if am:
-            am.pauses += 1
+            am.pauses.ask(True)
 
     def _in_data_paused(self, m: Message) -> None:
         _, am = self._known(m)
         assert am is not None
-        self.need(am.pauses, "wire-6", "data-paused that no data-pause asked for")
-        am.pauses, am.paused = am.pauses - 1, True
+        self.need(am.pauses.confirmed(), "wire-6", "data-paused that no data-pause asked for")
 
     def _in_data_need(self, m: Message) -> None:
         _, am = self._known(m)
@@ -264,7 +262,7 @@ class DraftWatch(BaseWatch):
     def _out_data_need(self, m: Message) -> None:
         am = self._live(m)
         if am:
-            am.paused = False
+            am.pauses.ask(False)
 
     # --- queries --------------------------------------------------------------------------------
 
