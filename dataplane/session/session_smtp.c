@@ -274,9 +274,12 @@ static bool must_wait(const struct session_smtp *m)
 /* The client speaks first: nothing goes on before the server's greeting, unless this is no SMTP. */
 static bool other_protocol(struct session_ctx *c, struct session *s, const struct chunk *in)
 {
-	if (s->smtp->greeted || s->pipe[1].octets || smtp_begins(in->data, in->len) ||
-	    session_framing_policy(c, s) != POLICY_OPEN)
+	if (s->smtp->greeted || s->pipe[1].octets || smtp_begins(in->data, in->len))
 		return false;
+	if (session_framing_policy(c, s) != POLICY_OPEN) {
+		session_smtp_refuse(c, s, 0, "the client's first words are no SMTP command");
+		return true;
+	}
 	session_note(c, s, -1, "not-smtp", "framing", 0, "the stream is not SMTP: it crosses as it is");
 	session_to_tunnel(c, s);
 	return true;

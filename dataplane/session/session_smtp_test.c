@@ -569,7 +569,16 @@ static void test_not_smtp_closed(void **state)
 {
 	client("GET / HTTP/1.1\r\n\r\n");
 	assert_got(1, "");
+	assert_true(world.end[0].reset);
+	assert_true(world.end[1].reset);
+}
+
+static void test_server_not_smtp_closed(void **state)
+{
+	client("EHLO a\r\n");
 	server("HTTP/1.1 200 OK\r\n\r\n");
+	assert_got(0, "");
+	assert_got(1, "");
 	assert_true(world.end[0].reset);
 	assert_true(world.end[1].reset);
 }
@@ -877,7 +886,7 @@ static int run(void)
 		T(test_client_ends_in_mail), T(test_client_resets_in_mail), T(test_server_closes), T(test_server_closes_in_mail),
 		T(test_server_lies), T(test_server_answers_early), T(test_large), T(test_parked),
 	};
-	const struct CMUnitTest strip_tests[] = {T(test_starttls_strip), T(test_not_smtp_closed)};
+	const struct CMUnitTest strip_tests[] = {T(test_starttls_strip), T(test_not_smtp_closed), T(test_server_not_smtp_closed)};
 	int failed = world_run(tests, 4095, 8191, rules, NULL);
 
 	return failed + world_run(strip_tests, 4095, 8191, strip_rules, NULL);
