@@ -142,11 +142,7 @@ static void on_wont_forward(void *ctx, void *user, uint64_t offset, uint64_t siz
 
 static void on_original_end(void *ctx, void *user)
 {
-	struct co_conn *c = ctx;
-	struct co_txn *t = user;
-	struct callout_msg m = {.type = CALLOUT_EV_ENOUGH, .txn = t->txn, .sizep = -1, .modp = -1};
-
-	co_post(c->l, t, &m); /* lost, the worker sends what is dropped here */
+	co_txn_enough(((struct co_conn *)ctx)->l, user);
 }
 
 static void on_ack(void *ctx, void *user, uint64_t offset, uint64_t size)
@@ -179,6 +175,12 @@ static void conn_words(struct co_conn *c, char *out, size_t size, const struct o
 	snprintf(conn_service(c)->row.last_error, sizeof(conn_service(c)->row.last_error), "%s", out);
 }
 
+/* What ended the connection, the rule by name. */
+static const char *conn_end_text(const struct co_conn *c, enum ocp_end how)
+{
+	return how == OCP_END_VIOLATION && c->fault != OCP_FAULT_NONE ? ocp_fault_text(c->fault) : ocp_end_text(how);
+}
+
 static void on_xaction_end(void *ctx, void *user, const struct ocp_xaction_ending *e)
 {
 	struct co_conn *c = ctx;
@@ -207,7 +209,7 @@ static void on_xaction_end(void *ctx, void *user, const struct ocp_xaction_endin
 		break;
 	}
 	if (e->conn_end == OCP_END_MALFORMED || e->conn_end == OCP_END_OUTSIDE || e->conn_end == OCP_END_VIOLATION)
-		co_txn_fail(l, t, CALLOUT_CAUSE_PROTOCOL, ocp_end_text(e->conn_end), 0);
+		co_txn_fail(l, t, CALLOUT_CAUSE_PROTOCOL, conn_end_text(c, e->conn_end), 0);
 	else
 		co_txn_fail(l, t, CALLOUT_CAUSE_LOST, ocp_end_text(e->conn_end), 0);
 }
@@ -216,6 +218,7 @@ static void on_fault(void *ctx, void *user, enum ocp_fault f, enum ocp_msg_type 
 {
 	struct co_conn *c = ctx;
 
+	c->fault = f;
 	/* What the peer sent before it heard that we ended the transaction: the draft has it ignored <54>. */
 	if (f != OCP_FAULT_UNKNOWN_ID)
 		co_service_fault(c->l, conn_service(c), f, msg);
@@ -335,6 +338,17 @@ void co_conn_messages(const struct co_conn *c, uint64_t *out, uint64_t *in)
 	}
 }
 
+/* A connection that is given up ends with its last word (<61>, RFC 4037 section 11.2). */
+static void conn_say_end(struct co_conn *c)
+{
+	static const struct ocp_result failure = {.code = OCP_RESULT_FAILURE};
+
+	if (!c->agent || ocp_processor_over(c->agent))
+		return;
+	ocp_processor_end(c->agent, true, co_conn_core(c) ? &failure : NULL);
+	co_io_write(c);
+}
+
 static void conn_free(struct co_conn *c)
 {
 	co_conn_messages(c, &conn_service(c)->old_out, &conn_service(c)->old_in);
@@ -402,6 +416,7 @@ void co_conn_start(struct co_conn *c)
 	int len = conn_address(conn_service(c)->cfg.address, &sa), ret;
 
 	c->how = OCP_END_NONE;
+	c->fault = OCP_FAULT_NONE;
 	c->why[0] = 0;
 	c->attempt_us = RTE_MAX(c->l->now, (uint64_t)1);
 	if (len < 0) {
@@ -574,7 +589,7 @@ bool co_conn_check(struct co_conn *c)
 		return false;
 	if (how == OCP_END_MALFORMED || how == OCP_END_LOCAL || how == OCP_END_VIOLATION || how == OCP_END_OUTSIDE)
 		co_io_write(c); /* the connection-end, if the socket takes it now */
-	snprintf(text, sizeof(text), "%s", c->why[0] ? c->why : ocp_end_text(how));
+	snprintf(text, sizeof(text), "%s", c->why[0] ? c->why : conn_end_text(c, how));
 	if (c->state == CO_CONN_UP)
 		conn_lost(c, text);
 	else
@@ -628,6 +643,7 @@ void co_conn_timer(struct co_conn *c)
 	case CO_CONN_CONNECTING:
 	case CO_CONN_NEGOTIATING:
 		if (l->now - c->attempt_us >= s->cfg.connect_timeout_us) {
+			conn_say_end(c);
 			conn_failed(c, CALLOUT_CAUSE_CONNECT, c->state == CO_CONN_CONNECTING ?
 				    "The callout server did not accept the connection in time." :
 				    "The callout server did not answer in OCP in time.");

@@ -90,6 +90,7 @@ struct co_txn {
 	uint16_t port;
 	uint8_t state;
 	bool waits, ready, paused, of_request;
+	bool enough;               /* the peer wants no more of the original: the worker has been told */
 	bool left;                 /* the service goes out of the loop: nothing more is sent */
 	bool aux_agreed;           /* it wants the request's head */
 };
@@ -129,6 +130,7 @@ struct co_conn {
 	uint8_t state;
 	bool readable, writable, hup, broken, drain;
 	enum ocp_end how;          /* the agent's, once it is over */
+	enum ocp_fault fault;      /* the last rule that the peer broke */
 	char why[112];             /* the peer's words, if any */
 	uint32_t txns;             /* open */
 	uint32_t rid;              /* of the probe that ends negotiation */
@@ -235,6 +237,8 @@ static inline bool co_desc_data(const struct co_desc *d)
 /* Looks again for the services of those that came early. */
 void co_txn_early(struct callout_lcore *l);
 void co_txn_purge_ring(struct callout_lcore *l, unsigned port);
+/* The original has been ended by the peer. */
+void co_txn_enough(struct callout_lcore *l, struct co_txn *t);
 /* left(): nothing more of it is framed. */
 void co_txn_left(struct callout_lcore *l, struct co_txn *t);
 /* data-pause and the data-need that ends it. */

@@ -221,7 +221,7 @@ static void test_predictions_reach_the_worker(void **state)
 	world_close(&w);
 }
 
-/* <107>, RFC 4037 DPI: a commitment that ends in the middle. */
+/* <107>, RFC 4037 DPI: a commitment that ends before the transaction does. */
 static void test_commitment_ends_early(void **state)
 {
 	struct test_server s;
@@ -284,9 +284,149 @@ static void test_original_ended_by_the_service(void **state)
 	world_close(&w);
 }
 
+/* A request may be answered in its place: by the Kind of the draft, by the parts of RFC 4236. */
+static void test_request_answered(void **state)
+{
+	struct test_server s;
+	struct world w;
+
+	open_one(&w, &s, TEST_ANSWER, 1);
+	w.meta = REQUEST;
+	world_start(&w, 0, 0, 30000, true);
+	all_closed(&w, 20000);
+	expect_whole(&w.item[0]);
+	assert_true(w.item[0].answers);
+	s.mode = TEST_ECHO;
+	world_start(&w, 0, 0, 30000, true);
+	all_closed(&w, 20000);
+	expect_whole(&w.item[0]);
+	assert_false(w.item[0].answers);
+	world_close(&w);
+}
+
+/* --- RFC 4037 and 4236 --------------------------------------------------------------------------------------------- */
+
+/* A profile is a matter of the messages that need it: others go on, and it is told. */
+static void test_profiles_refused(void **state)
+{
+	static const char *const metas[] = {REQUEST, NULL, STREAM};
+	struct test_server s;
+	struct world w;
+
+	open_one(&w, &s, TEST_ECHO, 1);
+	s.refuse_profiles = true;
+	for (int i = 0; i < 3; i++) {
+		w.meta = metas[i];
+		world_start(&w, 0, 0, 1000, true);
+		all_closed(&w, 20000);
+		assert_int_equal(w.item[0].cause, i < 2 ? CALLOUT_CAUSE_NEGOTIATION : CALLOUT_CAUSE_NONE);
+	}
+	expect_whole(&w.item[0]); /* an opaque stream has no profile */
+	assert_int_equal(s.parts, OCP_HAS(OCP_PART_NONE));
+	assert_true(told(&w, 0, "feature-refused", "ocp/http/request"));
+	assert_true(told(&w, 0, "feature-refused", "ocp/http/response"));
+	world_close(&w);
+}
+
+/* Section 3.2.3: sent when agreed on, not when not; not counted by what the worker knows of offsets. */
+static void test_auxiliary_parts(void **state)
+{
+	static const enum test_mode modes[] = {TEST_ECHO, TEST_AS_IS, TEST_LEAVE};
+
+	for (unsigned i = 0; i < 2 * RTE_DIM(modes); i++) {
+		bool agreed = i % 2;
+		struct test_server s;
+		struct world w;
+
+		open_one(&w, &s, modes[i / 2], 1);
+		w.img.service[0].aux_request = true;
+		s.answer_set = true;
+		s.answer_pause = s.answer_stop = s.answer_interest = -1;
+		s.answer_aux = agreed ? OCP_HAS(OCP_PART_REQUEST_HEADER) : 0;
+		adopt(&w);
+		world_start(&w, 0, 0, 100000, true)->aux = "GET / HTTP/1.1\r\n\r\n";
+		all_closed(&w, 20000);
+		assert_string_equal(s.aux, agreed ? "GET / HTTP/1.1\r\n\r\n" : "");
+		if (modes[i / 2] == TEST_LEAVE) {
+			assert_int_equal(w.item[0].rest, w.item[0].got);
+		} else {
+			assert_int_equal(s.last_data, w.item[0].len + strlen(s.aux));
+			expect_whole(&w.item[0]);
+		}
+		world_close(&w);
+	}
+}
+
+/* Sections 3.2.4 to 3.2.6: what the answer says of the body is as good as DWP, DWSR and DPI. */
+static void test_profile_parameters(void **state)
+{
+	for (int i = 0; i < 3; i++) {
+		struct test_server s;
+		struct world w;
+
+		open_one(&w, &s, i == 2 ? TEST_SILENT : TEST_ECHO, 1);
+		s.answer_set = true;
+		s.answer_pause = i == 0 ? 3000 : -1;
+		s.answer_stop = i == 1 ? 3000 : -1;
+		s.answer_interest = i == 2 ? 2000 : -1;
+		world_start(&w, 0, 0, 100000, true);
+		world_steps(&w, 2000);
+		if (i == 0) {
+			assert_int_equal(s.octets, 3000); /* to the octet */
+			item_end(&w.item[0], false);
+		} else if (i == 1) {
+			assert_int_equal(s.octets, 3000);
+			expect_whole(&(struct item){.len = 3000, .got = w.item[0].got, .ended = w.item[0].ended});
+			assert_int_equal(w.item[0].enough, 1);
+		} else {
+			assert_int_equal(s.octets, 100000);
+			item_end(&w.item[0], false);
+		}
+		all_closed(&w, 20000);
+		world_close(&w);
+	}
+}
+
+/* Section 10.3: the integers end at 2147483647; with less here, so that it does not take minutes. */
+static void test_too_long_for_core(void **state)
+{
+	struct test_server s;
+	struct world w = {.core_max = 100000};
+
+	assert_int_equal(CALLOUT_CORE_MAX, INT32_MAX);
+	test_server_open(&s, UNIX, TEST_SILENT);
+	w.server[0] = &s;
+	world_image(&w, 0, "a", s.address, 1);
+	world_open(&w, 1024, 1000, 1);
+	world_start(&w, 0, 0, 100001, true); /* known at the start: nothing of it is sent */
+	all_closed(&w, 20000);
+	assert_int_equal(w.item[0].cause, CALLOUT_CAUSE_OVERLOAD);
+	assert_int_equal(s.octets, 0);
+	w.meta = STREAM;
+	world_start(&w, 0, 0, 100000, true)->len = 200000; /* it shows on the way */
+	all_closed(&w, 20000);
+	assert_int_equal(w.item[0].cause, CALLOUT_CAUSE_OVERLOAD);
+	assert_in_range(s.octets, 1, 100000);
+	assert_non_null(strstr(w.item[0].text, "longer than the dialect core can carry"));
+	world_close(&w);
+}
+
+static int run_core(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_profiles_refused),
+		cmocka_unit_test(test_auxiliary_parts),
+		cmocka_unit_test(test_profile_parameters),
+		cmocka_unit_test(test_too_long_for_core),
+	};
+
+	return cmocka_run_group_tests_name("core only", tests, NULL, NULL);
+}
+
 static int run(bool core)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_request_answered),
 		cmocka_unit_test(test_refused_at_each_level),
 		cmocka_unit_test(test_adapted_message_ended_with_error),
 		cmocka_unit_test(test_faults_are_named),
@@ -313,5 +453,5 @@ int main(int argc, char **argv)
 		return 1;
 	if (argc > 1)
 		cmocka_set_test_filter(argv[1]);
-	return run(false);
+	return run(false) + run(true) + run_core();
 }

@@ -95,7 +95,8 @@ static int on_am_start(void *ctx, void *user, const struct ocp_am_info *am)
 		send.am_el = c->s->predicted_el;
 	}
 	x->started = true;
-	ret = ocp_server_am_start(c->agent, x->xid, ocp_str(NULL), &send, &x->am_id);
+	ret = ocp_server_am_start(c->agent, x->xid, ocp_str(x->mode == TEST_ANSWER ? "Kind: response\r\n" : NULL), &send,
+				  &x->am_id);
 	if (!ret && x->mode == TEST_REFUSE_ADAPTED)
 		ret = ocp_server_am_end(c->agent, x->xid, x->am_id, true, NULL);
 	return ret;
@@ -131,12 +132,15 @@ static void on_data(void *ctx, void *user, const struct ocp_data *d)
 			c->xids[c->nxids++] = x->xid;
 		}
 		/* fall through */
+	case TEST_ANSWER:
 	case TEST_PREDICT:
 	case TEST_STOP:
 	case TEST_ECHO:
 		if (x->mode == TEST_STOP && !x->seen)
 			ret = ocp_server_stop_receiving(c->agent, x->xid, d->offset + d->len);
 		x->seen += d->len;
+		if (x->mode == TEST_ANSWER)
+			send.part = OCP_PART_RESPONSE_BODY;
 		if (!ret)
 			ret = ocp_server_data(c->agent, x->xid, x->am_id, d->data, d->len, NULL, &send);
 		break;
@@ -147,7 +151,7 @@ static void on_data(void *ctx, void *user, const struct ocp_data *d)
 	case TEST_ACK:
 		ret = ocp_server_data(c->agent, x->xid, x->am_id, d->data, d->len, NULL, &send);
 		if (!ret && !x->seen)
-			ret = ocp_server_ack(c->agent, x->xid, d->offset + d->len / 2, d->len - d->len / 2, true);
+			ret = ocp_server_ack(c->agent, x->xid, d->offset, d->len / 2, true);
 		x->seen += d->len;
 		break;
 	case TEST_LEAVE:
@@ -182,6 +186,13 @@ static void on_original_end(void *ctx, void *user, const struct ocp_original_end
 	struct test_conn *c = ctx;
 	int ret;
 
+	if (conn_core(c) && !e->ok) { /* ends are not implied: the transaction is ours to end, too */
+		ret = ocp_server_xaction_end(c->agent, x->xid, true, NULL);
+		assert(ret == 0);
+		c->s->ended++;
+		free(x);
+		return;
+	}
 	if (!x->started || !e->ok)
 		return;
 	ret = ocp_server_data_end(c->agent, x->xid, x->am_id, e->ok);

@@ -19,7 +19,8 @@ enum test_mode {
 	TEST_REFUSE_ORIGINAL, /* app-message-end with error for the original; core: AME 400 */
 	TEST_REFUSE_ADAPTED,  /* begins an adapted message and ends it with error */
 	TEST_PREDICT,         /* echo, with sizep, modp and AM-EL as in predicted_* */
-	TEST_ACK,             /* echo; gives up its claim on the second half of the first data at once */
+	TEST_ACK,             /* echo; gives up its claim on the first half of the first data at once */
+	TEST_ANSWER,          /* a request is answered: its octets come back as a response's body */
 	TEST_STOP,            /* core: echo of what comes before the end that it has asked for (DWSR) */
 };
 

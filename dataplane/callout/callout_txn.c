@@ -479,6 +479,14 @@ void co_txn_pause(struct callout_lcore *l, struct co_txn *t)
 	}
 }
 
+void co_txn_enough(struct callout_lcore *l, struct co_txn *t)
+{
+	struct callout_msg m = {.type = CALLOUT_EV_ENOUGH, .txn = t->txn, .sizep = -1, .modp = -1};
+
+	/* lost, the worker sends what is dropped here */
+	t->enough = t->enough || co_post(l, t, &m);
+}
+
 void co_txn_left(struct callout_lcore *l, struct co_txn *t)
 {
 	t->left = true;
