@@ -22,14 +22,14 @@ static int oc_wish_octets(int64_t *to, const struct oc_option *o, struct oc_erro
 	return 1;
 }
 
-/* Next of the names that `+` separates; false: there is none, or it is empty. */
+/* Next of the names that `+` separates, *at is NULL behind the last one; false: it is empty. */
 static bool oc_wish_name(const char **at, struct ocp_str *name)
 {
 	const char *end = strchr(*at, '+');
 	size_t n = end ? (size_t)(end - *at) : strlen(*at);
 
 	*name = (struct ocp_str){*at, (uint32_t)n};
-	*at = end ? end + 1 : *at + n;
+	*at = end ? end + 1 : NULL;
 	return n > 0;
 }
 
@@ -45,7 +45,7 @@ static int oc_wish_parts(struct oc_wishes *w, const struct oc_option *o, struct 
 			return oc_error(err, -EINVAL, "'%s=%s': request-header, request-body or request-trailer expected, "
 				"joined by +", o->key, o->value);
 		w->aux_parts |= (uint32_t)OCP_HAS(part);
-	} while (*at);
+	} while (at);
 	return 1;
 }
 
@@ -71,7 +71,7 @@ static int oc_wish_codings(struct oc_wishes *w, const struct oc_option *o, struc
 		list[n] = n ? ',' : '(';
 		memcpy(list + n + 1, name.p, name.len);
 		n += name.len + 1;
-		if (*at)
+		if (at)
 			continue;
 		memcpy(list + n, ")", 2);
 		free(w->content_encodings);

@@ -6,6 +6,7 @@
 #include "callout/opes_callout.h"
 #include "ocp/ocp.h"
 #include "ocp/ocp_processor.h"
+#include "ocp/ocp_profile.h"
 
 #define PEER_AMS 4
 
@@ -28,14 +29,16 @@ struct peer_message {
 	size_t chunk;
 	enum peer_copied copied;
 	bool cut;                 /* ends with an error */
+	const char *aux;          /* core: the request's head before a response, when it was agreed on */
 };
 
 struct peer_am {
 	uint32_t id;
 	enum ocp_kind kind;
 	bool modified, ended, ok;
-	int64_t sizep;
+	int64_t sizep, am_el;
 	int32_t modp;
+	uint32_t parts; /* seen: mask of OCP_HAS */
 	struct peer_bytes data;
 	uint64_t have, as_is, changed; /* octets by data-have, by data-as-is, flagged modified */
 };
@@ -44,7 +47,9 @@ struct peer_txn {
 	const struct peer_message *m;
 	uint32_t xid;
 	size_t sent, chunks;
-	bool end_sent, paused, stopped;
+	uint64_t aux_sent;
+	bool end_sent, paused, stopped, am_paused;
+	unsigned pauses;
 	struct peer_am am[PEER_AMS];
 	unsigned nams;
 	bool over, left;
@@ -58,12 +63,16 @@ struct peer {
 	int fd;
 	struct peer_bytes out;
 	size_t out_done;
+	bool core;                /* speaks RFC 4037 */
+	unsigned accepted, rejected; /* profiles */
 	bool deaf;                /* does not read */
 	bool eof, closed;
 	enum ocp_end how;
 };
 
 void peer_open(struct peer *p, struct oc_loop *loop, int32_t priority);
+/* Speaks RFC 4037 and offers both HTTP profiles for each of the services (ended by NULL); aux: the request's head, too. */
+void peer_open_core(struct peer *p, struct oc_loop *loop, const char *const *services, bool aux);
 void peer_close(struct peer *p);
 /* One turn of each side. */
 void peer_turn(struct peer *p);

@@ -16,6 +16,9 @@
 #define STREAM_META "Protocol: TCP\r\nKind: stream\r\nSource: 192.0.2.1:7\r\nDestination: 192.0.2.2:5000\r\n"
 #define HEAD "HTTP/1.1 200 OK\r\nServer: one\r\nX-Foo: foo\r\nserver: two\r\n folded\r\nContent-Length: 9\r\n\r\n"
 
+/* The same tests run in both dialects; what one of them cannot say is not asked of it. */
+static bool core;
+
 struct fixture {
 	struct oc_loop *loop;
 	struct peer peer;
@@ -28,6 +31,12 @@ static void add(struct oc_loop *loop, const char *text)
 	if (oc_loop_service_text(loop, services_all, text, &err) != 0)
 		fail_msg("%s: %s", text, err.text);
 }
+
+static const char *const uris_http[] = {
+	"urn:opes:service:echo", "urn:opes:service:as-is", "urn:test:leave", "urn:opes:service:replace", "urn:test:same",
+	"urn:opes:service:block", "urn:test:window", "urn:test:all", "urn:opes:service:header", "urn:test:header-leave",
+	"urn:opes:service:log", "urn:test:observe", NULL,
+};
 
 static int setup(void **state)
 {
@@ -50,15 +59,25 @@ static int setup(void **state)
 	add(f->loop, "header:urn:test:header-leave,add=A: b,leave=yes");
 	add(f->loop, "log");
 	add(f->loop, "log:urn:test:observe,returns=no");
-	peer_open(&f->peer, f->loop, 0);
+	if (core)
+		peer_open_core(&f->peer, f->loop, uris_http, false);
+	else
+		peer_open(&f->peer, f->loop, 0);
 	*state = f;
 	return 0;
+}
+
+static int setup_core(void **state)
+{
+	core = true;
+	return setup(state);
 }
 
 static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
+	core = false;
 	peer_close(&f->peer);
 	oc_loop_free(f->loop);
 	free(f);
@@ -147,7 +166,7 @@ static void all_manners(struct fixture *f, const char *service, const char *head
 	size_t head_len = strlen(head);
 	uint8_t *text = text_of(head, body, body_len);
 
-	for (int i = 0; i < 5 * 3 * 2; i++) {
+	for (int i = 0; i < (core ? 15 : 30); i++) {
 		struct peer_message m = response(text, head_len + body_len, head_len, chunks[i % 5]);
 		struct peer_txn t;
 
@@ -198,8 +217,8 @@ static void test_as_is_refers(void **state)
 	expect_one(&t, body, m.len);
 	assert_int_equal(t.am[0].have, 0);
 	assert_int_equal(t.am[0].as_is, m.len);
-	assert_int_equal(t.am[0].sizep, m.len);
-	assert_int_equal(t.am[0].modp, 0);
+	assert_int_equal(core ? t.am[0].am_el : t.am[0].sizep, m.len);
+	assert_int_equal(t.am[0].modp, core ? -1 : 0); /* core: it comes with data */
 	/* one reference per read, not per chunk, and the copies are given up on the way */
 	assert_true(t.as_is_msgs < 100);
 	assert_true(t.released > 500000);
@@ -219,7 +238,7 @@ static void test_echo_returns_octets(void **state)
 	expect_one(&t, body, m.len);
 	assert_int_equal(t.am[0].have, m.len);
 	assert_int_equal(t.am[0].changed, 0);
-	assert_int_equal(t.am[0].sizep, m.len);
+	assert_int_equal(core ? t.am[0].am_el : t.am[0].sizep, m.len);
 	peer_txn_free(&t);
 	free(body);
 }
@@ -247,8 +266,11 @@ static void test_leave_loop(void **state)
 
 	m.copied = PEER_COPIED_NONE;
 	peer_run(&f->peer, &t, "urn:test:leave", &m);
-	assert_false(t.left);
-	expect_one(&t, text, m.len);
+	assert_int_equal(t.left, core); /* draft: only behind preserved octets */
+	if (!core)
+		expect_one(&t, text, m.len);
+	else
+		assert_int_equal(t.rest, t.am[0].data.len);
 	peer_txn_free(&t);
 	free(body);
 	free(text);
@@ -285,14 +307,14 @@ static void test_replace_flags(void **state)
 	peer_run(&f->peer, &t, "urn:opes:service:replace", &m);
 	assert_int_equal(t.am[0].data.len, len + 1);
 	assert_memory_equal(t.am[0].data.p + 15998, "barsz", 5);
-	assert_int_equal(t.am[0].changed, 4);
+	assert_int_equal(t.am[0].changed, core ? 0 : 4);
 	assert_true(t.am[0].as_is > len - 1000);
-	assert_int_equal(t.am[0].sizep, -1);
+	assert_int_equal(core ? t.am[0].am_el : t.am[0].sizep, -1);
 	peer_txn_free(&t);
 	peer_run(&f->peer, &t, "urn:test:same", &m);
 	assert_int_equal(t.am[0].data.len, len);
 	assert_memory_equal(t.am[0].data.p + 15998, "barz", 4);
-	assert_int_equal(t.am[0].sizep, len); /* no pair changes the size */
+	assert_int_equal(core ? t.am[0].am_el : t.am[0].sizep, len); /* no pair changes the size */
 	peer_txn_free(&t);
 	free(body);
 }
@@ -331,11 +353,12 @@ static void expect_blocked(struct peer_txn *t, bool request)
 
 	assert_int_equal(t->how.how, OCP_XEND_NORMAL);
 	assert_int_equal(t->nams, 1);
-	assert_true(t->am[0].ended && t->am[0].ok && t->am[0].modified);
-	assert_int_equal(t->am[0].kind, request ? OCP_KIND_RESPONSE : OCP_KIND_NONE);
+	assert_true(t->am[0].ended && t->am[0].ok && t->am[0].modified == !core);
+	assert_int_equal(t->am[0].kind, request || core ? OCP_KIND_RESPONSE : OCP_KIND_NONE);
 	assert_true(t->am[0].data.len > 200);
 	assert_memory_equal(t->am[0].data.p, status, strlen(status));
-	assert_int_equal(t->am[0].sizep, t->am[0].data.len);
+	if (!core)
+		assert_int_equal(t->am[0].sizep, t->am[0].data.len);
 	peer_append(&t->am[0].data, "", 1);
 	assert_non_null(strstr((char *)t->am[0].data.p, "<h1>Blocked</h1>"));
 	assert_non_null(strstr((char *)t->am[0].data.p, "\r\nContent-Length: "));
@@ -501,8 +524,8 @@ static void test_header(void **state)
 	all_manners(f, "urn:opes:service:header", HEAD, body, 0, edited, strlen(edited));
 	peer_run(&f->peer, &t, "urn:opes:service:header", &m);
 	expect_one(&t, edited, strlen(edited));
-	assert_int_equal(t.am[0].sizep, strlen(edited));
-	assert_true(t.am[0].modified);
+	assert_int_equal(core ? t.am[0].am_el : t.am[0].sizep, core ? 0 : strlen(edited));
+	assert_true(t.am[0].modified == !core);
 	peer_txn_free(&t);
 	m.meta = STREAM_META; /* not HTTP: as it is */
 	m.head = OCP_PART_NONE;
@@ -529,14 +552,16 @@ static void test_log(void **state)
 	peer_txn_free(&t);
 	m.meta = RESPONSE_META "Action: observe\r\n";
 	service_log_output.json = true;
-	peer_run(&f->peer, &t, "urn:opes:service:log", &m);
+	peer_run(&f->peer, &t, core ? "urn:test:observe" : "urn:opes:service:log", &m);
 	assert_int_equal(t.nams, 0);
 	peer_txn_free(&t);
 	fclose(service_log_output.to);
-	snprintf(line, sizeof(line), "Z response 192.0.2.1:80 192.0.2.2:5000 \"HTTP/1.1 200 OK\" %zu\n", m.len);
+	snprintf(line, sizeof(line), "Z response %s \"HTTP/1.1 200 OK\" %zu\n",
+		 core ? "- -" : "192.0.2.1:80 192.0.2.2:5000", m.len);
 	assert_non_null(strstr(text, line));
-	snprintf(line, sizeof(line), ",\"kind\":\"response\",\"source\":\"192.0.2.1:80\",\"destination\":"
-		 "\"192.0.2.2:5000\",\"first\":\"HTTP/1.1 200 OK\",\"octets\":%zu,\"complete\":true}\n", m.len);
+	snprintf(line, sizeof(line), ",\"kind\":\"response\",\"source\":\"%s\",\"destination\":"
+		 "\"%s\",\"first\":\"HTTP/1.1 200 OK\",\"octets\":%zu,\"complete\":true}\n",
+		 core ? "" : "192.0.2.1:80", core ? "" : "192.0.2.2:5000", m.len);
 	assert_non_null(strstr(text, line));
 	free(text);
 	service_log_output = (struct service_log_output){0};
@@ -602,7 +627,7 @@ static void test_cut_off(void **state)
 static void test_refusals(void **state)
 {
 	struct fixture *f = *state;
-	struct peer_message m = response((const uint8_t *)"x", 1, 0, 1);
+	struct peer_message m = {.meta = STREAM_META, .bytes = (const uint8_t *)"x", .len = 1, .sizep = -1, .chunk = 1};
 	struct peer_txn t;
 
 	assert_int_equal(peer_begin(&f->peer, &t, "urn:nobody", &m), 0);
@@ -638,6 +663,7 @@ static void test_configuration(void **state)
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define C(name) {#name "_core", name, setup_core, teardown, NULL}
 	const struct CMUnitTest tests[] = {
 		T(test_echo),
 		T(test_echo_returns_octets),
@@ -657,6 +683,23 @@ int main(void)
 		T(test_cut_off),
 		T(test_refusals),
 		T(test_configuration),
+		C(test_echo),
+		C(test_echo_returns_octets),
+		C(test_as_is),
+		C(test_as_is_refers),
+		C(test_leave_loop),
+		C(test_replace),
+		C(test_replace_flags),
+		C(test_replace_stream),
+		C(test_block),
+		C(test_block_request),
+		C(test_block_large),
+		C(test_block_stream_is_prompt),
+		C(test_header),
+		C(test_log),
+		C(test_interleaved),
+		C(test_cut_off),
+		C(test_refusals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -202,6 +202,7 @@ static void on_dum(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_
 {
 	struct ocp_msg data = *m;
 	enum ocp_fault f = OCP_FAULT_NONE;
+	bool body = x->server.body;
 
 	if (!x->am_known)
 		f = OCP_FAULT_AM_ORDER;
@@ -219,6 +220,8 @@ static void on_dum(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_
 		violated(a, x, f);
 		return;
 	}
+	if (x->server.body && !body) /* what was given up of the parts before it */
+		ocp_server_core_interest(ocp_server_of(a), x);
 	if (x->paused) /* [11.16]: may abort; the data is good */
 		ocp_agent_fault(a, x, OCP_FAULT_WHILE_PAUSED);
 	data.am_id = x->am_id;

@@ -300,6 +300,10 @@ int ocp_server_core_interest(struct ocp_server *s, struct ocp_xaction *x)
 	uint64_t last = x->kept.n ? x->kept.r[x->kept.n - 1].to : 0;
 	int rc;
 
+	/* Where the interest that the profile tells ends is known when the body begins: it must not grow from there. */
+	if (f->profile && f->profile->preservation_interest_body >= 0 && !f->body && !x->am_ended)
+		return 0;
+
 	if (f->kept_from < f->kept_to && f->kept_from > from) /* what is not kept is nothing to be interested in */
 		from = f->kept_from < x->offset ? f->kept_from : x->offset;
 	from = not_released(x, from);

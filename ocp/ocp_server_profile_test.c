@@ -192,6 +192,25 @@ static void test_preservation_interest_body(void **state)
 	bench_free(&b);
 }
 
+/* 3.2.6, RFC 4037 11.11: a DPI before the body begins would reach beyond what the profile says: it waits until then */
+static void test_dpi_and_preservation_interest_body(void **state)
+{
+	struct bench b;
+
+	start(&b);
+	b.edit_offer = preserve_4;
+	bench_in(&b, "CS;\nNO (" RESPONSE ");\nSGC 1 " SERVICES ";\nTS 7 1;\nAMS 7;\n"
+		     "DUM 7 0\nKept: {0 8}\nAM-Part: response-header\n\n8:response\n;\n");
+	text_clear(&b.out);
+	assert_int_equal(ocp_server_ack(b.s, 7, 0, 3, true), 0);
+	want_out(&b, "");
+	bench_in(&b, "DUM 7 8\nKept: {0 12}\nAM-Part: response-body\n\n6:012345\n;\n");
+	want_out(&b, "DPI 7 3 9;\n");
+	assert_int_equal(ocp_server_ack(b.s, 7, 3, 6, true), 0);
+	want_out(&b, "DPI 7 9 3;\n");
+	bench_free(&b);
+}
+
 static void stop_0(struct ocp_profile *p)
 {
 	p->stop_receiving_body = 0;
@@ -229,6 +248,7 @@ int main(void)
 		cmocka_unit_test(test_answer_to_a_request),
 		cmocka_unit_test(test_auxiliary_parts),
 		cmocka_unit_test(test_preservation_interest_body),
+		cmocka_unit_test(test_dpi_and_preservation_interest_body),
 		cmocka_unit_test(test_stop_receiving_body),
 	};
 

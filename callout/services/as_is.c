@@ -48,7 +48,9 @@ static void as_is_data(struct oc_xaction *x, void *state, const struct oc_data *
 {
 	const struct as_is_config *c = oc_config(x);
 
-	if (c->leave && d->last && oc_as_is(x, d->part, d->offset, d->len) == 0) {
+	if (c->leave && d->last) { /* what is given up cannot be left with */
+		if (oc_as_is(x, d->part, d->offset, d->len) != 0)
+			oc_copy(x, d->part, d->offset, d->bytes, d->len);
 		if (oc_leave_loop(x) != 0)
 			oc_release(x, d->offset, d->len);
 		return;

@@ -22,11 +22,17 @@ struct log_config {
 	enum log_returns returns;
 };
 
+struct log_first { /* a first line */
+	uint32_t len;
+	bool done;
+	char text[LOG_FIRST];
+};
+
 struct log_state {
 	uint64_t octets;
-	uint32_t first_len;
-	bool first_done, returns;
-	char first[LOG_FIRST];
+	bool returns;
+	struct log_first first;
+	struct log_first request; /* of the response; comes as an auxiliary part when it was asked for */
 };
 
 struct service_log_output service_log_output;
@@ -61,9 +67,9 @@ static void log_envelope(struct oc_xaction *x, struct log_state *s)
 
 	oc_meta(x, "Mail-From", &from);
 	oc_meta(x, "Rcpt-To", &to);
-	n = snprintf(s->first, sizeof(s->first), "MAIL FROM:%.*s RCPT TO:%.*s", (int)from.len, from.p, (int)to.len, to.p);
-	s->first_len = n < LOG_FIRST ? (uint32_t)n : LOG_FIRST - 1;
-	s->first_done = true;
+	n = snprintf(s->first.text, sizeof(s->first.text), "MAIL FROM:%.*s RCPT TO:%.*s", (int)from.len, from.p, (int)to.len, to.p);
+	s->first.len = n < LOG_FIRST ? (uint32_t)n : LOG_FIRST - 1;
+	s->first.done = true;
 }
 
 static int log_start(struct oc_xaction *x, void *state, const struct oc_message *m)
@@ -85,19 +91,29 @@ static int log_start(struct oc_xaction *x, void *state, const struct oc_message 
 	return oc_start_adapted(x, &a);
 }
 
+static void log_first(struct log_first *f, const struct oc_data *d)
+{
+	for (size_t i = 0; i < d->len && !f->done && oc_part_is_header(d->part); i++) {
+		if (d->bytes[i] == '\n' || f->len == LOG_FIRST)
+			f->done = true;
+		else if (d->bytes[i] != '\r')
+			f->text[f->len++] = (char)d->bytes[i];
+	}
+}
+
 static void log_data(struct oc_xaction *x, void *state, const struct oc_data *d)
 {
 	struct log_state *s = state;
 
-	for (size_t i = 0; i < d->len && !s->first_done && oc_part_is_header(d->part); i++) {
-		if (d->bytes[i] == '\n' || s->first_len == LOG_FIRST)
-			s->first_done = true;
-		else if (d->bytes[i] != '\r')
-			s->first[s->first_len++] = (char)d->bytes[i];
-	}
+	log_first(&s->first, d);
 	s->octets += d->len;
 	if (s->returns)
 		oc_forward(x, d->part, d->offset, d->bytes, d->len);
+}
+
+static void log_aux(struct oc_xaction *x, void *state, const struct oc_data *d)
+{
+	log_first(&((struct log_state *)state)->request, d);
 }
 
 /* Others choose these octets: only printable ASCII is shown as it is. */
@@ -147,7 +163,9 @@ static void log_line(struct oc_xaction *x, const struct log_state *s, bool ok)
 	log_field(f, "kind", kind, strlen(kind), json);
 	log_field(f, "source", source.p, source.len, json);
 	log_field(f, "destination", destination.p, destination.len, json);
-	log_field(f, "first", s->first, s->first_len, json);
+	log_field(f, "first", s->first.text, s->first.len, json);
+	if (s->request.len)
+		log_field(f, "for", s->request.text, s->request.len, json);
 	fprintf(f, json ? ",\"octets\":%" PRIu64 ",\"complete\":%s}\n" : " %" PRIu64 "%s\n", s->octets,
 		json ? ok ? "true" : "false" : ok ? "" : " incomplete");
 	fflush(f);
@@ -179,6 +197,7 @@ const struct oc_service_type service_log = {
 	.unconfigure = free,
 	.start = log_start,
 	.data = log_data,
+	.aux = log_aux,
 	.end = log_end,
 	.close = log_close,
 };
