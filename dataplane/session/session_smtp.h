@@ -85,6 +85,7 @@ struct session_smtp {
 	bool greeted;
 	bool strip;      /* STARTTLS: see policy */
 	bool close;      /* after the outcome */
+	bool traced;     /* the trace of the message under way has gone */
 	uint8_t verb;    /* HELD_BACK: what it is */
 	uint32_t args;   /* where its argument begins */
 	uint64_t skip;   /* SKIPPING */
@@ -133,6 +134,13 @@ uint32_t session_smtp_meta(struct session_ctx *c, const struct session *s, const
 
 /* session_smtp_reply.c */
 bool session_smtp_replies_run(struct session_ctx *c, struct session *s);
+
+/* session_smtp_trace.c */
+#define SMTP_TRACE_MAX (3 * ADAPT_TRACE_ENTRY_MAX)
+/* Field lines for the beginning of the mail in a; their octets, 0: it is not traced. */
+uint32_t session_smtp_trace(const struct session_ctx *c, const struct adapt *a, char out[SMTP_TRACE_MAX]);
+/* A whole reply gets one more line; octets it has then, as before where there is no room or nothing is traced. */
+uint32_t session_smtp_trace_reply(const struct session_ctx *c, char *reply, uint32_t len, uint32_t cap);
 
 /* session_smtp_mail.c */
 /* DATA, no reply outstanding. */

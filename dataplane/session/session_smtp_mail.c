@@ -34,6 +34,16 @@ static void note(struct session_ctx *c, struct session *s, const char *kind, con
 	session_note(c, s, session_rule(c, &s->pipe[0]), kind, cause, s->smtp->data.octets, text);
 }
 
+#define OWN_REPLY_MAX 640
+
+/* text: what follows the first digit of the enhanced code. */
+static uint32_t own_reply(const struct session_ctx *c, char reply[OWN_REPLY_MAX], unsigned code, const char *text)
+{
+	int n = snprintf(reply, OWN_REPLY_MAX, "%u %u.%s\r\n", code, code / 100, text);
+
+	return code < 400 ? (uint32_t)n : session_smtp_trace_reply(c, reply, (uint32_t)n, OWN_REPLY_MAX);
+}
+
 /* --- DATA ------------------------------------------------------------------------------------------------------- */
 
 /* The server decides, and no service sees it or only looks on. */
@@ -46,13 +56,14 @@ static void pass_data(struct session_ctx *c, struct session *s)
 
 static void refuse_data(struct session_ctx *c, struct session *s, unsigned code, const char *text)
 {
-	char line[128];
+	char reply[OWN_REPLY_MAX];
+	uint32_t n = own_reply(c, reply, code, text);
 
 	session_count(c, STATS_smtp_rejected);
-	snprintf(line, sizeof(line), "%u %u.%s", code, code / 100, text);
+	reply[n - 2] = 0;
 	chunkq_purge(&c->pool, &s->pipe[0].raw);
 	s->smtp->phase = SMTP_COMMANDS;
-	session_smtp_to_client(c, s, line);
+	session_smtp_to_client(c, s, reply);
 	take_back(c, s);
 }
 
@@ -112,7 +123,7 @@ static void adapt_data(struct session_ctx *c, struct session *s, const struct po
 	chunkq_purge(&c->pool, &p->raw);
 	m->phase = SMTP_ADAPTING;
 	m->sent = SMTP_SENT_NOTHING;
-	m->take_back = m->close = false;
+	m->take_back = m->close = m->traced = false;
 	m->answer = 0;
 	smtp_data_init(&m->data);
 	smtp_stuff_init(&m->stuff);
@@ -349,10 +360,10 @@ static void decide_text(struct session_ctx *c, struct session *s, const char *te
 
 static void decide_ours(struct session_ctx *c, struct session *s, unsigned code, const char *text)
 {
-	char line[128];
-	int n = snprintf(line, sizeof(line), "%u %u.%s\r\n", code, code / 100, text);
+	char reply[OWN_REPLY_MAX];
+	uint32_t n = own_reply(c, reply, code, text);
 
-	decide_text(c, s, line, (uint32_t)n);
+	decide_text(c, s, reply, n);
 }
 
 /* INV-SMTP-1: what was begun at the server ends without an end. */
@@ -416,7 +427,7 @@ static void rejected(struct session_ctx *c, struct session *s)
 	session_count(c, code < 300 ? STATS_smtp_discarded : STATS_smtp_rejected);
 	snprintf(shown, sizeof(shown), "the service's answer: %.*s", (int)strcspn(reply, "\r"), reply);
 	note(c, s, code < 300 ? "mail-discarded" : "mail-rejected", "service", shown);
-	decide_text(c, s, reply, (uint32_t)n);
+	decide_text(c, s, reply, code < 400 ? (uint32_t)n : session_smtp_trace_reply(c, reply, (uint32_t)n, sizeof(reply)));
 }
 
 /* The service gave no message, or the failure policy speaks. */
@@ -485,6 +496,28 @@ static int move_chunk(struct session_ctx *c, struct session *s, struct adapt *a)
 	return 1;
 }
 
+/* False: no memory for it, to be tried again. */
+static bool trace(struct session_ctx *c, struct session *s, const struct adapt *a)
+{
+	struct session_smtp *m = s->smtp;
+	char text[SMTP_TRACE_MAX];
+	uint32_t n = m->traced ? 0 : session_smtp_trace(c, a, text);
+	struct chunkq q;
+
+	m->traced = true;
+	if (!n)
+		return true;
+	chunkq_init(&q);
+	if (chunkq_put(&c->pool, &q, text, n) != 0) {
+		m->traced = false;
+		s->starved = true;
+		return false;
+	}
+	session_count(c, STATS_trace_added);
+	tcp_half_send(&c->env, &s->half[1], &q);
+	return true;
+}
+
 /* The server is asked for its 354 when there is something to send. True when octets moved. */
 static bool move_out(struct session_ctx *c, struct session *s, struct adapt *a)
 {
@@ -499,6 +532,8 @@ static bool move_out(struct session_ctx *c, struct session *s, struct adapt *a)
 		session_smtp_expect(m, SMTP_DATA, true, true);
 		session_smtp_to_server(c, s, "DATA");
 	}
+	if (m->sent == SMTP_SENT_BEGUN && !trace(c, s, a))
+		return false;
 	while (m->sent == SMTP_SENT_BEGUN && !chunkq_empty(&a->out) && (rc = move_chunk(c, s, a)) > 0)
 		moved = true;
 	s->starved |= rc < 0;

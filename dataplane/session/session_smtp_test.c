@@ -19,6 +19,10 @@ static const char rules[] =
 	ADAPT("open", "", ", on-failure: open");
 static const char strip_rules[] = ADAPT("open", "", ", on-failure: {default: open, framing: closed}, starttls: strip");
 
+static const char trace_rules[] =
+	"  - {name: block, match: {protocol: smtp, sender: block@a}, action: block}\n" ADAPT("open", "", ", on-failure: open")
+	"opes: {system-uri: \"http://opes.example/system/of/the/test/with/a/name/that/is/long\", via: always}\n";
+
 #define END "354 End data with <CR><LF>.<CR><LF>\r\n"
 #define assert_got(side, text) assert_string_equal(world_got(side), text)
 
@@ -872,6 +876,37 @@ static void test_parked(void **state)
 	assert_true(session_is_record(world.s));
 }
 
+/* RFC 3897: trace fields in front of the mail's own, a line of refusals. */
+#define SYSTEM "http://opes.example/system/of/the/test/with/a/name/that/is/long"
+static void test_trace(void **state)
+{
+	const char *got;
+
+	submit("s@a", ".x\r\n.\r\n");
+	server("354 go\r\n");
+	got = world_got(1);
+	assert_non_null(strstr(got, "DATA\r\nOPES-System: " SYSTEM "\r\n ;service=\"urn:opes:service:s\"\r\n"
+				    "OPES-Via: " SYSTEM "\r\n ;service=\"urn:opes:service:s\"\r\nx\r\n.\r\n"));
+	s2c("250 queued\r\n");
+}
+
+static void test_trace_refused(void **state)
+{
+	hello();
+	envelope("block@a");
+	client("DATA\r\n");
+	assert_got(0, "550-5.7.1 Blocked by a rule of this network\r\n550 5.7.1 OPES-System: " SYSTEM "\r\n");
+}
+
+static void test_trace_rejected(void **state)
+{
+	world.service = SERVICE_MANUAL;
+	answer_text = "550-5.7.1 not\r\n550 this";
+	submit("s@a", ".\r\n");
+	service(answers);
+	assert_got(0, "550-5.7.1 not\r\n550-this\r\n550 OPES-System: " SYSTEM "\r\n");
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, begin, done)
 static int run(void)
 {
@@ -887,9 +922,11 @@ static int run(void)
 		T(test_server_lies), T(test_server_answers_early), T(test_large), T(test_parked),
 	};
 	const struct CMUnitTest strip_tests[] = {T(test_starttls_strip), T(test_not_smtp_closed), T(test_server_not_smtp_closed)};
+	const struct CMUnitTest trace_tests[] = {T(test_trace), T(test_trace_refused), T(test_trace_rejected)};
 	int failed = world_run(tests, 4095, 8191, rules, NULL);
 
-	return failed + world_run(strip_tests, 4095, 8191, strip_rules, NULL);
+	failed += world_run(strip_tests, 4095, 8191, strip_rules, NULL);
+	return failed + world_run(trace_tests, 4095, 8191, trace_rules, NULL);
 }
 
 int main(void)
