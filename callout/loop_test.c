@@ -3,7 +3,9 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -332,6 +334,26 @@ static void test_priority(void **state)
 	oc_loop_free(loop);
 }
 
+/* --- a service that counts octets by the rule of their message ------------------------------------ */
+
+static struct {
+	uint64_t high, low;
+	char order[64]; /* whose data came, first letter of the rule, in this round */
+	unsigned n;
+} count;
+
+static void count_data(struct oc_xaction *x, void *state, const struct oc_data *d)
+{
+	struct oc_str v = {"?", 1};
+
+	oc_meta(x, "Rule", &v);
+	*(v.p[0] == 'h' ? &count.high : &count.low) += d->len;
+	if (count.n < sizeof(count.order) && (!count.n || count.order[count.n - 1] != v.p[0]))
+		count.order[count.n++] = v.p[0];
+}
+
+static const struct oc_service_type count_type = {.name = "count", .uri = "urn:test:count", .data = count_data};
+
 static int dial(uint16_t port)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port),
@@ -340,6 +362,85 @@ static int dial(uint16_t port)
 
 	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
 	return fd;
+}
+
+struct pusher {
+	int fd;
+	char text[65600]; /* the data-have being written */
+	size_t len, at;
+	uint64_t offset;
+};
+
+/* A processor on a TCP connection that has always something to say. */
+static void pusher_open(struct pusher *p, struct oc_loop *loop, const char *rule, int priority)
+{
+	char text[512], meta[64];
+	int one = 1;
+
+	memset(p, 0, sizeof(*p));
+	p->fd = dial(oc_loop_port(loop, 0));
+	setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	snprintf(meta, sizeof(meta), "Kind: stream\r\nRule: %s\r\n", rule);
+	snprintf(text, sizeof(text), "connection-start\r\npriority: %d\r\n;\r\nconnection-service {\"14:urn:test:count\"};\r\n"
+		 "xaction-start 1;\r\napp-message-start 1 1 \"%zu:%s\";\r\n", priority, strlen(meta), meta);
+	assert_int_equal(write(p->fd, text, strlen(text)), strlen(text));
+	fcntl(p->fd, F_SETFL, O_NONBLOCK);
+}
+
+static void pusher_fill(struct pusher *p)
+{
+	for (;;) {
+		ssize_t n;
+
+		if (p->at == p->len) {
+			p->len = (size_t)sprintf(p->text, "data-have 1 1 %llu\r\n65000:", (unsigned long long)p->offset);
+			memset(p->text + p->len, 'x', 65000);
+			memcpy(p->text + p->len + 65000, "\r\n;\r\n", 5);
+			p->len += 65005;
+			p->at = 0;
+			p->offset += 65000;
+		}
+		n = send(p->fd, p->text + p->at, p->len - p->at, MSG_NOSIGNAL);
+		if (n <= 0)
+			return;
+		p->at += (size_t)n;
+	}
+}
+
+/* <35>: with both always readable, the higher one is served first in every round and gets more; the lower one is not starved */
+static void test_priority_under_load(void **state)
+{
+	struct oc_loop *loop = oc_loop_new(NULL);
+	struct oc_error err;
+	struct pusher p[2];
+	unsigned both = 0, rounds = 0;
+
+	assert_int_equal(oc_loop_service(loop, &count_type, NULL, NULL, 0, &err), 0);
+	assert_int_equal(oc_loop_listen(loop, "tcp:127.0.0.1:0", &err), 0);
+	pusher_open(&p[0], loop, "low", -1); /* the first to come */
+	pusher_open(&p[1], loop, "high", 9);
+	for (int i = 0; i < 10; i++)
+		oc_loop_step(loop, 1);
+	memset(&count, 0, sizeof(count));
+	while (both < 100) {
+		uint64_t low = count.low;
+
+		pusher_fill(&p[0]);
+		pusher_fill(&p[1]);
+		count.n = 0;
+		oc_loop_step(loop, 10);
+		assert_true(rounds++ < 100000);
+		if (count.n < 2)
+			continue;
+		both++;
+		assert_int_equal(count.order[0], 'h');
+		assert_int_equal(count.n, 2);
+		assert_true(count.low > low);
+	}
+	assert_true(count.high > count.low + count.low / 2);
+	close(p[0].fd);
+	close(p[1].fd);
+	oc_loop_free(loop);
 }
 
 static void test_listen(void **state)
@@ -406,6 +507,7 @@ int main(void)
 		cmocka_unit_test(test_malformed),
 		cmocka_unit_test(test_one_octet_writes),
 		cmocka_unit_test(test_priority),
+		cmocka_unit_test(test_priority_under_load),
 		cmocka_unit_test(test_listen),
 		cmocka_unit_test(test_text),
 	};

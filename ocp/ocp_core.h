@@ -24,6 +24,7 @@ struct ocp_agent;
 struct ocp_xaction;
 
 #define OCP_CORE_GROUPS_MAX 256	       /* default, each direction */
+#define OCP_CORE_SERVICES_MAX (1u << 20) /* octets of the services of all groups of the peer */
 #define OCP_CORE_HELD_MAX (4u << 20)   /* octets held while a phase is open */
 #define OCP_CORE_QUERIES_MAX 16	       /* PQ of the owner, and AQ, unanswered at once */
 #define OCP_CORE_NEGOTIATION_US 10000000 /* default of negotiation_us */
@@ -103,6 +104,7 @@ struct ocp_core {
 	/* groups, newest first */
 	struct ocp_group *ours, *theirs;
 	uint32_t n_ours, n_theirs;
+	size_t theirs_octets; /* of the peer's services */
 	int64_t last_ours, last_theirs; /* sg-id, -1: none */
 	/* negotiation */
 	bool offering; /* our NO waits for its NR */

@@ -60,6 +60,12 @@ static void unlink_group(struct ocp_group **list, uint32_t *n, struct ocp_group 
 	group_free(g);
 }
 
+static void forget_theirs(struct ocp_core *c, struct ocp_group *g)
+{
+	c->theirs_octets -= g->services.wire.len;
+	unlink_group(&c->theirs, &c->n_theirs, g);
+}
+
 struct ocp_group *ocp_core_group(struct ocp_group *list, uint32_t id)
 {
 	while (list && (list->id != id || list->drop))
@@ -133,7 +139,7 @@ void ocp_core_group_put(struct ocp_agent *a, struct ocp_group *g)
 	if (is_ours(c, g))
 		ocp_core_group_destroy(a, g);
 	else
-		unlink_group(&c->theirs, &c->n_theirs, g);
+		forget_theirs(c, g);
 }
 
 /* --- the peer's --- */
@@ -148,7 +154,9 @@ void ocp_core_on_sgc(struct ocp_agent *a, const struct ocp_msg *m)
 		return;
 	}
 	/* A group that is not kept ends the connection [11.3]. */
-	g = c->n_theirs < c->groups_max ? group_new(m->sg, &m->services) : NULL;
+	g = NULL;
+	if (c->n_theirs < c->groups_max && m->services.wire.len <= OCP_CORE_SERVICES_MAX - c->theirs_octets)
+		g = group_new(m->sg, &m->services);
 	if (!g) {
 		ocp_core_fail(a, OCP_FAULT_LIMIT);
 		return;
@@ -157,6 +165,7 @@ void ocp_core_on_sgc(struct ocp_agent *a, const struct ocp_msg *m)
 	g->next = c->theirs;
 	c->theirs = g;
 	c->n_theirs++;
+	c->theirs_octets += g->services.wire.len;
 }
 
 void ocp_core_on_sgd(struct ocp_agent *a, const struct ocp_msg *m)
@@ -171,7 +180,7 @@ void ocp_core_on_sgd(struct ocp_agent *a, const struct ocp_msg *m)
 	if (g->xactions) /* they go on with what they began with */
 		g->drop = true;
 	else
-		unlink_group(&c->theirs, &c->n_theirs, g);
+		forget_theirs(c, g);
 }
 
 /* --- profiles in force --- */
