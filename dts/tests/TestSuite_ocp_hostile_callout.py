@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from opes_api.callout import CalloutSuite
 from opes_api.lab import wait_for
-from opes_api.ocp import CORE, DRAFT, LEAVE_LOOP, Processor, Struct, encode, feature, quoted
+from opes_api.ocp import CORE, DRAFT, LEAVE_LOOP, Decoder, Malformed, Processor, Struct, bind, encode, failed, feature, quoted
 from opes_api.ocp.processor import RESPONSE_META, STREAM_META
 from opes_api.suite import func_test, verify
 
@@ -51,8 +51,8 @@ class TestOcpHostileCallout(CalloutSuite):
     def flipped_octet_at_every_offset(self) -> None:
         """
         Steps: a valid conversation, again and again, each time with another octet changed (three different changes each).
-        Verify: the server closes, ends something or goes on; never anything that breaks a rule of its own, never stuck: a query
-                is answered or the transport closed once the octets have ended.
+        Verify: the server closes once the octets have ended, sends nothing malformed itself, and calls malformed exactly what the
+                processor's own decoder calls so.
         """
         rng = random.Random(11)
         for d in DIALECTS:
@@ -74,6 +74,31 @@ class TestOcpHostileCallout(CalloutSuite):
                 self._throw(d, talk[:at] + talk[at + 1:])
                 self._throw(d, talk[:at] + talk[at:at + 1] + talk[at:])
             self._serves()
+
+    @func_test
+    def mutated_by_tokens(self) -> None:
+        """
+        Steps: three thousand conversations of each dialect in which some pieces of the grammar (brackets, quotes, separators, sizes,
+               names, whole parameters) were put in, taken away, doubled or exchanged.
+        Verify: as above; both verdicts occur often.
+        """
+        rng = random.Random(21)
+        pieces = [b"(", b")", b"{", b"}", b'"', b",", b" ", b"\r\n", b":", b": ", b";", b"0", b"1", b"00", b"5:hello", b'"1:a"', b"()", b"{1}",
+                  b"true", b"x: 1\r\n", b"2147483647", b"2147483648", b"9223372036854775807", b"-1", b"a_-Z9", b"\r", b"\n", b"{200}", b"(a,b)"]
+        for d in DIALECTS:
+            talk = self._conversation(d)
+            bad = 0
+            for n in range(3000):
+                octets = talk
+                for _ in range(rng.randint(1, 3)):
+                    at = rng.randrange(12, len(octets))
+                    end = min(len(octets), at + rng.choice((0, 0, 1, 2, 8)))
+                    octets = octets[:at] + rng.choice(pieces) * rng.choice((0, 1, 1, 2)) + octets[end:]
+                bad += self._judge(d, octets)[1] is not None
+                self._throw(d, octets)
+                if n % 500 == 0:
+                    self._serves()
+            verify(300 < bad < 2900, f"{d}: {bad} of 3000 are malformed")
 
     @func_test
     def cut_at_every_offset(self) -> None:
@@ -403,7 +428,8 @@ class TestOcpHostileCallout(CalloutSuite):
         return out
 
     def _throw(self, dialect: str, octets: bytes) -> None:
-        """Send these octets and no more; the server must come to an end with them."""
+        """Send these octets and no more; the server must come to an end with them, and agree with this side's own decoder on
+        whether they are well formed."""
         p = self._raw(dialect)
         p.check = False
         p.raw(octets)
@@ -411,6 +437,29 @@ class TestOcpHostileCallout(CalloutSuite):
         p.wait_closed()
         p.close()
         self._open.remove(p)
+        verify(p.malformed is None, f"malformed from the server: {p.malformed}\n{p.transcript.tail()}")
+        begun, wrong = self._judge(dialect, octets)
+        failures = [m for m in p.received if m.name in ("connection-end", "CE", "TE", "AME") and failed(m)]
+        if begun and wrong:
+            verify(failures, f"{wrong} was taken:\n{octets!r}\n{p.transcript.tail()}")
+        if begun and not wrong:
+            verify(not any(m.name == "connection-end" or re.search("malformed|grammar|quoted|parameter", m["result"][1]) for m in failures if m.name != "xaction-end"),
+                   f"called malformed and is not:\n{octets!r}\n{p.transcript.tail()}")
+
+    def _judge(self, dialect: str, octets: bytes) -> tuple[bool, Malformed | None]:
+        """Whether a connection of this dialect begins with these octets, and what is malformed about them before its end."""
+        decoder = Decoder()
+        messages = decoder.feed(octets)
+        if not messages or messages[0].name != ("connection-start" if dialect == DRAFT else "CS"):
+            return False, None
+        for m in messages:
+            try:
+                bind(m, dialect)
+            except Malformed as e:
+                return m is not messages[0], e  # trap 8: a start that is no good begins nothing
+            if m.name in ("connection-end", "CE"):
+                return True, None
+        return True, decoder.error
 
     def _settle(self, p: Processor) -> None:
         """Everything sent was handled, or the connection is closed."""
