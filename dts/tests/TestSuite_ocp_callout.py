@@ -379,6 +379,11 @@ class TestOcpCallout(CalloutSuite):
         for x in open_ones:
             verify(x.data(b"hello").finish().wait_end().ok, "an open one")
         verify(q.adapt(b"hello", meta=STREAM_META).ok, "one after the others have ended")
+        d = self.own("echo,refuse=transactions", "as-is")
+        r = self.processor(self.AS_IS, d.address)
+        y = r.xaction(self.ECHO).start(STREAM_META).wait_end()
+        verify(failed(y.ended), f"the service refuses: {y.ended}")
+        verify(r.adapt(b"hello", meta=STREAM_META).ok, "another service")
 
     @func_test
     def row_30_xaction_state_is_kept(self) -> None:
@@ -445,7 +450,8 @@ class TestOcpCallout(CalloutSuite):
     @func_test
     def row_35_message_processed_or_refused(self) -> None:
         """
-        Steps: a message; a second original in the same transaction; one with an even am-id; the same am-id again.
+        Steps: a message; a second original in the same transaction; one with an even am-id; the same am-id again; a service that refuses
+               messages.
         Verify: the first is processed, the others get app-message-end that says failure for their am-id, the first goes on;
                 in the last case only the connection needs to.
         """
@@ -461,6 +467,11 @@ class TestOcpCallout(CalloutSuite):
             verify(failed(p.expect("app-message-end", xid=x.xid, am_id=wrong)), "says failure")
             x.data(b"lo").finish().wait_end()
             verify(x.forwarded() == b"hello", f"the first message\n{p.transcript.tail()}")
+        c = self.own("echo,refuse=messages")
+        q = self.processor(self.ECHO, c.address)
+        y = q.xaction().start(STREAM_META).data(b"x")
+        verify(failed(q.expect("app-message-end", xid=y.xid, am_id=1)), "the service refuses the message")
+        q.ping()
 
     @func_test
     def row_36_message_state_is_kept(self) -> None:

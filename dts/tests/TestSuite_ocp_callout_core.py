@@ -139,6 +139,10 @@ class TestOcpCalloutCore(CalloutSuite):
         verify(code(r.xaction().start().wait_end().ended) == 400, "one too many")
         for z in open_ones:
             verify(z.data(b"hello").finish().wait_end().ok, "an open one")
+        d = self.own("echo,refuse=transactions", "as-is")
+        t = self.processor(self.AS_IS, d.address)
+        verify(code(t.xaction(self.ECHO).start().data(b"x").wait_end().ended) == 400, "the service refuses")
+        verify(t.adapt(b"hello").ok, "another service")
 
     @func_test
     def msg_ts_xid_increases(self) -> None:
@@ -197,7 +201,8 @@ class TestOcpCalloutCore(CalloutSuite):
     @func_test
     def msg_ams(self) -> None:
         """
-        Steps: AMS with AM-EL right, wrong and absent; AMS twice; AMS for a transaction that there is none of.
+        Steps: AMS with AM-EL right, wrong and absent; AMS twice; AMS for a transaction that there is none of; a service that
+               refuses messages.
         Verify: one adapted AMS each, whose AM-EL, when it comes, is the entity's length; the second AMS is invalid: 400.
         """
         for el in (None, 12, 5, 0):
@@ -211,6 +216,11 @@ class TestOcpCalloutCore(CalloutSuite):
                 said = x.first.start.get("AM-EL")
                 body = sum(len(o) for part, o, _ in x.first.pieces if part == "response-body")
                 verify(x.ok and (said is None or said == (body if el in (None, 12) else el)), f"{name}, {el}: {x.first.start}")
+        c = self.own("echo,refuse=messages")
+        q = self.processor(self.ECHO, c.address)
+        y = q.xaction().start().data(b"x")
+        q.wait("the refusal", lambda: y.refused or y.ended)
+        verify(y.refused and code(y.refused) == 400, f"AME with 400 refuses the message\n{q.transcript.tail()}")
         p = self.processor(self.ECHO)
         x = p.xaction().start().data(b"x")
         p.send("AMS", x.xid)
@@ -540,6 +550,21 @@ class TestOcpCalloutCore(CalloutSuite):
                 verify({f.uri for f in m.get("Unknowns", [])} == {f.uri for f in features}, f"{m}")
 
     @func_test
+    def nego_rejected(self) -> None:
+        """
+        Steps: a service that refuses offers, beside one that does not.
+        Verify: NR without a feature for its group, which lists the offer under Rejects (known, not possible now); accepted for the
+                other group; transactions of the first work without a profile.
+        """
+        c = self.own("echo,refuse=offers", "as-is")
+        p = self.processor(address=c.address)
+        a, b = p.http(self.ECHO), p.http(self.AS_IS)
+        first, second = p.answers[-2:]
+        verify("feature" not in first and [f.uri for f in first["Rejects"]] == [HTTP_RESPONSE], f"{first}")
+        verify("feature" in second, f"{second}")
+        verify(p.adapt(b"no profile", sg=a).forwarded() == b"no profile" and self._page(p, b).ok, "transactions")
+
+    @func_test
     def nego_before_sgc_and_after(self) -> None:
         """
         Steps: CS, NO, SGC and CS, SGC, NO with its SG (trap 16).
@@ -805,6 +830,89 @@ class TestOcpCalloutCore(CalloutSuite):
         sg = p.http(self.ECHO, Pause_At_Body=0, Stop_Receiving_Body=0, Preservation_Interest_Body=0, Content_Encodings=["gzip"])
         p.profiles.clear()
         verify(self._page(p, sg).forwarded() == HEAD + BODY, "the octets")
+
+    @func_test
+    def profile_aux_parts_wanted(self) -> None:
+        """
+        Steps: a service that wants request-header; offers with it, without it, with more.
+        Verify: the answer has it exactly when it was offered; sent, it is not part of the adapted message; the rest is.
+        """
+        c = self.own("echo,aux-parts=request-header+request-body")
+        for offered, want in ((["request-header"], "(request-header)"), ([], None), (["request-trailer"], None),
+                              (["request-header", "request-trailer", "response-body"], "(request-header)")):
+            p = self.processor(address=c.address)
+            sg = p.http(self.ECHO, "response", Aux_Parts=offered)
+            aux = p.profiles[sg].named.get("Aux-Parts")
+            got = {str(i) for i in aux.items} if aux else set()
+            verify(got == ({"request-header"} if want else set()), f"offered {offered}: {p.answers[-1]}")
+            x = p.adapt([("request-header", GET), *PAGE] if want else PAGE, sg=sg)
+            verify(x.ok and x.forwarded() == HEAD + BODY, f"{x.forwarded()!r}")
+
+    @func_test
+    def profile_pause_at_body(self) -> None:
+        """
+        Steps: a service that says Pause-At-Body (0, in the middle, past the end); the processor acts as if DWP had come.
+        Verify: DWM comes after the processor's DPM, the message passes whole.
+        """
+        for n in (0, 5, 5000):
+            for kind in ("request", "response"):
+                c = self.own(f"echo,pause-at-body={n}")
+                p = self.processor(address=c.address)
+                sg = p.http(self.ECHO, kind)
+                verify(str(p.profiles[sg].named.get("Pause-At-Body")) == str(n), f"{p.answers[-1]}")
+                x = p.xaction(sg=sg).start().data(GET if kind == "request" else HEAD, f"{kind}-header")
+                x.data(BODY, f"{kind}-body").finish().wait_end()
+                verify(x.ok and x.forwarded().endswith(BODY), p.transcript.tail())
+                names = [m.name for m in p.received if m.name == "DWM"]
+                verify(len(names) == (1 if n < len(BODY) else 0), f"pause at {n}: {p.transcript.tail()}")
+
+    @func_test
+    def profile_stop_receiving_body(self) -> None:
+        """
+        Steps: a service that answers itself and says Stop-Receiving-Body: 0 and 3; the processor acts as if DWSR had come.
+        Verify: AME 206 from the processor after exactly so much of the body disturbs nothing: the answer comes whole.
+        """
+        for n in (0, 3):
+            c = self.own(f"answer,stop-receiving-body={n},text=no")
+            p = self.processor(address=c.address)
+            sg = p.http("urn:opes:service:answer")
+            verify(str(p.profiles[sg].named.get("Stop-Receiving-Body")) == str(n), f"{p.answers[-1]}")
+            x = p.xaction(sg=sg).start()
+            for part, octets in PAGE:
+                x.data(octets, part)
+            x.finish().wait_end()
+            verify(x.ok and x.first.part("response-header").startswith(b"HTTP/1.1 503"), p.transcript.tail())
+            verify(x.sent <= len(HEAD) + n, f"{x.sent} octets were sent")
+
+    @func_test
+    def profile_preservation_interest_body(self) -> None:
+        """
+        Steps: a service that holds everything and says Preservation-Interest-Body: 0, 5, 5000; everything is kept.
+        Verify: no DUY reaches past so much of the body; the octets are right.
+        """
+        for n in (0, 5, 5000):
+            c = self.own(f"block:urn:x:hold,hold=all,preservation-interest-body={n}")
+            p = self.processor(address=c.address)
+            sg = p.http(self.HOLD)
+            verify(str(p.profiles[sg].named.get("Preservation-Interest-Body")) == str(n), f"{p.answers[-1]}")
+            x = p.adapt(PAGE, sg=sg)
+            ends = [r[0] + r[1] for _, _, r in x.first.pieces if r and r[1]]
+            verify(x.ok and x.forwarded() == HEAD + BODY, p.transcript.tail())
+            verify(max(ends, default=0) <= len(HEAD) + n, f"{n}: {p.transcript.tail()}")
+
+    @func_test
+    def profile_content_encodings(self) -> None:
+        """
+        Steps: a service that prefers gzip; a message in another coding, which the processor may send.
+        Verify: the preference is said; the message is adapted all the same.
+        """
+        c = self.own("replace,replace=original=ORIGINAL,content-encodings=gzip+identity")
+        p = self.processor(address=c.address)
+        sg = p.http(self.REPLACE)
+        codings = p.profiles[sg].named["Content-Encodings"]
+        verify([str(i) for i in codings.items] == ["gzip", "identity"], f"{p.answers[-1]}")
+        x = p.adapt([("response-header", b"HTTP/1.1 200 OK\r\nContent-Encoding: x-own\r\n\r\n"), ("response-body", BODY)], sg=sg)
+        verify(x.ok and x.forwarded().endswith(b"the ORIGINAL"), f"{x.forwarded()!r}")
 
     @func_test
     def profile_am_part(self) -> None:

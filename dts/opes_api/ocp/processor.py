@@ -73,6 +73,8 @@ class Xaction:
         self.own_end = False
         self.original_ended = False
         self.refused: Message | None = None
+        self.profile = p.profiles.get(sg, p.profiles.get(None)) if p.dialect == CORE else None
+        self.body_at: int | None = None
 
     # --- the original ---------------------------------------------------------------------------
 
@@ -89,6 +91,7 @@ class Xaction:
         """Send octets of the original, in chunks, obeying pauses (waits for the end of one) unless force. keep: commit to
         preserve them. After the server has left the loop they are only kept for forwarded()."""
         self.original += octets
+        self._body_begins(part)
         end = time.monotonic() + seconds
         while self.sent < len(self.original) or not octets:
             if self.left_at is not None or self.ended or (self.original_ended and not force):
@@ -109,6 +112,20 @@ class Xaction:
                 return self
         self._pause_due()
         return self
+
+    def _body_begins(self, part: str | None) -> None:
+        """RFC 4236 sections 3.2.4 and 3.2.5: what the profile says about the body is as DWP and DWSR there."""
+        if not self.profile or self.body_at is not None or self.left_at is not None:
+            return
+        if part != ("request-body" if self.profile.uri == HTTP_REQUEST else "response-body"):
+            return
+        self.body_at = self.sent
+        at, size = (self.profile.named.get(n) for n in ("Pause-At-Body", "Stop-Receiving-Body"))
+        if at is not None and self.pause_at is None and "pause" in self.p.auto:
+            self.pause_at = self.sent + int(str(at))
+        if size is not None and self.stop_at is None:
+            self.stop_at = self.sent + int(str(size))
+            self._stop_due()
 
     def _chunk(self, octets: bytes, part: str | None, keep: bool, named: dict[str, Any] | None) -> None:
         if self.p.dialect == DRAFT:
