@@ -266,7 +266,7 @@ class TestOcpCalloutCore(CalloutSuite):
     @func_test
     def msg_dum_outside_of_its_message(self) -> None:
         """
-        Steps: DUM before AMS; DUM after AME while the transaction is open.
+        Steps: DUM before AMS; DUM, AME and AMS after AME, with the transaction over and held open by a pause.
         Verify: 400 for the transaction, or (it is over already) ignored; nothing of it is forwarded.
         """
         p = self.processor(self.ECHO)
@@ -277,6 +277,16 @@ class TestOcpCalloutCore(CalloutSuite):
         p.send("DUM", y.xid, 5, payload=b"wrong")
         y.wait_end()
         verify(b"wrong" not in y.forwarded(), f"{y.forwarded()!r}")
+        for name, args, payload in (("DUM", (5,), b"wrong"), ("DUM", (5,), b""), ("AME", (), None), ("AMS", (), None)):
+            q = self.processor(self.ECHO)
+            z = q.xaction().start()
+            q.send("DWP", z.xid, 0)  # so that the server cannot end the transaction
+            z.data(b"hello").finish()
+            q.expect("DPM", xid=z.xid)
+            verify(q.ping(z.xid).get("xid") == z.xid, "the transaction is still open")
+            q.send(name, z.xid, *args, payload=payload)
+            self._transaction_ended(q, z)
+            verify(b"wrong" not in z.forwarded(), f"{name}: {z.forwarded()!r}")
 
     @func_test
     def msg_dum_payload(self) -> None:

@@ -10,6 +10,7 @@ from .catalogue import HTTP_REQUEST, HTTP_RESPONSE, INT31, PARTS, code, failed
 from .rules import BaseWatch, Pauses, Ranges
 from .wire import List, Message, Struct
 
+SENT_AS = {"size-request": "Size-request", "org-data": "Org-Data"}
 PHASE = {"NO", "NR", "AQ", "AA", "PQ", "PA", "PR", "CE"}
 
 
@@ -70,6 +71,10 @@ class CoreWatch(BaseWatch):
         if self.phase_there:
             self.need(m.name in PHASE, "4037-6.1", f"{m.name} in a negotiation phase")
         self.names.append(m.name)
+        for name in m.named:
+            self.need(SENT_AS.get(name.lower(), name) == name, "wire-7", f"{name} is read, {SENT_AS.get(name.lower())} is sent")
+        kept = m.named.get("Kept")
+        self.need(not isinstance(kept, Struct) or "two-value-form" not in kept.named, "wire-7", "Kept with two values is read, not sent")
 
     # --- connection, groups ---------------------------------------------------------------------
 

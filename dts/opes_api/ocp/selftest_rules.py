@@ -138,6 +138,9 @@ CORE_SCRIPTS: list[tuple[list[str], str]] = [
     ([*CORE_BASE, "P AME 1", "P PQ 1", "S PA 1|Org-Data: 10"], "4037-11.23"),
     ([*CORE_BASE, "P PQ", "S PA 1"], "4037-11.23"),
     ([*CORE_OPEN, "S AA true"], "4037-11.21"),
+    ([*CORE_BASE, "P DUM 1 10|Kept: 0 11|AM-Part: response-body||1:x"], "wire-7"),
+    ([*CORE_BASE, "S DWM 1|Size-Request: 5"], "wire-7"),
+    ([*CORE_BASE, "S PR 1|Org-data: 5"], "wire-7"),
     ([*CORE_BASE, "S PR 4"], "4037-10.2"),
     ([*CORE_BASE, "S CE", "S CE"], "4037-11.2"),
 ]
