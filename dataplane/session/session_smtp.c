@@ -200,10 +200,12 @@ static bool held_back(const struct session_smtp *m, enum smtp_verb v)
 		return true;
 	case SMTP_MAIL:
 	case SMTP_RCPT:
-		return m->lines.bad || m->lines.len > SMTP_ADDRESS_MAX || m->naddresses == SMTP_ADDRESSES_MAX ||
+		return m->lines.bad || m->lines.cut || m->lines.len > SMTP_ADDRESS_MAX || m->naddresses == SMTP_ADDRESSES_MAX ||
 		       m->text_len > SMTP_ENVELOPE_TEXT - 2 * SMTP_ADDRESS_MAX - 8;
+	case SMTP_AUTH:
+		return m->lines.bad; /* its argument may be longer than what is kept: RFC 4954 4 */
 	default:
-		return m->lines.bad;
+		return m->lines.bad || m->lines.cut;
 	}
 }
 
@@ -214,6 +216,10 @@ static void act(struct session_ctx *c, struct session *s)
 
 	if (m->lines.bad) {
 		refuse_command(c, s, "500 5.5.2 A command holds a CR or a NUL");
+		return;
+	}
+	if (m->lines.cut) { /* a server might take its rest for another command */
+		refuse_command(c, s, "500 5.5.2 The line is too long");
 		return;
 	}
 	switch ((enum smtp_verb)m->verb) {
@@ -228,10 +234,7 @@ static void act(struct session_ctx *c, struct session *s)
 		break;
 	case SMTP_MAIL:
 	case SMTP_RCPT:
-		if (m->lines.cut)
-			refuse_command(c, s, "500 5.5.2 The line is too long");
-		else
-			pass_command(c, s, (enum smtp_verb)m->verb);
+		pass_command(c, s, (enum smtp_verb)m->verb);
 		break;
 	case SMTP_STARTTLS:
 		if (m->strip)

@@ -477,6 +477,28 @@ static void test_refused_commands(void **state)
 	s2c("250 two\r\n");
 }
 
+/* Longer than what is kept: a challenge's answer may be, a command not. */
+static void test_long_lines(void **state)
+{
+	static char line[5000];
+
+	hello();
+	memset(line, 'x', sizeof(line) - 3);
+	strcpy(line + sizeof(line) - 3, "\r\n");
+	refused(line, "500 5.5.2 The line is too long\r\n");
+	memcpy(line, "RCPT TO:<", 9);
+	refused(line, "500 5.5.2 The line is too long\r\n");
+	strcpy(line + 1200, ">\r\n");
+	refused(line, "500 5.5.2 The address is too long\r\n");
+	memset(line + 1200, 'x', 4);
+	memcpy(line, "AUTH X   ", 9);
+	c2s(line);
+	s2c("334 \r\n");
+	c2s(line + 9);
+	s2c("535 no\r\n");
+	still_usable();
+}
+
 /* Strict and lenient servers get the same lines. */
 static void test_bare_lf(void **state)
 {
@@ -914,7 +936,7 @@ static int run(void)
 		T(test_mail), T(test_pipelined), T(test_octet_by_octet), T(test_replaced), T(test_empty), T(test_one_only),
 		T(test_rejected), T(test_rejected_early), T(test_accepted_and_dropped), T(test_answer_no_reply), T(test_discarded),
 		T(test_server_refuses_data), T(test_server_refuses_mail), T(test_no_recipient), T(test_block), T(test_envelope),
-		T(test_many_recipients), T(test_ehlo), T(test_refused_commands), T(test_bare_lf), T(test_auth), T(test_starttls),
+		T(test_many_recipients), T(test_ehlo), T(test_refused_commands), T(test_bare_lf), T(test_long_lines), T(test_auth), T(test_starttls),
 		T(test_starttls_refused_by_server), T(test_unasked), T(test_more_after_other), T(test_not_smtp),
 		T(test_server_not_smtp), T(test_early_talker), T(test_pass), T(test_observe), T(test_observe_refused), T(test_tunnel),
 		T(test_fail_open), T(test_fail_open_changed), T(test_refused_late), T(test_fail_closed), T(test_fail_answer), T(test_cannot_begin),
