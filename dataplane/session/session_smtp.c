@@ -369,7 +369,7 @@ static bool step_client(struct session_ctx *c, struct session *s)
 
 	if (m->phase == SMTP_HELD_BACK && m->pending_n == 0 && session_room(s, 0)) {
 		act(c, s);
-		return true;
+		return !s->starved;
 	}
 	if (m->phase == SMTP_HELD_BACK || m->phase == SMTP_AFTER)
 		return false;

@@ -109,12 +109,20 @@ static void could_not_begin(struct session_ctx *c, struct session *s, const stru
 
 static void adapt_data(struct session_ctx *c, struct session *s, const struct policy_rule *r)
 {
+	static const char go_on[] = "354 End data with <CR><LF>.<CR><LF>\r\n";
 	struct session_pipe *p = &s->pipe[0];
 	struct session_smtp *m = s->smtp;
 	enum callout_cause cause = CALLOUT_CAUSE_NONE;
+	struct chunkq q;
 
+	chunkq_init(&q);
+	if (chunkq_put(&c->pool, &q, go_on, sizeof(go_on) - 1) != 0) {
+		s->starved = true; /* the command is held back further */
+		return;
+	}
 	p->adapt = begin(c, s, false, &cause);
 	if (!p->adapt) {
+		chunkq_purge(&c->pool, &q);
 		could_not_begin(c, s, r, cause);
 		return;
 	}
@@ -127,7 +135,7 @@ static void adapt_data(struct session_ctx *c, struct session *s, const struct po
 	m->answer = 0;
 	smtp_data_init(&m->data);
 	smtp_stuff_init(&m->stuff);
-	session_smtp_to_client(c, s, "354 End data with <CR><LF>.<CR><LF>");
+	tcp_half_send(&c->env, &s->half[0], &q);
 }
 
 void session_smtp_data(struct session_ctx *c, struct session *s)
@@ -138,7 +146,6 @@ void session_smtp_data(struct session_ctx *c, struct session *s)
 
 	p->rule = mail ? session_smtp_match(c, s) : -1;
 	p->generation = session_image(c) ? policy_image_generation(session_image(c)) : 0;
-	c->counter[STATS_smtp_mail] += mail;
 	r = p->rule < 0 ? NULL : policy_image_rule(session_image(c), (uint32_t)p->rule);
 	switch (r ? (enum policy_action)r->action : POLICY_BYPASS) {
 	case POLICY_BYPASS:
@@ -158,6 +165,7 @@ void session_smtp_data(struct session_ctx *c, struct session *s)
 		adapt_data(c, s, r);
 		break;
 	}
+	c->counter[STATS_smtp_mail] += mail && !(s->smtp && s->smtp->phase == SMTP_HELD_BACK);
 }
 
 void session_smtp_passing(struct session_ctx *c, struct session *s)
@@ -528,9 +536,16 @@ static bool move_out(struct session_ctx *c, struct session *s, struct adapt *a)
 	if (a->to_answer || (chunkq_empty(&a->out) && a->status != ADAPT_DONE))
 		return false;
 	if (m->sent == SMTP_SENT_NOTHING) {
+		struct chunkq q;
+
+		chunkq_init(&q);
+		if (chunkq_put(&c->pool, &q, "DATA\r\n", 6) != 0) {
+			s->starved = true;
+			return false;
+		}
 		m->sent = SMTP_SENT_DATA;
 		session_smtp_expect(m, SMTP_DATA, true, true);
-		session_smtp_to_server(c, s, "DATA");
+		tcp_half_send(&c->env, &s->half[1], &q);
 	}
 	if (m->sent == SMTP_SENT_BEGUN && !trace(c, s, a))
 		return false;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Conversations by chance: a client that pipelines as far as it may, a server that refuses now and then and takes its time,
- * services that return, change, refuse, remove and die at any octet, a wire that loses and cuts segments. Whatever happens:
+ * services that return, change, refuse, remove and die at any octet, a wire that loses and cuts segments, memory that runs
+ * out for moments. Whatever happens:
  *
  *   - the client gets one reply to each command and message, in their order (INV-SMTP-2),
  *   - a mail is with the server if and only if its sender was told so, whole, and what the service made of it; but for those
@@ -53,7 +54,6 @@ static struct {
 	unsigned mails, at;      /* the one under way */
 	unsigned expected;       /* replies to come before the client goes on */
 	bool in_data, wants_data, greeted, over;
-	bool ok_rcpt;
 	char in[WORLD_TEXT];
 	uint32_t in_len;
 	char out[8 * TEXT];
@@ -125,7 +125,6 @@ static void next_mail(void)
 	client_say(line, (uint32_t)n);
 	client.expected = line[0] == 'R' ? 5 : 4;
 	client.wants_data = true;
-	client.ok_rcpt = false;
 }
 
 static void send_message(void)
@@ -358,7 +357,9 @@ static void check(void)
 		else
 			removed++;
 	}
-	assert_int_equal(taken, server.n); /* INV-SMTP-1 */
+	/* INV-SMTP-1; what was under way when memory was short and the flow reset may have been taken before. */
+	if (!((!world.s || world.end[0].reset) && client.in_data && taken + 1 == server.n))
+		assert_int_equal(taken, server.n);
 	for (unsigned t = 0; t < world.txns; t++)
 		removed -= service[t].manner == REMOVE && removed;
 	assert_int_equal(removed, 0);
@@ -370,6 +371,8 @@ static void check(void)
 
 static void one_run(void)
 {
+	bool starve = below(5) == 0;
+
 	memset(&client, 0, sizeof(client));
 	memset(&server, 0, sizeof(server));
 	memset(service, 0, sizeof(service));
@@ -386,18 +389,23 @@ static void one_run(void)
 	world.loss = below(4) ? 0 : 30;
 	server_say("220 mx");
 	for (unsigned i = 0; i < 6000 && !client.over; i++) {
+		if (starve && i < 150 && below(12) == 0)
+			world_starve(100 + below(200), below(4));
 		client_run();
 		server_run();
 		for (unsigned t = 0; t < world.txns; t++)
 			service_run(t);
+		if (i == 150 || below(4) == 0)
+			world_feed();
 		if (i % 4)
 			world_round();
 		else
 			world_pass(20000);
-		if (world.end[0].reset || (world.end[0].fin && client.in_len == 0 && world.end[0].len == 0))
+		if (!world.s || world.end[0].reset || (world.end[0].fin && client.in_len == 0 && world.end[0].len == 0))
 			client.over = true;
 	}
 	world.loss = 0;
+	world_feed();
 	world_settle();
 	client_run();
 	server_run();

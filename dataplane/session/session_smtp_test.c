@@ -879,6 +879,35 @@ static void test_large(void **state)
 	s2c("250 queued\r\n");
 }
 
+/* No packet buffer for what has to be copied, neither on its way in nor out: later there is. */
+static void test_no_memory(void **state)
+{
+	static char text[9000];
+	size_t n = 0;
+
+	while (n < sizeof(text) - 16)
+		n += (size_t)sprintf(text + n, "..%zu\r\n", n);
+	strcpy(text + n, ".\r\n");
+	submit("s@a", "");
+	world_starve(400, 0);
+	world_send(0, text, (uint32_t)(n + 3) / 2);
+	world_settle();
+	assert_true(world.txn[0].len < n / 3);
+	world_feed();
+	world_send(0, text + (n + 3) / 2, (uint32_t)(n + 3 - (n + 3) / 2));
+	world_pass(3000000);
+	assert_true(world.txn[0].len > n / 2);
+	assert_got(1, "DATA\r\n");
+	world_starve(400, 0);
+	world_send(1, "354 go\r\n", 8);
+	world_settle();
+	assert_true(world.end[1].len < n / 3);
+	world_feed();
+	world_pass(3000000);
+	assert_got(1, text);
+	s2c("250 queued\r\n");
+}
+
 /* A flow that is silent between mails gives its session up, and goes on where it was. */
 static void test_parked(void **state)
 {
@@ -941,7 +970,7 @@ static int run(void)
 		T(test_server_not_smtp), T(test_early_talker), T(test_pass), T(test_observe), T(test_observe_refused), T(test_tunnel),
 		T(test_fail_open), T(test_fail_open_changed), T(test_refused_late), T(test_fail_closed), T(test_fail_answer), T(test_cannot_begin),
 		T(test_client_ends_in_mail), T(test_client_resets_in_mail), T(test_server_closes), T(test_server_closes_in_mail),
-		T(test_server_lies), T(test_server_answers_early), T(test_large), T(test_parked),
+		T(test_server_lies), T(test_server_answers_early), T(test_large), T(test_no_memory), T(test_parked),
 	};
 	const struct CMUnitTest strip_tests[] = {T(test_starttls_strip), T(test_not_smtp_closed), T(test_server_not_smtp_closed)};
 	const struct CMUnitTest trace_tests[] = {T(test_trace), T(test_trace_refused), T(test_trace_rejected)};
