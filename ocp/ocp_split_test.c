@@ -173,7 +173,7 @@ static void tails(const char *head, enum ocp_dialect dialect)
 		assert_int_equal(ocp_decoder_feed(d, head, strlen(head), &ev), strlen(head));
 		assert_int_equal(ev.type, OCP_EVENT_MESSAGE);
 		for (size_t at = 0; at < OCP_TAIL_LEN; at++)
-			assert_int_equal(ocp_decoder_feed(d, OCP_TAIL + at, 1, &ev), 1);
+			assert_int_equal(ocp_decoder_feed(d, &OCP_TAIL[at], 1, &ev), 1);
 		assert_int_equal(ev.type, OCP_EVENT_END);
 	}
 	ocp_decoder_destroy(d);
