@@ -692,6 +692,14 @@ class TestOcpCallout(CalloutSuite):
         p.send("are-you-there", 500, named={"am-id": 1})
         verify("xid" not in p.expect("i-am-here", rid=500), "an am-id without xid")
 
+    @func_test
+    def ends_clean(self) -> None:
+        """
+        Steps: SIGTERM after all this.
+        Verify: exit code 0.
+        """
+        self.ended_clean()
+
     # --- help ---------------------------------------------------------------------------------
 
     def _ended_with_error(self, p: Processor, what: object = "") -> None:

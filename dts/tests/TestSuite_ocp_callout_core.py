@@ -1114,6 +1114,14 @@ class TestOcpCalloutCore(CalloutSuite):
             sgs = {getattr(self, n): p.http(getattr(self, n)) for n in SERVICES} if seed % 2 else None
             self.conversations(p, random.Random(seed), 40, sgs)
 
+    @func_test
+    def ends_clean(self) -> None:
+        """
+        Steps: SIGTERM after all this.
+        Verify: exit code 0.
+        """
+        self.ended_clean()
+
     # --- help ---------------------------------------------------------------------------------
 
     def _page(self, p: Processor, sg: int) -> Xaction:

@@ -448,6 +448,14 @@ class TestOcpCalloutWire(CalloutSuite):
             p.ping()
             self.conversations(p, random.Random(seed), 40)
 
+    @func_test
+    def ends_clean(self) -> None:
+        """
+        Steps: SIGTERM after all this.
+        Verify: exit code 0.
+        """
+        self.ended_clean()
+
     # --- help ---------------------------------------------------------------------------------
 
     def _next_end(self, p: Processor, xid: int) -> object:

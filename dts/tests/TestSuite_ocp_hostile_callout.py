@@ -391,6 +391,18 @@ class TestOcpHostileCallout(CalloutSuite):
             return all(p.closed for p in ps)
         wait_for("all silent connections are given up", all_gone, 30, 0.05)
 
+    @func_test
+    def ends_clean(self) -> None:
+        """
+        Steps: SIGTERM after all this, with connections and transactions open.
+        Verify: exit code 0.
+        """
+        good, self.good = self.good, []
+        self.ended_clean()
+        self.before = self.callout.rss()
+        for x in good:
+            x.p.wait_closed()
+
     # --- help ---------------------------------------------------------------------------------
 
     def _raw(self, dialect: str) -> Processor:
@@ -491,7 +503,9 @@ class TestOcpHostileCallout(CalloutSuite):
     def _bounded(self) -> None:
         """Memory has not grown out of bounds."""
         grown = self.callout.rss() - self.before
-        verify(grown < 96 * MIB, f"{grown / MIB:.0f} MiB more memory")
+        with open(f"/proc/{self.callout.process.pid}/maps", encoding="ascii") as f:
+            most = 512 * MIB if "libasan" in f.read() else 96 * MIB  # a sanitizer keeps what was freed
+        verify(grown < most, f"{grown / MIB:.0f} MiB more memory")
 
     def _log_names(self, log: str, pattern: str) -> None:
         verify(re.search(pattern, log), f"the log names no {pattern}:\n{log[-2000:]}")
