@@ -103,6 +103,12 @@ static const struct bad bad[] = {
 	 4, 10, "Two services"},
 	{PORTS "services:\n- {name: a, address: \"unix:/x\", dialect: drat}\n", 3, 42,
 	 "did you mean 'draft'"},
+	{PORTS "services:\n- {name: a, address: \"unix:/x\", aux-parts: request-header}\n", 3, 44,
+	 "of the dialect core"},
+	{PORTS "services:\n- {name: a, address: \"unix:/x\", dialect: core, aux-parts: [response-header]}\n", 3, 60,
+	 "request-header"},
+	{PORTS "services:\n- {name: a, address: \"unix:/x\", dialect: core, ack-all: yes}\n", 3, 57,
+	 "no acknowledgements"},
 	/* rules */
 	{PORTS ECHO "rules: {}\n", 3, 8, "must be a list"},
 	{HEAD "- name: a\n", 4, 3, "'action' is missing"},
@@ -312,9 +318,10 @@ static void values_are_taken(void **state)
 		"  preserve: 64KiB\n"
 		"- {name: b, action: observe, service: s1, priority: -3, match: {protocol: tcp}}\n"
 		"services:\n"
-		"- {name: s1, address: \"tcp:[::1]:99\", priority: 5}\n"
+		"- {name: s1, address: \"tcp:[::1]:99\", priority: 5, dialect: core, aux-parts: [request-header], "
+		"keep-content-md5: yes}\n"
 		"- {name: s2, address: \"unix:/x\", uri: \"urn:x\", dialect: draft, priority: 7, "
-		"deadline: 1500ms}\n"
+		"deadline: 1500ms, release-ahead: on, ack-all: on}\n"
 		"ports: {outside: {device: b, mtu: 9000, promiscuous: no}, inside: {device: a}}\n"
 		"lcores: {workers: [3, 1], callout: 2, idle-backoff: off}\n"
 		"dpdk: {memory: 0, huge-pages: false, file-prefix: other}\n");
@@ -334,6 +341,11 @@ static void values_are_taken(void **state)
 	assert_int_equal(r->priority, -3);
 	assert_int_equal(c->services[1].deadline_us, 1500000);
 	assert_int_equal(c->services[1].dialect, POLICY_DIALECT_DRAFT);
+	assert_true(c->services[1].release_ahead && c->services[1].ack_all);
+	assert_false(c->services[1].aux_request || c->services[1].keep_md5);
+	assert_int_equal(c->services[0].dialect, POLICY_DIALECT_CORE);
+	assert_true(c->services[0].aux_request && c->services[0].keep_md5);
+	assert_false(c->services[0].release_ahead || c->services[0].ack_all);
 	assert_int_equal(c->workers, 2);
 	assert_int_equal(c->worker_lcore[0], 3);
 	assert_int_equal(c->callout_lcore, 2);

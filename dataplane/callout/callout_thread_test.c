@@ -14,6 +14,7 @@
 #include <rte_eal.h>
 #include <rte_mbuf.h>
 #include "callout/callout_test.h"
+#include "ocp/ocp.h"
 
 #define TXNS 16
 #define LEN (8u << 20)
@@ -185,6 +186,15 @@ static void test_threads_as_is(void **state)
 	run("tcp:127.0.0.1:0", TEST_AS_IS, "as-is over TCP");
 }
 
+static void test_threads_core(void **state)
+{
+	world_core = true;
+	test_server_dialects = OCP_HAS(OCP_DIALECT_CORE);
+	run("tcp:127.0.0.1:0", TEST_ECHO, "echo in core over TCP");
+	run("tcp:127.0.0.1:0", TEST_AS_IS, "as-is in core over TCP");
+	world_core = false;
+}
+
 int main(void)
 {
 	char *eal[] = {"callout_thread_test", "--no-huge", "--no-pci", "--no-shconf", "-m", "128",
@@ -192,6 +202,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_threads_echo),
 		cmocka_unit_test(test_threads_as_is),
+		cmocka_unit_test(test_threads_core),
 	};
 	cpu_set_t all;
 	int i, cpus = sysconf(_SC_NPROCESSORS_ONLN);
