@@ -442,8 +442,8 @@ static void rejected(struct session_ctx *c, struct session *s)
 static void not_delivered(struct session_ctx *c, struct session *s)
 {
 	const struct adapt *a = s->pipe[0].adapt;
-	/* The service's word, where the policy would let the mail pass but may not (INV-ADAPT-5): trying again changes nothing. */
-	bool refused = a->cause == CALLOUT_CAUSE_REFUSED && adapt_policy(a->rule, a->cause) == POLICY_OPEN;
+	enum policy_on_failure policy = adapt_policy(a->rule, a->cause);
+	bool refused = a->cause == CALLOUT_CAUSE_REFUSED;
 
 	if (a->status == ADAPT_ANSWER && a->cause == CALLOUT_CAUSE_NONE) {
 		session_count(c, STATS_smtp_discarded);
@@ -452,13 +452,11 @@ static void not_delivered(struct session_ctx *c, struct session *s)
 		return;
 	}
 	session_count(c, STATS_smtp_rejected);
-	if (a->status == ADAPT_ANSWER) {
-		decide_ours(c, s, a->rule->answer_status, "3.0 The mail could not be examined");
-		return;
-	}
 	if (s->smtp->sent != SMTP_SENT_NOTHING)
 		reset_server(c, s);
-	if (refused)
+	if (policy == POLICY_ANSWER)
+		decide_ours(c, s, a->rule->answer_status, refused ? "7.1 The mail was refused" : "3.0 The mail could not be examined");
+	else if (refused && policy == POLICY_OPEN) /* it may not pass (INV-ADAPT-5), and trying again changes nothing */
 		decide_ours(c, s, 554, "7.1 The mail was refused");
 	else
 		decide_ours(c, s, s->smtp->close ? 421 : 451, "3.0 The mail could not be examined, try again later");

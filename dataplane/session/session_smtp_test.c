@@ -759,6 +759,21 @@ static void test_fail_answer(void **state)
 	still_usable();
 }
 
+/* Too late for a reply in its place, but the sender is told what the rule says. */
+static void test_fail_answer_late(void **state)
+{
+	world.service = SERVICE_MANUAL;
+	submit("answer@a", "a\r\n");
+	service(part_as_is);
+	server("354 go\r\n");
+	assert_got(1, "DATA\r\na\r\n");
+	service(refuses);
+	assert_true(world.end[1].reset);
+	client(".\r\n");
+	assert_got(0, "550 5.7.1 The mail was refused\r\n");
+	assert_true(world.end[0].fin);
+}
+
 static void test_cannot_begin(void **state)
 {
 	world.service = SERVICE_REFUSE;
@@ -968,7 +983,7 @@ static int run(void)
 		T(test_many_recipients), T(test_ehlo), T(test_refused_commands), T(test_bare_lf), T(test_long_lines), T(test_auth), T(test_starttls),
 		T(test_starttls_refused_by_server), T(test_unasked), T(test_more_after_other), T(test_not_smtp),
 		T(test_server_not_smtp), T(test_early_talker), T(test_pass), T(test_observe), T(test_observe_refused), T(test_tunnel),
-		T(test_fail_open), T(test_fail_open_changed), T(test_refused_late), T(test_fail_closed), T(test_fail_answer), T(test_cannot_begin),
+		T(test_fail_open), T(test_fail_open_changed), T(test_refused_late), T(test_fail_closed), T(test_fail_answer), T(test_fail_answer_late), T(test_cannot_begin),
 		T(test_client_ends_in_mail), T(test_client_resets_in_mail), T(test_server_closes), T(test_server_closes_in_mail),
 		T(test_server_lies), T(test_server_answers_early), T(test_large), T(test_no_memory), T(test_parked),
 	};

@@ -51,8 +51,8 @@ class TestSmtp(ApplianceSuite):
         if not self.callout.alive():
             self.callout = self.lab.start_callout(*SERVICES)
 
-    def rules(self, *rules: str) -> None:
-        self.use(*rules, names=("as-is", "echo", "log", "replace", "block", "header", "large"))
+    def rules(self, *rules: str, more: str = "") -> None:
+        self.use(*rules, names=("as-is", "echo", "log", "replace", "block", "header", "large"), more=more)
 
     def talk(self, steps: list[list[Any]], port: int = PORT, timeout: float = 120) -> list[str]:
         """What the client has read; see opes_api.smtp.talk()."""
@@ -145,6 +145,55 @@ class TestSmtp(ApplianceSuite):
                 got = self.talk(ENVELOPE + [["slowly", stuffed(mail).decode(), 1 + n % 7], ["reply"]])
                 verify(codes(got) == ACCEPTED + ["250"], f"{service}, {mail!r}: {got}")
             self.taken(*mails)
+
+    @func_test
+    def core_dialect(self) -> None:
+        """The same in the dialect of RFC 4037, which has no meta-data: a service sees a mail as octets.
+
+        Steps:
+            Mails through as-is, echo and replace; one that block stops, with on-failure refused: answer.
+        Verify:
+            Delivered as sent, or with the word replaced; 554 for the last one, nothing of it is delivered.
+        """
+        mail = message(41, 60000)
+        for service in ("as-is", "echo", "replace"):
+            self.rules(rule(service), more=", dialect: core")
+            self.postfix.forget()
+            with self.delta() as d:
+                got = self.talk(ENVELOPE + [self.file(mail), ["reply"], ["send", "QUIT\r\n"], ["reply"]])
+            verify(codes(got) == ACCEPTED + ["250", "221"] and d["smtp_delivered"] == 1 and d["txn_failed"] == 0, f"{service}: {got} {d}")
+            self.taken(mail)
+        self.postfix.forget()
+        self.rules(rule("block", "{default: open, refused: answer}"), more=", dialect: core")
+        got = self.talk(ENVELOPE + [self.file(mail + EICAR + b"\r\n" + mail), ["reply"]])
+        verify(codes(got) == ACCEPTED + ["554"], f"{got}")
+        self.nothing_taken()
+
+    @func_test
+    def traced(self) -> None:
+        """Trace fields (RFC 3897) in mail.
+
+        Steps:
+            With a system URI and via: always, a mail through as-is and one that block refuses.
+        Verify:
+            OPES-System and OPES-Via in front of the mail's own fields, the rest as sent; the refusal has a line with the URI.
+        """
+        self.lab.set_rules("[" + rule("as-is", match=", sender: a@cli.example") + ", " + rule("block") + "]\nopes: {system-uri: "
+                           "\"http://opes.example/lab\", via: always}",
+                           '[{name: as-is, address: "tcp:127.0.0.1:4037", uri: "urn:opes:service:as-is"}, '
+                           '{name: block, address: "tcp:127.0.0.1:4037", uri: "urn:opes:service:block"}]')
+        self.lab.wait_rules()
+        self.lab.wait_service("as-is")
+        self.lab.wait_service("block")
+        mail = message(42, 5000)
+        got = self.talk(ENVELOPE + [self.file(mail), ["reply"]])
+        verify(codes(got) == ACCEPTED + ["250"], f"{got}")
+        self.taken(mail)
+        head = self.postfix.heads()[0]
+        verify('OPES-System: http://opes.example/lab' in head and "OPES-Via: " in head and "urn:opes:service:as-is" in head, head)
+        steps = [s if s[0] != "send" else ["send", s[1].replace("a@cli", "other@cli")] for s in ENVELOPE]
+        got = self.talk(steps + [self.file(mail + EICAR + b"\r\n"), ["reply"]])
+        verify(got[-1].startswith("550-") and got[-1].endswith("550 5.7.1 OPES-System: http://opes.example/lab\r\n"), f"{got}")
 
     @func_test
     def large(self) -> None:
