@@ -377,6 +377,33 @@ static void test_dialects(void **state)
 	want_said(OC_DIALECT_DRAFT | OC_DIALECT_CORE, "xaction-start 1;\r\n", "");
 }
 
+/* RFC 4037 11.5: the services of a group have to be applied in their order; more than one is not served */
+static void test_group_of_several(void **state)
+{
+	struct oc_loop *loop = oc_loop_new(NULL);
+	static const char text[] = "CS;\r\nNO ();\r\nSGC 1 ({\"5:urn:x\"},{\"5:urn:y\"});\r\nTS 1 1;\r\n"
+				   "SGC 2 ({\"5:urn:x\"});\r\nTS 2 2;\r\nTE 2;\r\n";
+	struct oc_error err;
+	char got[512];
+	ssize_t n;
+	int fd[2];
+
+	assert_int_equal(oc_loop_service(loop, &service_echo, "urn:x", NULL, 0, &err), 0);
+	assert_int_equal(oc_loop_service(loop, &service_log, "urn:y", NULL, 0, &err), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
+	assert_int_equal(oc_loop_adopt(loop, fd[1]), 0);
+	assert_int_equal(write(fd[0], text, strlen(text)), strlen(text));
+	for (int i = 0; i < 5; i++)
+		oc_loop_step(loop, 0);
+	n = recv(fd[0], got, sizeof(got) - 1, MSG_DONTWAIT);
+	assert_true(n > 0);
+	got[n] = '\0';
+	assert_string_equal(got, "CS;\r\nNR;\r\nTE 1 {400 \"61:a group of several services: one is applied to a message here\"};\r\n"
+				 "TE 2;\r\n");
+	close(fd[0]);
+	oc_loop_free(loop);
+}
+
 static void test_wishes_are_checked(void **state)
 {
 	static const char *const bad[] = {"echo,aux-parts=", "echo,aux-parts=response-header", "echo,aux-parts=request-header+",
@@ -409,6 +436,7 @@ int main(void)
 		cmocka_unit_test(test_leave_while_paused),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_dialects),
+		cmocka_unit_test(test_group_of_several),
 		cmocka_unit_test(test_wishes_are_checked),
 	};
 

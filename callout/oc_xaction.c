@@ -13,6 +13,14 @@ static_assert((int)OC_PART_NONE == (int)OCP_PART_NONE && (int)OC_PART_MAX == (in
 static_assert((int)OC_KIND_REQUEST == (int)OCP_KIND_REQUEST && (int)OC_KIND_OTHER == (int)OCP_KIND_OTHER,
 	      "kinds are passed through");
 
+/* With a reason for those who read the processor's log. */
+static int oc_refuse_xaction(struct oc_conn *c, uint32_t xid, const struct ocp_uri *uri, const char *reason)
+{
+	oc_log(c->loop, "connection from %s: %.*s: %s", c->peer, (int)uri->uri.len, uri->uri.p, reason);
+	ocp_server_refuse(c->ocp, xid, reason);
+	return -ENOTSUP;
+}
+
 static int oc_on_xaction_start(void *ctx, uint32_t xid, const struct ocp_uri *uri, void **user)
 {
 	struct oc_conn *c = ctx;
@@ -20,14 +28,10 @@ static int oc_on_xaction_start(void *ctx, uint32_t xid, const struct ocp_uri *ur
 	struct oc_xaction *x;
 	int rc;
 
-	if (ocp_server_services(c->ocp, xid).count > 1) {
-		oc_log(c->loop, "connection from %s: a group of several services is not served as one", c->peer);
-		return -ENOTSUP;
-	}
-	if (!s) {
-		oc_log(c->loop, "connection from %s: no service %.*s here", c->peer, (int)uri->uri.len, uri->uri.p);
-		return -ENOENT;
-	}
+	if (ocp_server_services(c->ocp, xid).count > 1)
+		return oc_refuse_xaction(c, xid, uri, "a group of several services: one is applied to a message here");
+	if (!s)
+		return oc_refuse_xaction(c, xid, uri, "no such service here");
 	s->st.xactions++;
 	if (s->wishes.refuse_xactions) {
 		s->st.refused++;

@@ -142,7 +142,8 @@ bool ocp_core_holds(const struct ocp_agent *a, enum ocp_msg_type type)
 {
 	const struct ocp_core *c = a->core;
 
-	return c->phase && !phase_message(type);
+	/* ... and behind what was held before, until that has gone out. */
+	return (c->phase || c->held_len) && !phase_message(type);
 }
 
 struct held {

@@ -67,10 +67,19 @@ void ocp_server_destroy(struct ocp_server *s)
 
 /* --- connection --- */
 
+/* Core: no transaction can begin any more, and none is open [RFC 4037 10.2]. */
+static void end_exhausted(struct ocp_server *s)
+{
+	if (s->core && s->last_xid == OCP_CORE_MAX && !s->a.xactions && !s->a.over)
+		ocp_agent_end(&s->a, OCP_END_LOCAL, false, NULL);
+}
+
 int ocp_server_input(struct ocp_server *s, const void *buf, size_t len, void *cookie,
 		     uint64_t now_us)
 {
-	return ocp_agent_input(&s->a, buf, len, cookie, now_us);
+	ocp_agent_input(&s->a, buf, len, cookie, now_us);
+	end_exhausted(s);
+	return s->a.over ? -ENOTCONN : 0;
 }
 
 void ocp_server_eof(struct ocp_server *s)
@@ -91,6 +100,7 @@ uint64_t ocp_server_next_deadline(const struct ocp_server *s)
 void ocp_server_tick(struct ocp_server *s, uint64_t now_us)
 {
 	ocp_agent_tick(&s->a, now_us);
+	end_exhausted(s);
 }
 
 int ocp_server_probe(struct ocp_server *s, bool with_xid, uint32_t xid, bool with_am_id,

@@ -309,7 +309,7 @@ static void test_adapted_refused(void **state)
 	want_log(&b, "original_end ok\nam_end 2 error {400}\n");
 	assert_int_equal(ocp_server_data(b.s, 7, 2, "x", 1, NULL, NULL), -ENOENT);
 	assert_int_equal(ocp_server_xaction_end(b.s, 7, false, NULL), 0);
-	want_out(&b, "TE 7;\n");
+	want_out(&b, "AME 7 {400};\nTE 7;\n");
 	bench_free(&b);
 }
 

@@ -239,11 +239,13 @@ static bool asked_to_stop(const struct ocp_server_flow *f)
 /* The processor's AME after that for the original can only mean our adapted message. */
 static void on_second_ame(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_msg *m)
 {
+	struct ocp_server *s = ocp_server_of(a);
 	struct ocp_server_flow *f = &x->server;
 
 	if (!ocp_msg_failed(m)) {
 		violated(a, x, OCP_FAULT_AM_ORDER);
 	} else if (f->begun && !f->done) {
+		s->wire->am_end(s, x, x->ams, true, NULL); /* its end is ours to say [11.8] */
 		f->done = true;
 		ocp_server_adapted_over(a, x, x->ams, true, &m->result);
 	}

@@ -58,6 +58,19 @@ static void test_xid_order(void **state)
 	bench_free(&b);
 }
 
+/* 10.2: with the last xid used up, the connection ends behind its last transaction */
+static void test_xids_used_up(void **state)
+{
+	struct bench b;
+
+	open_plain(&b);
+	assert_int_equal(bench_in(&b, "TS 2147483647 1;\nTE 7 {400};\n"), 0);
+	want_out(&b, "");
+	assert_int_equal(bench_in(&b, "TE 2147483647;\n"), -ENOTCONN);
+	want_out(&b, "TE 2147483647;\nCE;\n");
+	bench_free(&b);
+}
+
 /* 11: an xid never introduced: TE 400, in holes between the introduced ones, too; one that has ended is ignored */
 static void test_unknown_xid(void **state)
 {
@@ -554,6 +567,7 @@ int main(void)
 		cmocka_unit_test(test_ts_begins),
 		cmocka_unit_test(test_ts_refused),
 		cmocka_unit_test(test_xid_order),
+		cmocka_unit_test(test_xids_used_up),
 		cmocka_unit_test(test_unknown_xid),
 		cmocka_unit_test(test_ts_group),
 		cmocka_unit_test(test_sgd_keeps_transactions),

@@ -19,9 +19,22 @@ struct original {
 	bool begun, ended;
 };
 
+/* What a script's processor has seen and said of a transaction, in the core dialect: what we send is held against it. */
+struct seen {
+	uint32_t xid;
+	uint64_t next;		    /* adapted octets */
+	uint64_t dpi_from, dpi_to;  /* interest */
+	uint64_t kept_from, kept_to;
+	enum ocp_part part;
+	bool began, ams, ame, te, dpm, dwss, dss;
+};
+
 struct sfuzz {
 	struct fuzz f;
 	struct original o[16]; /* INV-OCP-S2, S3 */
+	bool watch;
+	struct ocp_decoder *sent, *said;
+	struct seen seen[64];
 	/* what a script has said so far */
 	const uint8_t *at, *end;
 	uint32_t next_xid, next_sg;
@@ -120,6 +133,144 @@ static void act(struct fuzz *f)
 	default:
 		break;
 	}
+}
+
+/* --- what we send, against the rules of RFC 4037 and 4236 for a callout server --- */
+
+static struct seen *seen(struct sfuzz *s, uint32_t xid)
+{
+	struct seen *x = &s->seen[xid % 64];
+
+	if (x->xid != xid)
+		*x = (struct seen){.xid = xid, .dpi_to = OCP_CORE_MAX};
+	return x;
+}
+
+static bool fails(const struct ocp_msg *m)
+{
+	return ocp_msg_has(m, OCP_P_RESULT) && m->result.code != OCP_RESULT_OK && m->result.code != OCP_RESULT_PARTIAL;
+}
+
+static void watch_data(struct seen *x, const struct ocp_msg *m)
+{
+	uint64_t from = m->copy_am_offset, to = from + m->size;
+
+	MUST(x->ams && !x->ame);		   /* 11.7, 11.8 */
+	MUST(!x->dpm || (m->type == OCP_MSG_DUM && !m->size)); /* 11.16 */
+	if (m->type == OCP_MSG_DUM) {
+		MUST(m->offset == x->next); /* 11.9 */
+		MUST(m->am_part >= x->part); /* RFC 4236 3.2.1 */
+		MUST(!x->part || (x->part < OCP_PART_RESPONSE_HEADER) == (m->am_part < OCP_PART_RESPONSE_HEADER));
+		x->part = m->am_part;
+	} else {
+		MUST(from >= x->dpi_from && to <= x->dpi_to);	/* 11.11 */
+		MUST(from >= x->kept_from && to <= x->kept_to); /* 7 */
+	}
+	x->next += m->size;
+	MUST(x->next <= OCP_CORE_MAX);
+}
+
+static void watch_end(struct seen *x, const struct ocp_msg *m)
+{
+	if (m->type == OCP_MSG_TE) {
+		MUST(!x->te || fails(m));
+		MUST(!x->ams || x->ame); /* 11.8: AME is explicit */
+		MUST(m->result.code != OCP_RESULT_PARTIAL);
+		x->te = true;
+		return;
+	}
+	MUST(!x->ame && (x->ams || fails(m)));
+	MUST(m->result.code != OCP_RESULT_PARTIAL || (x->dwss && x->dss)); /* 11.13 */
+	x->ame = true;
+}
+
+static void watch_sent(struct sfuzz *s, const struct ocp_msg *m)
+{
+	struct seen *x = ocp_msg_has(m, OCP_P_XID) ? seen(s, m->xid) : NULL;
+
+	if (!x || m->type == OCP_MSG_PA || m->type == OCP_MSG_PQ)
+		return;
+	MUST(!x->te || m->type == OCP_MSG_TE); /* 11.6 */
+	switch (m->type) {
+	case OCP_MSG_AMS:
+		MUST(!x->ams && !x->ame); /* 2.4 */
+		x->ams = true;
+		break;
+	case OCP_MSG_DUM:
+	case OCP_MSG_DUY:
+		watch_data(x, m);
+		break;
+	case OCP_MSG_DPI:
+		MUST(!m->size || (m->offset >= x->dpi_from && m->offset + m->size <= x->dpi_to));
+		x->dpi_from = m->offset;
+		x->dpi_to = m->offset + m->size;
+		break;
+	case OCP_MSG_DPM:
+		x->dpm = true;
+		break;
+	case OCP_MSG_DWSS:
+		MUST(!x->dwss);
+		x->dwss = true;
+		break;
+	case OCP_MSG_AME:
+	case OCP_MSG_TE:
+		watch_end(x, m);
+		break;
+	default:
+		break;
+	}
+}
+
+static void watch_said(struct sfuzz *s, const struct ocp_msg *m)
+{
+	struct seen *x = ocp_msg_has(m, OCP_P_XID) ? seen(s, m->xid) : NULL;
+
+	if (!x || m->invalid)
+		return;
+	if (m->type == OCP_MSG_TS && !x->began) { /* what was refused before was no transaction */
+		x->began = true;
+		x->te = false;
+	}
+	if (m->type == OCP_MSG_TE && x->began && (fails(m) || m->result.code == OCP_RESULT_PARTIAL))
+		x->te = x->ame = true; /* nothing more is owed */
+	if (m->type == OCP_MSG_DWM)
+		x->dpm = false;
+	if (m->type == OCP_MSG_DSS)
+		x->dss = true;
+	if (m->type == OCP_MSG_DUM && ocp_msg_has(m, OCP_P_KEPT)) {
+		x->kept_from = m->kept_offset;
+		x->kept_to = x->kept_from + m->kept_size;
+	}
+}
+
+static void watch(struct sfuzz *s, struct ocp_decoder *d, const void *p, size_t len,
+		  void (*tell)(struct sfuzz *s, const struct ocp_msg *m))
+{
+	const uint8_t *at = p;
+	struct ocp_event ev;
+
+	do {
+		size_t n = ocp_decoder_feed(d, at, len, &ev);
+
+		if (ev.type == OCP_EVENT_BAD)
+			return;
+		if (ev.type == OCP_EVENT_MESSAGE)
+			tell(s, ev.msg);
+		at = n ? at + n : at;
+		len -= n;
+	} while (ev.type != OCP_EVENT_NEED_MORE);
+}
+
+static int output(void *ctx, const struct ocp_output *o)
+{
+	struct sfuzz *s = ctx;
+
+	if (s->watch) {
+		watch(s, s->sent, o->head, o->head_len, watch_sent);
+		watch(s, s->sent, o->payload, o->payload_len, watch_sent);
+		watch(s, s->sent, o->tail, o->tail_len, watch_sent);
+	}
+	return fuzz_output(ctx, o);
 }
 
 static void maybe(void *ctx)
@@ -248,7 +399,7 @@ static void between(struct fuzz *f)
 }
 
 static const struct ocp_server_ops ops = {
-	.output = fuzz_output,
+	.output = output,
 	.connection_start = connection_start,
 	.priority = priority,
 	.closed = fuzz_closed,
@@ -285,6 +436,8 @@ static uint64_t about(struct sfuzz *s, uint64_t v)
 
 static void say(struct sfuzz *s, const char *text, size_t len)
 {
+	if (s->watch)
+		watch(s, s->said, text, len, watch_said);
 	while (len && !s->f.closed) {
 		size_t n = 1 + choice(&s->f, choice(&s->f, 3) ? 400 : 5);
 		char *piece;
@@ -331,6 +484,8 @@ static void say_dum(struct sfuzz *s, uint32_t i)
 
 static void say_begin(struct sfuzz *s, uint32_t i)
 {
+	if (s->next_xid == 64) /* as many as are watched */
+		return;
 	s->xid[i] = s->next_xid++;
 	s->offset[i] = s->part[i] = 0;
 	SAY(s, "TS %u %lu;\r\nAMS %u\r\nAM-EL: 9\r\n;\r\n", s->xid[i], UL(about(s, next(s, 3))), s->xid[i]);
@@ -449,6 +604,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	cfg.ack_all = how & 64;
 	MUST(!ocp_server_create(&agent, &cfg, &ops, &s, 0));
 	s.f.agent = agent;
+	s.watch = (how & SCRIPT) && (how & CORE);
+	s.sent = ocp_decoder_create(NULL);
+	s.said = ocp_decoder_create(NULL);
+	ocp_decoder_scope(s.said);
 	if (size) {
 		s.at = bytes + 1;
 		s.end = bytes + size;
@@ -464,5 +623,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	MUST(s.f.closed && !s.f.n);
 	ocp_server_destroy(agent);
 	ocp_decoder_destroy(s.f.check);
+	ocp_decoder_destroy(s.sent);
+	ocp_decoder_destroy(s.said);
 	return 0;
 }

@@ -377,6 +377,27 @@ static void test_phase(void **state)
 	bench_free(&b);
 }
 
+static void end_7(struct bench *b, const char *where)
+{
+	if (!strcmp(where, "feature"))
+		ocp_server_xaction_end(b->s, 7, false, NULL);
+}
+
+/* 6.1: what waited keeps its order, also before what is sent from the call-back that tells the agreement */
+static void test_phase_keeps_order(void **state)
+{
+	struct bench b;
+
+	open_plain(&b);
+	bench_in(&b, "NO ()\nOffer-Pending: true\n;\n");
+	assert_int_equal(ocp_server_pause(b.s, 7), 0);
+	text_clear(&b.out);
+	b.inside = end_7;
+	bench_in(&b, "NO (" REQUEST ");\n");
+	want_out(&b, "NR " REQUEST ";\nDWP 7 0;\nTE 7;\n");
+	bench_free(&b);
+}
+
 /* 11.18, 11.19: offers of ours: one at a time, answered by NR */
 static void test_offer_of_ours(void **state)
 {
@@ -619,6 +640,7 @@ int main(void)
 		cmocka_unit_test(test_no_offer),
 		cmocka_unit_test(test_negotiation_timeout),
 		cmocka_unit_test(test_phase),
+		cmocka_unit_test(test_phase_keeps_order),
 		cmocka_unit_test(test_offer_of_ours),
 		cmocka_unit_test(test_crossing_offers),
 		cmocka_unit_test(test_bad_answers),

@@ -105,6 +105,7 @@ static void bench_feature(void *ctx, enum ocp_feature f, struct ocp_str uri, enu
 	struct bench *b = ctx;
 
 	text_say(&b->log, "feature %d %.*s %d\n", f, (int)uri.len, uri.p, a);
+	inside(b, "feature");
 }
 
 static void bench_alive(void *ctx, uint32_t rid, bool has_xid, bool has_am_id)
