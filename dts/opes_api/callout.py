@@ -16,6 +16,7 @@ from typing import Any
 from .lab import Process, wait_for
 from .ocp import CORE, COPIED, LEAVE_LOOP, Processor, Xaction
 from .ocp.catalogue import AS_IS as AS_IS_FEATURE
+from .ocp.model import Model, brief, matches
 from .ocp.processor import STREAM_META
 from .suite import TestSuite, verify
 
@@ -102,6 +103,22 @@ class CalloutSuite(TestSuite):
         with_echo = Processor(self.callout.address, self.DIALECT, self.ECHO)
         verify(with_echo.adapt(b"still here", meta=STREAM_META).forwarded() == b"still here", "the next transaction")
         with_echo.end()
+
+    def one_by_one(self, rng: random.Random, count: int) -> None:
+        """Messages of one connection to echo, right and wrong ones, each answered as model.Model says."""
+        p = self.processor(self.ECHO)
+        p.ping()
+        model = Model(p, rng)
+        for n in range(count):
+            p.inbox.clear()
+            want = model.step()
+            p.ping()
+            got = [brief(m) for m in p.inbox]
+            verify(matches(want, got), f"message {n}: {want} must come, {got} came\n{p.transcript.tail()}")
+        for xid in model.live:
+            verify(p.ping(xid).get("xid") == xid, f"{xid} is open and not known any more\n{p.transcript.tail()}")
+        for xid in model.gone[-50:]:
+            verify("xid" not in p.ping(xid) or p.dialect == CORE, f"{xid} has ended and is still known\n{p.transcript.tail()}")
 
     def ended_clean(self) -> None:
         """End the suite's process: exit code 0 (a sanitizer's complaints make it another); then start the next one."""

@@ -1103,6 +1103,16 @@ class TestOcpCalloutCore(CalloutSuite):
                    f"{name} {x.xid}: {len(x.forwarded())} of {len(want)}")
 
     @func_test
+    def random_messages(self) -> None:
+        """
+        Steps: ten connections of three hundred random messages: starts, data and ends with identifiers and offsets that are right,
+               that have ended, that never were, that leave gaps.
+        Verify: each is answered with exactly what the rules say (opes_api.ocp.model), nothing else comes.
+        """
+        for seed in range(10):
+            self.one_by_one(random.Random(seed), 300)
+
+    @func_test
     def random_conversations(self) -> None:
         """
         Steps: twelve connections of forty transactions each: random services, lengths, cuttings, commitments, pauses, mixed; half

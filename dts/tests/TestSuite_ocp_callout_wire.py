@@ -9,7 +9,7 @@ import time
 
 from opes_api.callout import CalloutSuite
 from opes_api.lab import free_port, wait_for
-from opes_api.ocp import AS_IS, COPIED, LEAVE_LOOP, Processor, Struct, failed, feature, quoted
+from opes_api.ocp import AS_IS, COPIED, LEAVE_LOOP, Processor, Struct, encode, failed, feature, quoted
 from opes_api.ocp.catalogue import HTTP_REQUEST, HTTP_RESPONSE
 from opes_api.ocp.processor import REQUEST_META, RESPONSE_META, STREAM_META
 from opes_api.suite import func_test, verify
@@ -436,6 +436,16 @@ class TestOcpCalloutWire(CalloutSuite):
             verify(fine.adapt(b"y" * 20000, meta=STREAM_META).ok, "the other one")
         verify(stuck.pending, "the server goes on reading from one that takes nothing")
         verify(self.callout.rss() - before < 32 << 20, f"{(self.callout.rss() - before) >> 20} MiB more")
+
+    @func_test
+    def random_messages(self) -> None:
+        """
+        Steps: ten connections of three hundred random messages: starts, data and ends with identifiers and offsets that are right,
+               that have ended, that never were, that leave gaps.
+        Verify: each is answered with exactly what the rules say (opes_api.ocp.model), nothing else comes.
+        """
+        for seed in range(10):
+            self.one_by_one(random.Random(seed), 300)
 
     @func_test
     def random_conversations(self) -> None:

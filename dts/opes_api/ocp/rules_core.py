@@ -42,6 +42,7 @@ class Xact:
     dwsr: bool = False
     dwss_first: bool = False
     dss: bool = False
+    repeated: int = 0
 
 
 class CoreWatch(BaseWatch):
@@ -216,12 +217,15 @@ class CoreWatch(BaseWatch):
         if m["xid"] > self.last_xid:
             self._start(m)
         else:
-            self.xacts.setdefault(m["xid"], Xact(m["sg-id"], None))
+            self.xacts.setdefault(m["xid"], Xact(m["sg-id"], None)).repeated += 1
 
     def _in_TE(self, m: Message) -> None:
         x = self.xacts.get(m["xid"])
         if x is None:  # refuses a transaction that there is none of
             self.need(failed(m), "4037-11.6", f"TE {m['xid']}, which was never introduced, without a failure")
+            return
+        if x.over_there and x.repeated and failed(m):  # refuses a TS that came again
+            x.repeated -= 1
             return
         self.need(not x.over_there, "4037-11.6", f"TE {m['xid']} twice")
         if not failed(m) and x.there.open:

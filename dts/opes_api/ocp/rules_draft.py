@@ -20,6 +20,7 @@ class Am:
     data_over: bool = False
     over_by_sender: bool = False
     over_by_recipient: bool = False
+    repeated: int = 0
     kept: Ranges = field(default_factory=Ranges)
     acks: list[tuple[int, int]] = field(default_factory=list)
     referenced: int | None = None
@@ -32,6 +33,7 @@ class Xact:
 
     over_here: bool = False
     over_there: bool = False
+    repeated: int = 0
     ams: dict[int, Am] = field(default_factory=dict)
     last: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
 
@@ -105,9 +107,13 @@ class DraftWatch(BaseWatch):
             self.last_xid = m["xid"]
             self.xacts[m["xid"]] = Xact()
         else:
-            self.xacts.setdefault(m["xid"], Xact())
+            self.xacts.setdefault(m["xid"], Xact()).repeated += 1
 
     def _in_xaction_end(self, m: Message) -> None:
+        x = self.xacts.get(m["xid"])
+        if x and x.over_there and x.repeated and failed(m):  # refuses an xaction-start that came again
+            x.repeated -= 1
+            return
         self._known(m)[0].over_there = True
 
     def _out_xaction_end(self, m: Message) -> None:
@@ -132,7 +138,9 @@ class DraftWatch(BaseWatch):
 
     def _out_app_message_start(self, m: Message) -> None:
         x = self.xacts.get(m["xid"])
-        if x and m["am-id"] not in x.ams:
+        if x and m["am-id"] in x.ams:
+            x.ams[m["am-id"]].repeated += 1
+        elif x:
             x.ams[m["am-id"]] = Am(True)
 
     def _in_app_message_end(self, m: Message) -> None:
@@ -144,6 +152,9 @@ class DraftWatch(BaseWatch):
             self.need(failed(m), "<77>", f"app-message-end for am-id {m['am-id']}, which is not known, without a failure")
             return
         if am.mine:
+            if am.over_by_recipient and am.repeated and failed(m):  # refuses an app-message-start that came again
+                am.repeated -= 1
+                return
             self.need(not am.over_by_recipient, "<54>", f"app-message-end twice for am-id {m['am-id']}")
             am.over_by_recipient = True
         else:
