@@ -169,8 +169,13 @@ struct session_record *session_pack(struct session_ctx *c, struct session *s)
 void session_park(struct session_ctx *c, struct session *s)
 {
 	bool over = session_over(s);
-	struct session_record *r = session_pack(c, s);
+	struct session_record *r;
 
+	if (over) { /* nothing is said on it any more */
+		session_smtp_free(c, s->smtp);
+		s->smtp = NULL;
+	}
+	r = session_pack(c, s);
 	if (!r)
 		return;
 	r->kind = over ? RECORD_CLOSING : RECORD_PARKED;

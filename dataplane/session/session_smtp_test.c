@@ -163,6 +163,10 @@ static void test_pipelined(void **state)
 	world_fin(1);
 	world_settle();
 	assert_true(world.end[0].fin);
+	world_fin(0);
+	world_settle();
+	assert_true(session_is_record(world.s)); /* which waits; its state is free again */
+	assert_null(session_record_of(world.s)->smtp);
 }
 
 /* Octet by octet, dots at every place, CRs and LFs alone: what the service returns as it is comes out as it was sent. */
