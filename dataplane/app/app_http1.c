@@ -63,7 +63,7 @@ void http1_take(struct http1 *p, struct http1_event *ev, enum http1_event_type t
 
 static void begin_message(struct http1 *p)
 {
-	http1_head_begin(&p->head, p->kind);
+	http1_head_begin(&p->head, p->proto, p->kind);
 	p->state = S_HEAD;
 	p->head_len = 0;
 	p->scan = 0;
@@ -80,7 +80,7 @@ static enum http1_bad choose_body(struct http1 *p, uint32_t *at)
 {
 	struct http1_head *h = &p->head;
 	bool accepted = h->kind == HTTP1_RESPONSE && p->req_connect && h->status / 100 == 2;
-	bool switched = h->kind == HTTP1_RESPONSE && h->status == 101;
+	bool switched = h->kind == HTTP1_RESPONSE && h->status == 101 && p->proto == HTTP1_PROTO_HTTP;
 	enum http1_bad bad;
 
 	*at = 0;
@@ -141,7 +141,7 @@ static enum http1_line look_at_line(struct http1 *p, bool line, enum http1_bad *
 	uint32_t from = p->scan;
 
 	if (from == 0) {
-		*bad = http1_start_check(p->kind, p->head_buf, p->checked, p->head_len, at);
+		*bad = http1_start_check(p->proto, p->kind, p->head_buf, p->checked, p->head_len, at);
 		if (*bad != HTTP1_OK)
 			return LINE_BAD;
 		/* Past the method nothing is looked at before the line is complete. */

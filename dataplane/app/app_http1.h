@@ -53,6 +53,8 @@
 #define HTTP1_CHUNK_SIZE_TEXT 18 /* octets http1_write_chunk_size may write */
 
 enum http1_kind { HTTP1_REQUEST, HTTP1_RESPONSE };
+/* RTSP/1.0 has messages much like these: see app_rtsp.h. */
+enum http1_proto { HTTP1_PROTO_HTTP, HTTP1_PROTO_RTSP };
 
 enum http1_event_type {
 	HTTP1_NEED_MORE, /* ev.len bytes belong to what was begun (head bytes, part of a chunk line); no event yet */
@@ -109,7 +111,8 @@ struct http1_head {
 	const char *buf; /* the head, contiguous, start line to final empty line, len octets */
 	uint32_t len;
 	uint8_t kind;    /* enum http1_kind */
-	uint8_t minor;   /* HTTP/1.minor, 0 or 1 */
+	uint8_t proto;   /* enum http1_proto */
+	uint8_t minor;   /* HTTP/1.minor, 0 or 1; RTSP: 0 */
 	uint16_t status; /* responses */
 	struct http1_span method, target, reason, host; /* host: Host field or authority of an absolute target */
 	struct http1_span path;      /* path and query of the target */
@@ -135,7 +138,8 @@ struct http1 {
 	struct http1_head head;
 	char *head_buf;      /* caller's, HTTP1_HEAD_MAX octets or fewer */
 	uint32_t head_cap, head_len;
-	uint8_t kind;
+	uint8_t kind;        /* RTSP: HTTP1_REQUEST, head.kind tells */
+	uint8_t proto;       /* enum http1_proto */
 	uint8_t state;       /* private */
 	uint8_t bad;         /* enum http1_bad */
 	bool req_head, req_connect, req_upgrade, req_known; /* http1_expect */

@@ -124,9 +124,10 @@ static enum http1_bad frame(struct http1_head *h, const char *buf, const struct 
 			    bool lenient, uint32_t *at)
 {
 	const struct http1_field *cl = k->length, *te = k->coding;
-	bool chunked = te != NULL && !k->several_codings && value_is(buf, te, "chunked");
+	bool rtsp = h->proto == HTTP1_PROTO_RTSP;
+	bool chunked = te != NULL && !k->several_codings && value_is(buf, te, "chunked") && !rtsp;
 
-	h->body = h->kind == HTTP1_REQUEST ? HTTP1_BODY_NONE : HTTP1_BODY_CLOSE;
+	h->body = h->kind == HTTP1_REQUEST || rtsp ? HTTP1_BODY_NONE : HTTP1_BODY_CLOSE;
 	h->has_content_length =
 		cl != NULL && !k->length_conflict &&
 		parse_length(buf + cl->value.off, cl->value.len, &h->content_length);
@@ -163,7 +164,7 @@ enum http1_bad http1_head_finish(struct http1_head *h, const char *buf, uint32_t
 	h->len = len;
 	for (uint32_t i = 0; i < h->nfields; i++)
 		note_field(&k, h, buf, &h->field[i]);
-	if (h->kind == HTTP1_REQUEST) {
+	if (h->kind == HTTP1_REQUEST && h->proto == HTTP1_PROTO_HTTP) {
 		bad = check_host(h, buf, &k, at);
 		if (bad != HTTP1_OK)
 			return bad;
@@ -171,7 +172,7 @@ enum http1_bad http1_head_finish(struct http1_head *h, const char *buf, uint32_t
 	bad = frame(h, buf, &k, lenient, at);
 	if (bad != HTTP1_OK)
 		return bad;
-	h->keep_alive = !k.close && (h->minor >= 1 || k.keep_alive);
+	h->keep_alive = !k.close && (h->minor >= 1 || k.keep_alive || h->proto == HTTP1_PROTO_RTSP);
 	/* HTTP/1.0 knows neither: RFC 9110 7.8 and 10.1.1. */
 	h->upgrade = h->minor >= 1 && k.upgrade && k.upgrade_option;
 	h->expect_continue = h->expect_continue && h->minor >= 1 && h->kind == HTTP1_REQUEST;

@@ -6,21 +6,23 @@
 
 #include "app/app_http1_priv.h"
 
-static const char version_prefix[] = "HTTP/1.";
+static const char version_prefix[] = "HTTP/1.", rtsp_prefix[] = "RTSP/1.";
 #define VERSION_LEN 8
+#define PROTO_LEN 5 /* with the slash */
 
 static struct http1_span span(uint32_t from, uint32_t to)
 {
 	return (struct http1_span){from, to - from};
 }
 
-void http1_head_begin(struct http1_head *h, enum http1_kind kind)
+void http1_head_begin(struct http1_head *h, enum http1_proto proto, enum http1_kind kind)
 {
 	memset(h, 0, offsetof(struct http1_head, field));
 	h->kind = (uint8_t)kind;
+	h->proto = (uint8_t)proto;
 }
 
-enum http1_bad http1_start_check(enum http1_kind kind, const char *buf, uint32_t from, uint32_t to,
+enum http1_bad http1_start_check(enum http1_proto proto, enum http1_kind kind, const char *buf, uint32_t from, uint32_t to,
 				 uint32_t *at)
 {
 	for (uint32_t i = from; i < to; i++) {
@@ -32,7 +34,9 @@ enum http1_bad http1_start_check(enum http1_kind kind, const char *buf, uint32_t
 		}
 		if (buf[i] == ' ' && i > 0)
 			break;
-		if (!http1_is(buf[i], C_TOKEN))
+		/* The slash of "RTSP/": a response after all. */
+		if (!http1_is(buf[i], C_TOKEN) &&
+		    (proto != HTTP1_PROTO_RTSP || i != PROTO_LEN - 1 || memcmp(buf, rtsp_prefix, PROTO_LEN) != 0))
 			return HTTP1_BAD_START_LINE;
 	}
 	return HTTP1_OK;
@@ -42,13 +46,15 @@ enum http1_bad http1_start_check(enum http1_kind kind, const char *buf, uint32_t
 static enum http1_bad parse_version(struct http1_head *h, const char *buf, uint32_t from,
 				    uint32_t to, uint32_t *at)
 {
+	const char *prefix = h->proto == HTTP1_PROTO_RTSP ? rtsp_prefix : version_prefix;
+
 	*at = from;
-	if (to - from != VERSION_LEN || memcmp(buf + from, version_prefix, 5) != 0)
-		return to - from >= 5 && memcmp(buf + from, version_prefix, 5) == 0
+	if (to - from != VERSION_LEN || memcmp(buf + from, prefix, PROTO_LEN) != 0)
+		return to - from >= PROTO_LEN && memcmp(buf + from, prefix, PROTO_LEN) == 0
 			       ? HTTP1_BAD_VERSION
 			       : HTTP1_BAD_START_LINE;
-	if (memcmp(buf + from, version_prefix, 7) != 0 ||
-	    (buf[from + 7] != '0' && buf[from + 7] != '1'))
+	if (memcmp(buf + from, prefix, 7) != 0 ||
+	    (buf[from + 7] != '0' && (buf[from + 7] != '1' || h->proto == HTTP1_PROTO_RTSP)))
 		return HTTP1_BAD_VERSION;
 	h->minor = buf[from + 7] == '1';
 	return HTTP1_OK;
@@ -94,7 +100,8 @@ static bool parse_target(struct http1_head *h, const char *buf)
 	}
 	if (h->target.len == 1 && t[0] == '*') {
 		h->path = h->target;
-		return h->method.len == 7 && memcmp(buf + h->method.off, "OPTIONS", 7) == 0;
+		return h->proto == HTTP1_PROTO_RTSP ||
+		       (h->method.len == 7 && memcmp(buf + h->method.off, "OPTIONS", 7) == 0);
 	}
 	return parse_absolute(h, buf);
 }
@@ -110,8 +117,10 @@ static enum http1_bad parse_request_line(struct http1_head *h, const char *buf, 
 	if (i == from || i == to || buf[i] != ' ')
 		return HTTP1_BAD_START_LINE;
 	h->method = span(from, i);
-	h->method_head = h->method.len == 4 && memcmp(buf + from, "HEAD", 4) == 0;
-	h->method_connect = h->method.len == 7 && memcmp(buf + from, "CONNECT", 7) == 0;
+	if (h->proto == HTTP1_PROTO_HTTP) {
+		h->method_head = h->method.len == 4 && memcmp(buf + from, "HEAD", 4) == 0;
+		h->method_connect = h->method.len == 7 && memcmp(buf + from, "CONNECT", 7) == 0;
+	}
 	for (start = ++i; i < to && http1_is(buf[i], C_TARGET); i++)
 		;
 	*at = i;
@@ -151,7 +160,7 @@ static enum http1_bad parse_status_line(struct http1_head *h, const char *buf, u
 	*at = http1_text_end(buf, i, to);
 	if (*at != to)
 		return buf[*at] == '\r' ? HTTP1_BAD_BARE_CR : HTTP1_BAD_START_LINE;
-	h->interim = h->status < 200 && h->status != 101;
+	h->interim = h->status < 200 && (h->status != 101 || h->proto == HTTP1_PROTO_RTSP);
 	return HTTP1_OK;
 }
 
@@ -214,6 +223,9 @@ enum http1_line http1_head_line(struct http1_head *h, const char *buf, uint32_t 
 	to -= 2;
 	if (h->start_line.len == 0) {
 		h->start_line = span(from, to);
+		if (h->proto == HTTP1_PROTO_RTSP)
+			h->kind = to - from >= PROTO_LEN && memcmp(buf + from, rtsp_prefix, PROTO_LEN) == 0 ? HTTP1_RESPONSE
+													   : HTTP1_REQUEST;
 		*bad = h->kind == HTTP1_REQUEST ? parse_request_line(h, buf, from, to, at)
 						: parse_status_line(h, buf, from, to, at);
 	} else if (from == to) {
@@ -226,10 +238,15 @@ enum http1_line http1_head_line(struct http1_head *h, const char *buf, uint32_t 
 
 int http1_parse_head(struct http1_head *h, enum http1_kind kind, const char *buf, uint32_t len)
 {
+	return http1_parse_head_of(h, HTTP1_PROTO_HTTP, kind, buf, len);
+}
+
+int http1_parse_head_of(struct http1_head *h, enum http1_proto proto, enum http1_kind kind, const char *buf, uint32_t len)
+{
 	uint32_t from = 0, to, at;
 	enum http1_bad bad;
 
-	http1_head_begin(h, kind);
+	http1_head_begin(h, proto, kind);
 	if (len == 0)
 		return 0;
 	for (;; from = to) {
@@ -237,7 +254,7 @@ int http1_parse_head(struct http1_head *h, enum http1_kind kind, const char *buf
 
 		to = lf == NULL ? len : (uint32_t)(lf - buf) + 1;
 		if (from == 0) {
-			bad = http1_start_check(kind, buf, 0, to, &at);
+			bad = http1_start_check(proto, kind, buf, 0, to, &at);
 			if (bad != HTTP1_OK)
 				return -(int)bad;
 		}

@@ -64,10 +64,11 @@ bool http1_list_next(const char *s, uint32_t len, uint32_t *at, struct http1_spa
 
 /* Head. All offsets are within buf; *at is set when something is refused. */
 enum http1_line { LINE_ON, LINE_LAST, LINE_BAD };
-void http1_head_begin(struct http1_head *h, enum http1_kind kind);
+void http1_head_begin(struct http1_head *h, enum http1_proto proto, enum http1_kind kind);
+int http1_parse_head_of(struct http1_head *h, enum http1_proto proto, enum http1_kind kind, const char *buf, uint32_t len);
 /* What is there of the start line at [from, to) can still become one: the method's or version's
  * part of it. */
-enum http1_bad http1_start_check(enum http1_kind kind, const char *buf, uint32_t from, uint32_t to,
+enum http1_bad http1_start_check(enum http1_proto proto, enum http1_kind kind, const char *buf, uint32_t from, uint32_t to,
 				 uint32_t *at);
 /* One line [from, to), the last octet of which is LF. */
 enum http1_line http1_head_line(struct http1_head *h, const char *buf, uint32_t from, uint32_t to,

@@ -168,7 +168,7 @@ const char *http1_bad_text(enum http1_bad bad)
 	static const char *const text[HTTP1_BAD_MAX] = {
 		[HTTP1_OK] = "well formed",
 		[HTTP1_BAD_START_LINE] = "request or status line is not one",
-		[HTTP1_BAD_VERSION] = "version is neither HTTP/1.0 nor HTTP/1.1",
+		[HTTP1_BAD_VERSION] = "version is neither HTTP/1.0 nor HTTP/1.1 (RTSP: 1.0)",
 		[HTTP1_BAD_FIELD_NAME] = "field name is empty or has an octet it may not have",
 		[HTTP1_BAD_FIELD_VALUE] = "field value has a control character",
 		[HTTP1_BAD_OBS_FOLD] = "field line begins with white space",
