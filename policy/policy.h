@@ -33,7 +33,7 @@ enum policy_action {
 	POLICY_TUNNEL, /* as bypass, and all that follows on the flow */
 };
 enum policy_on_failure { POLICY_OPEN, POLICY_CLOSED, POLICY_ANSWER };
-enum policy_protocol { POLICY_PROTO_TCP, POLICY_PROTO_HTTP, POLICY_PROTO_SMTP };
+enum policy_protocol { POLICY_PROTO_TCP, POLICY_PROTO_HTTP, POLICY_PROTO_SMTP, POLICY_PROTO_RTSP };
 enum policy_kind { POLICY_KIND_REQUEST = 1, POLICY_KIND_RESPONSE = 2, POLICY_KIND_STREAM = 4 }; /* bits */
 enum policy_dialect { POLICY_DIALECT_DRAFT, POLICY_DIALECT_CORE };
 /* Whether an end may ask that a service is not invoked (OPES-Bypass, RFC 3897 section 4). */

@@ -148,7 +148,7 @@ static const struct bad bad[] = {
 	{HEAD "- {name: a, action: block, match: {protocol: tcp, recipient: x}}\n", 4, 35, "recipient smtp"},
 	{HEAD "- {name: a, action: bypass, match: {kind: request}}\n", 4, 36, "needs protocol"},
 	{HEAD "- {name: a, action: bypass, match: {host: x}}\n", 4, 36, "needs protocol"},
-	{HEAD "- {name: a, action: bypass, match: {protocol: udp}}\n", 4, 47, "known: http, smtp, tcp"},
+	{HEAD "- {name: a, action: bypass, match: {protocol: udp}}\n", 4, 47, "known: http, rtsp, smtp, tcp"},
 	{HEAD "- {name: a, action: bypass, match: {protocol: tcp, kind: request}}\n", 4, 58,
 	 "only the kind stream"},
 	{HEAD "- {name: a, action: bypass, match: {protocol: http, kind: [request, stream]}}\n", 4,

@@ -102,7 +102,7 @@ static bool rules_sound(const struct policy_image *img)
 		const struct policy_rule *r = policy_image_rule(img, i);
 
 		if (!memchr(r->name, 0, sizeof(r->name)) || r->action > POLICY_TUNNEL ||
-		    r->bypassable >= POLICY_BYPASSABLE_MAX || r->protocol > POLICY_PROTO_SMTP ||
+		    r->bypassable >= POLICY_BYPASSABLE_MAX || r->protocol > POLICY_PROTO_RTSP ||
 		    r->starttls > POLICY_STARTTLS_STRIP || g->protocol != r->protocol ||
 		    g->kinds != r->kinds)
 			return false;

@@ -48,7 +48,7 @@ static const struct policy_key match_keys[] = {
 		"the other one take no part in it."},
 	{"kind", POLICY_T_CUSTOM, 0, FULL(pub.kinds), .fn = read_kind,
 	 .how = "`request`, `response`, `stream` or a list of them",
-	 .doc = "Which messages. Absent: `request` and `response` for http, `request` (a mail) for "
+	 .doc = "Which messages. Absent: `request` and `response` for http and rtsp, `request` (a mail) for "
 		"smtp, `stream` (each direction of the flow is one) for tcp."},
 	{"direction", POLICY_T_ENUM, 0, FULL(direction), .def = "any", .words = directions,
 	 .doc = "Where the client sits: `inside-out` on the inside port, `outside-in` on the "
@@ -501,7 +501,7 @@ static void finish_http(struct policy_reader *r, yaml_node_t *match, struct poli
 				    rule->pub.name);
 	if (rule->pub.kinds & POLICY_KIND_STREAM)
 		policy_reader_error(r, policy_node_find(r, match, "kind"),
-				    "Rule '%s': protocol http has the kinds request and response.",
+				    "Rule '%s': protocols http and rtsp have the kinds request and response.",
 				    rule->pub.name);
 	if (!rule->pub.kinds)
 		rule->pub.kinds = POLICY_KIND_REQUEST | POLICY_KIND_RESPONSE;
@@ -516,7 +516,7 @@ void policy_match_finish(struct policy_reader *r, yaml_node_t *node, struct poli
 
 	if (!protocol && (!bypass || message) && policy_node_find(r, node, "action"))
 		policy_reader_error(r, match ? match : node,
-				    "Rule '%s': match needs protocol (http, smtp or tcp)%s.",
+				    "Rule '%s': match needs protocol (http, rtsp, smtp or tcp)%s.",
 				    rule->pub.name, bypass ? " with these conditions" : "");
 	if (protocol && rule->pub.protocol == POLICY_PROTO_TCP)
 		finish_tcp(r, match, rule);

@@ -24,7 +24,7 @@ static const struct policy_key rule_keys[] = {
 	{"match", POLICY_T_CUSTOM, 0, 0, 0, .fn = read_match, .section = &policy_match_section,
 	 .how = "map", .doc = "Conditions; all must hold. Absent: everything."},
 	{"action", POLICY_T_ENUM, POLICY_REQUIRED, RULE(action), .words = policy_action_words,
-	 .doc = "`bypass`: crosses untouched. `block`: HTTP gets an answer with the status of "
+	 .doc = "`bypass`: crosses untouched. `block`: HTTP and RTSP get an answer with the status of "
 		"`answer`, a mail a reply with that code, any other flow a reset. `observe`: the service sees it, the traffic "
 		"does not wait. `adapt`: the service decides what goes on. "
 		"`tunnel`: this message and all that follows on its flow cross without a look, in "

@@ -35,6 +35,7 @@ const struct policy_word policy_congestion_words[] = {
 };
 const struct policy_word policy_protocol_words[] = {
 	{"http", POLICY_PROTO_HTTP},
+	{"rtsp", POLICY_PROTO_RTSP},
 	{"smtp", POLICY_PROTO_SMTP},
 	{"tcp", POLICY_PROTO_TCP},
 	{NULL, 0},

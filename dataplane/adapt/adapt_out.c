@@ -9,6 +9,7 @@
  * original), or chunked is possible, or the stream's end will delimit it.
  */
 #include "adapt_priv.h"
+#include "app/app_rtsp.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -118,18 +119,19 @@ static int decide_framing(struct adapt *a, const struct adapt_am *am, const stru
 	bool was_chunked = a->head->body == HTTP1_BODY_CHUNKED;
 	bool was_close = a->head->body == HTTP1_BODY_CLOSE;
 	bool said = said_length(a, am, h);
+	bool rtsp = h->proto == HTTP1_PROTO_RTSP; /* a length, or no body */
 
 	a->no_body = bodyless(a, h);
 	*octets = body >= 0 ? (uint64_t)body : 0;
 	if (a->no_body) {
 		a->framing = HTTP1_FRAME_KEEP;
-	} else if (h->kind == HTTP1_REQUEST && body == 0 &&
+	} else if ((h->kind == HTTP1_REQUEST || rtsp) && body == 0 &&
 		   (complete || a->head->body == HTTP1_BODY_NONE)) {
 		/* Whatever framing the service left in an empty request is not trusted. */
 		a->framing = http1_find(h, "Content-Length") || http1_find(h, "Transfer-Encoding")
 				     ? HTTP1_FRAME_LENGTH
 				     : HTTP1_FRAME_KEEP;
-	} else if (h->kind == HTTP1_REQUEST && body < 0 && a->head->body == HTTP1_BODY_NONE) {
+	} else if ((h->kind == HTTP1_REQUEST || rtsp) && body < 0 && a->head->body == HTTP1_BODY_NONE) {
 		return HEAD_WAIT; /* GET and the like in chunks is more than servers expect: soon it is known */
 	} else if (was_chunked && chunked_ok && !a->to_answer && !(said && body >= 0)) {
 		a->framing = HTTP1_FRAME_CHUNKED; /* trailers stay possible */
@@ -139,10 +141,10 @@ static int decide_framing(struct adapt *a, const struct adapt_am *am, const stru
 		a->framing = HTTP1_FRAME_CLOSE;
 	} else if (chunked_ok) {
 		a->framing = HTTP1_FRAME_CHUNKED;
-	} else if (h->kind == HTTP1_RESPONSE) {
+	} else if (h->kind == HTTP1_RESPONSE && !rtsp) {
 		a->framing = HTTP1_FRAME_CLOSE;
 	} else {
-		return HEAD_WAIT; /* a request to an HTTP/1.0 receiver needs its length */
+		return HEAD_WAIT; /* a request to an HTTP/1.0 receiver needs its length, and so does all of RTSP */
 	}
 	return HEAD_DONE;
 }
@@ -151,6 +153,8 @@ static int decide_framing(struct adapt *a, const struct adapt_am *am, const stru
  * tunnel is not a service's to say. */
 static bool same_expectation(const struct adapt *a, const struct http1_head *h)
 {
+	if (h->proto == HTTP1_PROTO_RTSP)
+		return true;
 	if (h->kind == HTTP1_RESPONSE)
 		return h->status != 101 && !(a->request_connect && h->status / 100 == 2);
 	return h->method_head == a->head->method_head && h->method_connect == a->head->method_connect &&
@@ -166,8 +170,19 @@ static void edit_head(const struct adapt *a, const struct http1_head *h, struct 
 		.service = policy_image_service(a->image, a->rule->service)->uri,
 	};
 
-	adapt_trace_edit(t, policy_image_opes(a->image), h, a->to_answer ? NULL : a->head, h->interim ? NULL : &e,
-			 a->ctx->trace_text);
+	adapt_trace_edit(t, policy_image_opes(a->image), h, a->to_answer ? NULL : a->head,
+			 h->interim || h->proto != HTTP1_PROTO_HTTP ? NULL : &e, a->ctx->trace_text);
+}
+
+/* RTSP: a message, and an answer to it, has the CSeq with which it came, whatever the service wrote. */
+static bool cseq_goes_back(const struct adapt *a, const struct http1_head *h, struct http1_edit *edit)
+{
+	const struct http1_field *f = http1_find(a->head, "CSeq"), *now = http1_find(h, "CSeq");
+
+	if (h->proto != HTTP1_PROTO_RTSP || h == a->head || !f)
+		return false;
+	*edit = (struct http1_edit){"CSeq", a->head->buf + f->value.off, f->value.len};
+	return !now || now->value.len != f->value.len || memcmp(h->buf + now->value.off, edit->value, edit->len) != 0;
 }
 
 /* Content-MD5 is the original's: only where nothing has changed, and nothing can any more, it stays (RFC 4236 3.8.2). */
@@ -185,7 +200,7 @@ static int move_head(struct adapt *a, const struct adapt_am *am, const struct ht
 	struct chunk_pool *pool = a->ctx->pool;
 	bool same = original && same_framing(a->head, a->framing, body);
 	enum http1_framing f = same ? HTTP1_FRAME_KEEP : a->framing;
-	struct http1_edit edit[RTE_DIM(((struct adapt_trace *)0)->edit) + 1];
+	struct http1_edit edit[RTE_DIM(((struct adapt_trace *)0)->edit) + 2];
 	struct adapt_trace t;
 	uint32_t edits;
 	int n;
@@ -195,6 +210,7 @@ static int move_head(struct adapt *a, const struct adapt_am *am, const struct ht
 	memcpy(edit, t.edit, edits * sizeof(edit[0]));
 	if (md5_goes(a, am, h))
 		edit[edits++] = (struct http1_edit){.name = "Content-MD5"};
+	edits += cseq_goes_back(a, h, &edit[edits]);
 	if (same && !edits) {
 		if (a->orig_head.head)
 			chunkq_append(&a->out, &a->orig_head);
@@ -252,7 +268,14 @@ static int parse_adapted_head(struct adapt *a, bool end, uint32_t *len)
 
 	/* The head's spans must outlive the framing that is written into scratch: parse it in its upper part. */
 	chunkq_copy(&a->hq, 0, a->ctx->head_copy, n);
-	rc = http1_parse_head(a->ctx->scratch_head, kind, a->ctx->head_copy, n);
+	rc = a->head->proto == HTTP1_PROTO_RTSP ? rtsp_parse_head(a->ctx->scratch_head, a->ctx->head_copy, n)
+						: http1_parse_head(a->ctx->scratch_head, kind, a->ctx->head_copy, n);
+	if (rc > 0 && a->ctx->scratch_head->kind != kind) {
+		/* RTSP says itself what it is: the answer to a request, which the dialect core has no word for there. */
+		if (kind == HTTP1_RESPONSE || a->head_out)
+			return HEAD_FAILED;
+		a->to_answer = true;
+	}
 	if (rc > 0) {
 		*len = (uint32_t)rc;
 		return HEAD_DONE;

@@ -230,6 +230,8 @@ static bool pipe_run(struct session_ctx *c, struct session *s, unsigned d)
 	switch (s->pipe[d].mode) {
 	case PIPE_FRAMED:
 		return session_http_run(c, s, d);
+	case PIPE_RTSP:
+		return session_rtsp_run(c, s, d);
 	case PIPE_SMTP:
 		return session_smtp_run(c, s, d);
 	default:
@@ -283,7 +285,7 @@ void session_run(struct session_ctx *c, struct session *s)
 		session_park(c, s);
 		return;
 	}
-	if (s->pipe[0].mode != PIPE_FRAMED && s->pipe[0].mode != PIPE_SMTP && s->state == SESSION_OPEN)
+	if (s->pipe[0].mode != PIPE_FRAMED && s->pipe[0].mode != PIPE_SMTP && s->pipe[0].mode != PIPE_RTSP && s->state == SESSION_OPEN)
 		session_leave(c, s);
 }
 
@@ -411,6 +413,8 @@ void session_free(struct session_ctx *c, struct session *s)
 	session_http_free(c, s);
 	session_smtp_free(c, s->smtp);
 	chunkq_purge(&c->pool, &s->inject);
+	chunkq_purge(&c->pool, &s->pipe[0].answer);
+	chunkq_purge(&c->pool, &s->pipe[1].answer);
 	while (s->xchg_head)
 		session_xchg_pop(c, s);
 	session_give(c, s);

@@ -37,7 +37,7 @@ void session_xchg_pop(struct session_ctx *c, struct session *s)
 	c->free_xchgs = x;
 }
 
-static const char *reason(unsigned status)
+const char *session_reason(unsigned status)
 {
 	switch (status) {
 	case 400:
@@ -56,6 +56,8 @@ static const char *reason(unsigned status)
 		return "Bad Gateway";
 	case 503:
 		return "Service Unavailable";
+	case 505:
+		return "Version Not Supported";
 	case 504:
 		return "Gateway Timeout";
 	default:
@@ -70,11 +72,11 @@ static int write_page(struct session_ctx *c, unsigned status, const char *why, b
 	int n = snprintf(body, sizeof(body),
 			 "<!DOCTYPE html>\n<html><head><title>%u %s</title></head>\n"
 			 "<body><h1>%u %s</h1><p>%s.</p></body></html>\n",
-			 status, reason(status), status, reason(status), why);
+			 status, session_reason(status), status, session_reason(status), why);
 	int h = snprintf(head, sizeof(head),
 			 "HTTP/1.1 %u %s\r\nContent-Type: text/html\r\nContent-Length: %d\r\n"
 			 "Cache-Control: no-store\r\n%.*s%s\r\n",
-			 status, reason(status), n, (int)session_trace_answer(c, trace), trace,
+			 status, session_reason(status), n, (int)session_trace_answer(c, trace), trace,
 			 close ? "Connection: close\r\n" : "");
 
 	if (chunkq_put(&c->pool, q, head, (uint32_t)h) != 0)
@@ -100,6 +102,10 @@ void session_answer(struct session_ctx *c, struct session *s, unsigned d, unsign
 	struct session_pipe *p = &s->pipe[d];
 	struct chunkq q;
 
+	if (p->mode == PIPE_RTSP) {
+		session_rtsp_answer(c, s, d, status);
+		return;
+	}
 	chunkq_init(&q);
 	if (d == 1) {
 		const struct session_xchg *x = s->xchg_head;

@@ -74,7 +74,7 @@ static void service_fill(const struct adapt *a, struct shm_pipe_detail *o)
 static void pipe_fill(const struct session_ctx *c, const struct session_pipe *p, struct shm_pipe_detail *o)
 {
 	static const char *const modes[] = {
-		[PIPE_FRAMED] = "http", [PIPE_STREAM] = "tcp", [PIPE_TUNNEL] = "tunnel", [PIPE_SMTP] = "smtp", [PIPE_DISCARD] = "discard"};
+		[PIPE_FRAMED] = "http", [PIPE_STREAM] = "tcp", [PIPE_TUNNEL] = "tunnel", [PIPE_RTSP] = "rtsp", [PIPE_SMTP] = "smtp", [PIPE_DISCARD] = "discard"};
 	static const char *const routes[] = {[ROUTE_NONE] = "none",
 					     [ROUTE_FORWARD] = "forward",
 					     [ROUTE_ADAPT] = "adapt",

@@ -22,7 +22,7 @@ static bool take_framer(struct session_ctx *c, struct session *s, unsigned d)
 	return true;
 }
 
-static void give_framer(struct session_ctx *c, struct session_pipe *p)
+void session_framer_give(struct session_ctx *c, struct session_pipe *p)
 {
 	if (!p->framer)
 		return;
@@ -33,8 +33,8 @@ static void give_framer(struct session_ctx *c, struct session_pipe *p)
 
 void session_http_free(struct session_ctx *c, struct session *s)
 {
-	give_framer(c, &s->pipe[0]);
-	give_framer(c, &s->pipe[1]);
+	session_framer_give(c, &s->pipe[0]);
+	session_framer_give(c, &s->pipe[1]);
 }
 
 /* A next message may be looked at. */
@@ -66,7 +66,7 @@ void session_to_tunnel(struct session_ctx *c, struct session *s)
 		s->pipe[d].mode = PIPE_TUNNEL;
 		s->pipe[d].route = ROUTE_FORWARD;
 		s->pipe[d].wait_upgrade = false;
-		give_framer(c, &s->pipe[d]);
+		session_framer_give(c, &s->pipe[d]);
 		if (!chunkq_empty(&s->pipe[d].raw))
 			tcp_half_send(&c->env, &s->half[!d], &s->pipe[d].raw);
 	}
@@ -143,7 +143,7 @@ static void refuse(struct session_ctx *c, struct session *s, unsigned d, enum ht
 	else
 		session_answer(c, s, 0, 400, http1_bad_text(bad), true);
 	p->mode = PIPE_DISCARD;
-	give_framer(c, p);
+	session_framer_give(c, p);
 }
 
 static void message_over(struct session_ctx *c, struct session *s, unsigned d, bool ok)
@@ -151,7 +151,7 @@ static void message_over(struct session_ctx *c, struct session *s, unsigned d, b
 	session_message_end(c, s, d, ok);
 	if (s->state == SESSION_OPEN && !s->pipe[d].adapt && s->pipe[d].mode == PIPE_FRAMED &&
 	    s->pipe[d].route == ROUTE_NONE)
-		give_framer(c, &s->pipe[d]);
+		session_framer_give(c, &s->pipe[d]);
 }
 
 static void on_event(struct session_ctx *c, struct session *s, unsigned d, const struct http1_event *ev,
@@ -348,7 +348,7 @@ bool session_http_run(struct session_ctx *c, struct session *s, unsigned d)
 			break;
 		if (p->framer && !p->adapt && p->route == ROUTE_NONE && p->begun == false &&
 		    chunkq_empty(&p->raw) && http1_between(&p->framer->http))
-			give_framer(c, p); /* done by the pump */
+			session_framer_give(c, p); /* done by the pump */
 		if (p->route == ROUTE_ENDED || !may_read(s, d) || !step(c, s, d))
 			break;
 		moved = true;

@@ -92,7 +92,7 @@ static bool head_field(const void *ctx, uint32_t i, const char **name, uint32_t 
 
 static const struct http1_head *message_head(const struct session_pipe *p)
 {
-	return p->mode == PIPE_FRAMED ? &p->framer->http.head : NULL;
+	return p->mode == PIPE_FRAMED || p->mode == PIPE_RTSP ? &p->framer->http.head : NULL;
 }
 
 static void fill_message(const struct session *s, unsigned d, struct policy_message *m)
@@ -106,7 +106,7 @@ static void fill_message(const struct session *s, unsigned d, struct policy_mess
 	}
 	m->field = head_field;
 	m->ctx = h;
-	if (d == 0) {
+	if (h->kind == HTTP1_REQUEST) {
 		m->kind = POLICY_KIND_REQUEST;
 		m->method = h->buf + h->method.off;
 		m->method_len = h->method.len;
@@ -115,10 +115,12 @@ static void fill_message(const struct session *s, unsigned d, struct policy_mess
 		m->path = h->buf + h->path.off;
 		m->path_len = h->path.len;
 	} else {
-		const struct session_xchg *x = s->xchg_head;
+		const struct session_xchg *x = s->pipe[d].mode == PIPE_RTSP ? session_rtsp_request(s, d) : s->xchg_head;
 
 		m->kind = POLICY_KIND_RESPONSE;
 		m->status = h->status;
+		if (!x)
+			return;
 		m->method = x->method;
 		m->method_len = x->method_len;
 		m->host = x->host_len ? x->text : NULL;
@@ -206,6 +208,14 @@ static void push_exchange(struct session_ctx *c, struct session *s, bool head, b
 		p->wait_upgrade = true;
 }
 
+static void request_goes(struct session_ctx *c, struct session *s, unsigned d, bool head, bool connect, bool upgrade)
+{
+	if (s->pipe[d].mode == PIPE_RTSP)
+		session_rtsp_requested(c, s, d);
+	else
+		push_exchange(c, s, head, connect, upgrade);
+}
+
 static struct adapt *begin_adapt(struct session_ctx *c, struct session *s, unsigned d, bool observe,
 				 enum callout_cause *cause)
 {
@@ -222,17 +232,17 @@ static struct adapt *begin_adapt(struct session_ctx *c, struct session *s, unsig
 		.flow = s->info.id,
 		.meta = meta,
 		.not_bypassed = (enum adapt_trace_why)p->not_bypassed,
-		.kind = !h ? POLICY_KIND_STREAM : d == 0 ? POLICY_KIND_REQUEST : POLICY_KIND_RESPONSE,
+		.kind = !h ? POLICY_KIND_STREAM : h->kind == HTTP1_REQUEST ? POLICY_KIND_REQUEST : POLICY_KIND_RESPONSE,
 	};
 
-	if (h) {
+	if (p->mode == PIPE_FRAMED) {
 		b.chunked_ok = (d == 0 ? h->minor : s->xchg_head->minor) == 1;
 		b.request_head = d == 0 ? h->method_head : s->xchg_head->head;
 		b.request_connect = d == 0 ? h->method_connect : s->xchg_head->connect;
 		b.request = d == 1 ? &s->xchg_head->request : NULL;
 	}
-	b.meta_len = session_meta(s, d, h ? (h->minor ? "HTTP/1.1" : "HTTP/1.0") : "TCP",
-				!h ? "stream" : d == 0 ? "request" : "response",
+	b.meta_len = session_meta(s, d, !h ? "TCP" : p->mode == PIPE_RTSP ? "RTSP/1.0" : h->minor ? "HTTP/1.1" : "HTTP/1.0",
+				!h ? "stream" : h->kind == HTTP1_REQUEST ? "request" : "response",
 				policy_image_rule(img, (uint32_t)p->rule)->name, observe, meta, sizeof(meta));
 	return adapt_begin(&c->adapt, &b, cause);
 }
@@ -248,7 +258,7 @@ static void could_not_begin(struct session_ctx *c, struct session *s, unsigned d
 	if (policy == POLICY_OPEN) {
 		session_count(c, STATS_fail_open);
 		p->route = ROUTE_FORWARD;
-	} else if (policy == POLICY_ANSWER && p->mode == PIPE_FRAMED) {
+	} else if (policy == POLICY_ANSWER && message_head(p)) {
 		session_count(c, STATS_fail_answer);
 		p->route = ROUTE_DROP;
 		session_answer(c, s, d, r->answer_status, "the adaptation service is not available", false);
@@ -278,14 +288,14 @@ static void start_route(struct session_ctx *c, struct session *s, unsigned d)
 	case POLICY_TUNNEL:
 		session_count(c, STATS_msg_forwarded);
 		s->tunnel_after = true;
-		for (struct session_xchg *x = s->xchg_head; x && d == 1; x = x->next)
+		for (struct session_xchg *x = s->xchg_head; x && d == 1 && p->mode == PIPE_FRAMED; x = x->next)
 			x->unseen = true;
 		break;
 	case POLICY_BLOCK:
 		session_count(c, STATS_msg_blocked);
 		session_note(c, s, p->rule, "message-blocked", "rule", 0, "blocked by its rule");
 		p->route = ROUTE_DROP;
-		if (p->mode == PIPE_FRAMED)
+		if (message_head(p))
 			session_answer(c, s, d, r->answer_status, "blocked by a rule of this network", false);
 		else
 			session_abort(c, s);
@@ -316,7 +326,7 @@ static void start_route(struct session_ctx *c, struct session *s, unsigned d)
 /* A rule said so before. */
 static bool passes_unseen(const struct session *s, unsigned d)
 {
-	return s->tunnel_after && (d == 0 || s->xchg_head->unseen);
+	return s->tunnel_after && (d == 0 || s->pipe[d].mode == PIPE_RTSP || s->xchg_head->unseen);
 }
 
 /* A rule has said tunnel, and there is no other message under way: the octets of this one are the first of two streams. */
@@ -363,8 +373,8 @@ void session_message_begin(struct session_ctx *c, struct session *s, unsigned d)
 {
 	struct session_pipe *p = &s->pipe[d];
 	const struct http1_head *h = message_head(p);
-	bool resp = h && d == 1;
-	enum callout_part part = !h ? CALLOUT_PART_NONE : d == 0 ? CALLOUT_PART_REQUEST_HEADER : CALLOUT_PART_RESPONSE_HEADER;
+	bool http = p->mode == PIPE_FRAMED, resp = h && h->kind == HTTP1_RESPONSE;
+	enum callout_part part = !h ? CALLOUT_PART_NONE : resp ? CALLOUT_PART_RESPONSE_HEADER : CALLOUT_PART_REQUEST_HEADER;
 	struct chunkq q;
 
 	p->begun = true;
@@ -376,15 +386,15 @@ void session_message_begin(struct session_ctx *c, struct session *s, unsigned d)
 	p->generation = session_image(c) ? policy_image_generation(session_image(c)) : 0;
 	if (!h)
 		session_count(c, STATS_msg_stream);
-	else
+	else if (http)
 		session_bypass_begin(c, s, d);
 	/* 1xx, and what turns the stream into a tunnel, is between the ends: no rule applies to it. */
 	p->interim = resp && h->interim;
-	p->unmatched = p->interim || (resp && (h->status == 101 || (s->xchg_head->connect && h->status / 100 == 2)));
+	p->unmatched = p->interim || (http && resp && (h->status == 101 || (s->xchg_head->connect && h->status / 100 == 2)));
 	if (p->unmatched) {
 		p->rule = -1;
 		p->route = ROUTE_FORWARD;
-		if (p->interim && h->status == 100 && s->xchg_head->swallow_continue)
+		if (http && p->interim && h->status == 100 && s->xchg_head->swallow_continue)
 			p->route = ROUTE_DROP;
 	} else {
 		p->unmatched = h && passes_unseen(s, d);
@@ -393,8 +403,10 @@ void session_message_begin(struct session_ctx *c, struct session *s, unsigned d)
 	}
 	if (s->state != SESSION_OPEN || (h && tunnel_now(c, s, d)))
 		return;
-	if (h && d == 0 && p->route == ROUTE_FORWARD)
-		push_exchange(c, s, h->method_head, h->method_connect, h->upgrade);
+	if (p->mode == PIPE_RTSP && resp)
+		session_rtsp_answered(c, s, d);
+	if (h && !resp && p->route == ROUTE_FORWARD)
+		request_goes(c, s, d, h->method_head, h->method_connect, h->upgrade);
 	if (s->state != SESSION_OPEN)
 		return;
 	chunkq_init(&q);
@@ -473,9 +485,13 @@ void session_message_end(struct session_ctx *c, struct session *s, unsigned d, b
 }
 
 /* Into which half the service's output goes, and whether it may now. */
-static bool output_allowed(const struct session *s, unsigned d, const struct adapt *a, unsigned *to)
+static bool output_allowed(struct session *s, unsigned d, const struct adapt *a, unsigned *to)
 {
 	*to = !d;
+	if (s->pipe[d].mode == PIPE_RTSP) {
+		*to = a->to_answer ? d : !d;
+		return session_rtsp_output_allowed(s, d, a);
+	}
 	if (!a->to_answer)
 		return true;
 	*to = 0; /* INV-SESSION-3 */
@@ -492,8 +508,9 @@ static bool move_output(struct session_ctx *c, struct session *s, unsigned d)
 
 	if (!output_allowed(s, d, a, &to))
 		return false;
-	while (d == 0 && a->head && !a->to_answer && p->heads_noted < a->heads_out && s->state == SESSION_OPEN) {
-		push_exchange(c, s, a->out_head, a->out_connect, a->out_upgrade);
+	while (a->head && a->kind == POLICY_KIND_REQUEST && !a->to_answer && p->heads_noted < a->heads_out &&
+	       s->state == SESSION_OPEN) {
+		request_goes(c, s, d, a->out_head, a->out_connect, a->out_upgrade);
 		p->heads_noted++;
 	}
 	if (s->state != SESSION_OPEN || n == 0)
@@ -515,7 +532,7 @@ static bool move_output(struct session_ctx *c, struct session *s, unsigned d)
  * the body it announced (RFC 9110 10.1.1). */
 static bool answer_closes(const struct session_pipe *p, const struct adapt *a)
 {
-	return a->to_answer && (a->close_after || !a->head->keep_alive || !a->out_keep_alive || p->want_continue);
+	return a->to_answer && p->mode == PIPE_FRAMED && (a->close_after || !a->head->keep_alive || !a->out_keep_alive || p->want_continue);
 }
 
 static void adapt_over(struct session_ctx *c, struct session *s, unsigned d)

@@ -81,7 +81,7 @@ void session_give(struct session_ctx *c, struct session *s)
 static bool pipe_quiet(const struct session_pipe *p)
 {
 	return !p->framer && !p->adapt && !p->observer && chunkq_empty(&p->raw) && !p->inject_wait && !p->wait_upgrade &&
-	       (!p->begun || (p->mode != PIPE_FRAMED && p->route == ROUTE_FORWARD)) && p->mode != PIPE_DISCARD &&
+	       rtsp_frames_between(&p->frames) && (!p->begun || (p->mode != PIPE_FRAMED && p->mode != PIPE_RTSP && p->route == ROUTE_FORWARD)) && p->mode != PIPE_DISCARD &&
 	       p->eof == p->fin_passed;
 }
 

@@ -4,6 +4,7 @@
 #define SESSION_PRIV_H
 
 #include <rte_common.h>
+#include "app/app_rtsp.h"
 #include "session/session.h"
 #include "tcp/tcp_park.h"
 #include "tcp/tcp_splice.h"
@@ -18,6 +19,7 @@ enum session_mode {
 	PIPE_FRAMED,  /* HTTP: see framer */
 	PIPE_STREAM,  /* opaque: one message */
 	PIPE_TUNNEL,  /* octets go through */
+	PIPE_RTSP,    /* messages like HTTP's and interleaved frames: session_rtsp.c */
 	PIPE_SMTP,    /* commands and mails, replies: see session_smtp.h */
 	PIPE_DISCARD, /* octets are read and dropped: the flow is being closed by us */
 };
@@ -49,6 +51,8 @@ struct session_bypass {
 struct session_xchg {
 	struct session_xchg *next;
 	bool head, connect, upgrade;
+	uint32_t cseq;         /* RTSP: of the request that side has sent */
+	uint8_t side;
 	bool swallow_continue; /* we said 100 ourselves */
 	bool unseen;           /* its response is not looked at */
 	bool ours;             /* an answer of ours takes its place in the order */
@@ -79,7 +83,12 @@ struct session_pipe {
 	bool said_continue;     /* requests: the client got 100 from us */
 	bool want_continue;     /* requests: the client waits for 100, and the service perhaps for the body */
 	bool wait_upgrade;      /* requests: nothing more before the response says yes or no */
-	bool inject_wait;       /* requests: an answer of ours waits for its turn */
+	bool inject_wait;       /* requests: an answer of ours waits for its turn; RTSP: it is in answer */
+	bool instead;           /* RTSP: it takes a response's place, else it goes to where the message came from */
+	bool answer_waits;      /* RTSP: the service answers the message, and waits for the other direction to be between two */
+	bool answering;         /* RTSP: it does so now: nothing else goes there */
+	struct rtsp_frames frames; /* RTSP: interleaved ones */
+	struct chunkq answer;
 	uint32_t heads_noted;   /* of adapt->heads_out: exchanges pushed */
 	struct session_bypass bypass; /* what the request, or that of the response, under way asks for */
 	uint8_t not_bypassed;   /* enum adapt_trace_why */
@@ -370,6 +379,7 @@ const struct policy_image *session_image(const struct session_ctx *c);
 /* The rule of p's message as an index into the rules in use now, -1: none, or it was one of older rules. */
 int32_t session_rule(const struct session_ctx *c, const struct session_pipe *p);
 
+void session_framer_give(struct session_ctx *c, struct session_pipe *p);
 /* session_http.c: both return true when something moved */
 bool session_http_run(struct session_ctx *c, struct session *s, unsigned d);
 /* Both directions, with what was taken and not routed. */
@@ -419,10 +429,23 @@ bool session_smtp_run(struct session_ctx *c, struct session *s, unsigned d);
 void session_smtp_free(struct session_ctx *c, struct session_smtp *m);
 /* Between commands, nothing is waited for. */
 bool session_smtp_quiet(const struct session_smtp *m);
+/* session_rtsp.c */
+bool session_rtsp_run(struct session_ctx *c, struct session *s, unsigned d);
+/* What the service a returned to the message of d may go on now: to the other side, or as an answer to where it came from. */
+bool session_rtsp_output_allowed(struct session *s, unsigned d, const struct adapt *a);
+/* The request that the response of d, which begins, answers; NULL: not known. */
+const struct session_xchg *session_rtsp_request(const struct session *s, unsigned d);
+/* That response has been matched. */
+void session_rtsp_answered(struct session_ctx *c, struct session *s, unsigned d);
+/* The request of d goes to the other side now. */
+void session_rtsp_requested(struct session_ctx *c, struct session *s, unsigned d);
+/* As session_answer. */
+void session_rtsp_answer(struct session_ctx *c, struct session *s, unsigned d, unsigned status);
 /* session_stream.c */
 bool session_stream_run(struct session_ctx *c, struct session *s, unsigned d);
 /* session_answer.c */
 void session_answer(struct session_ctx *c, struct session *s, unsigned d, unsigned status, const char *why, bool close);
+const char *session_reason(unsigned status);
 void session_close_answered(struct session_ctx *c, struct session *s);
 bool session_inject_run(struct session_ctx *c, struct session *s);
 void session_continue(struct session_ctx *c, struct session *s);

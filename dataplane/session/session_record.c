@@ -228,12 +228,21 @@ void session_row_begin(const struct session_ctx *c, const struct session_flow_in
 
 enum session_mode session_mode_of(uint32_t protocol)
 {
-	return protocol == POLICY_PROTO_HTTP ? PIPE_FRAMED : protocol == POLICY_PROTO_SMTP ? PIPE_SMTP : PIPE_STREAM;
+	switch (protocol) {
+	case POLICY_PROTO_HTTP:
+		return PIPE_FRAMED;
+	case POLICY_PROTO_RTSP:
+		return PIPE_RTSP;
+	case POLICY_PROTO_SMTP:
+		return PIPE_SMTP;
+	default:
+		return PIPE_STREAM;
+	}
 }
 
 const char *session_mode_name(enum session_mode mode)
 {
-	return mode == PIPE_FRAMED ? "http" : mode == PIPE_SMTP ? "smtp" : mode == PIPE_TUNNEL ? "tunnel" : "tcp";
+	return mode == PIPE_FRAMED ? "http" : mode == PIPE_RTSP ? "rtsp" : mode == PIPE_SMTP ? "smtp" : mode == PIPE_TUNNEL ? "tunnel" : "tcp";
 }
 
 void session_record_row(const struct session_ctx *c, const struct session_record *r, struct shm_flow_row *row)
