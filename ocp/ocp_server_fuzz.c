@@ -6,9 +6,9 @@
  * messages that fit the state so far, or miss it by a little: so the states behind the first wrong message are reached,
  * too.
  */
-#include <stdio.h>
 #include "ocp/ocp_fuzz.h"
 #include "ocp/ocp_profile.h"
+#include "ocp/ocp_script.h"
 #include "ocp/ocp_server.h"
 
 enum { CONNECTED = 1, CORE = 2, SCRIPT = 4 };
@@ -35,11 +35,7 @@ struct sfuzz {
 	bool watch;
 	struct ocp_decoder *sent, *said;
 	struct seen seen[64];
-	/* what a script has said so far */
-	const uint8_t *at, *end;
-	uint32_t next_xid, next_sg;
-	uint32_t xid[4], part[4];
-	uint64_t offset[4];
+	struct script script;
 };
 
 static struct original *of(struct sfuzz *s, void *user)
@@ -420,22 +416,10 @@ static const struct ocp_server_ops ops = {
 
 /* --- scripts --- */
 
-static uint32_t next(struct sfuzz *s, uint32_t n)
+static void say(void *ctx, const char *text, size_t len)
 {
-	return s->at < s->end ? *s->at++ % n : 0;
-}
+	struct sfuzz *s = ctx;
 
-/* v, or a little beside it. */
-static uint64_t about(struct sfuzz *s, uint64_t v)
-{
-	static const int8_t off[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, -1, 5, 100};
-	int8_t d = off[next(s, sizeof(off))];
-
-	return d < 0 && !v ? UINT64_C(2147483647) : v + (uint64_t)d;
-}
-
-static void say(struct sfuzz *s, const char *text, size_t len)
-{
 	if (s->watch)
 		watch(s, s->said, text, len, watch_said);
 	while (len && !s->f.closed) {
@@ -456,142 +440,27 @@ static void say(struct sfuzz *s, const char *text, size_t len)
 	act(&s->f);
 }
 
-#define SAY(s, ...)                                                                                \
-	do {                                                                                       \
-		char text_[1024];                                                                  \
-		int n_ = snprintf(text_, sizeof(text_), __VA_ARGS__);                              \
-		say(s, text_, (size_t)n_);                                                         \
-	} while (0)
-
-#define UL(v) ((unsigned long)(v))
-
-static void say_dum(struct sfuzz *s, uint32_t i)
-{
-	uint32_t n = next(s, 12), part = s->part[i] + (next(s, 3) ? 0 : 1);
-	char named[200] = "";
-	int at = 0;
-
-	s->part[i] = part % OCP_PART_MAX;
-	if (next(s, 8))
-		at += snprintf(named, sizeof(named), "\r\nAM-Part: %s", ocp_part_name(s->part[i] ? s->part[i] : 1));
-	if (next(s, 3))
-		at += snprintf(named + at, sizeof(named) - (size_t)at, "\r\nKept: {%lu %lu}", UL(about(s, 0)),
-			       UL(about(s, s->offset[i] + n)));
-	SAY(s, "DUM %u %lu%s\r\n%s%u:%.*s\r\n;\r\n", s->xid[i], UL(about(s, s->offset[i])), named, at ? "\r\n" : "", n, (int)n,
-	    "0123456789ab");
-	s->offset[i] += n;
-}
-
-static void say_begin(struct sfuzz *s, uint32_t i)
-{
-	if (s->next_xid == 64) /* as many as are watched */
-		return;
-	s->xid[i] = s->next_xid++;
-	s->offset[i] = s->part[i] = 0;
-	SAY(s, "TS %u %lu;\r\nAMS %u\r\nAM-EL: 9\r\n;\r\n", s->xid[i], UL(about(s, next(s, 3))), s->xid[i]);
-}
-
-static void say_offer(struct sfuzz *s)
-{
-	static const char *const sg[] = {"", "\r\nSG: 0", "\r\nSG: 1", "\r\nSG: 2"};
-	static const char *const kind[] = {"53:http://www.iana.org/assignments/opes/ocp/http/request",
-					   "54:http://www.iana.org/assignments/opes/ocp/http/response", "1:x"};
-	uint32_t g = next(s, 4);
-	const char *pending = next(s, 8) ? "" : "\r\nOffer-Pending: true";
-
-	SAY(s, "NO ({\"%s\"\r\nAux-Parts: (request-header,request-body)\r\n},{\"%s\"})%s%s%s;\r\n", kind[next(s, 3)],
-	    kind[next(s, 3)], sg[g], pending, *sg[g] || *pending ? "\r\n" : "");
-}
-
-static void say_core(struct sfuzz *s)
-{
-	static const char *const one[] = {"AME %u;\r\n", "AME %u {206};\r\n", "AME %u {400};\r\n", "TE %u;\r\n", "TE %u {400};\r\n",
-					  "DSS %u;\r\n", "DPM %u;\r\n", "DWM %u;\r\n", "DWM %u\r\nSize-request: 5\r\n;\r\n",
-					  "PQ %u;\r\n", "PA %u;\r\n", "PR %u\r\nOrg-Data: 3\r\n;\r\n", "DUY %u 0 1;\r\n",
-					  "DUM %u 0;\r\n", "TS %u 1;\r\n", "AMS %u;\r\n", "DWSS %u;\r\n", "DPI %u 0 3;\r\n"};
-	static const char *const none[] = {"PQ;\r\n", "PA;\r\n", "CS;\r\n", "NR;\r\n", "AQ {x};\r\n", "AA true;\r\n", "X-y {a (b,c)};\r\n",
-					   "NO ();\r\n", "SGD 1;\r\n", "CE;\r\n", "PR;\r\n"};
-	uint32_t i = next(s, 4);
-
-	switch (next(s, 16)) {
-	case 0:
-	case 1:
-		say_begin(s, i);
-		break;
-	case 2:
-		SAY(s, "SGC %lu ({\"3:u:s\"});\r\n", UL(about(s, s->next_sg)));
-		s->next_sg++;
-		break;
-	case 3:
-		say_offer(s);
-		break;
-	case 4:
-		SAY(s, "DWP %u %lu;\r\n", s->xid[i], UL(next(s, 40)));
-		break;
-	case 5:
-	case 6:
-		SAY(s, one[next(s, sizeof(one) / sizeof(one[0]))], s->xid[i]);
-		break;
-	case 7:
-		SAY(s, "%s", none[next(s, sizeof(none) / sizeof(none[0]))]);
-		break;
-	default:
-		say_dum(s, i);
-		break;
-	}
-}
-
-static void say_draft(struct sfuzz *s)
-{
-	static const char *const one[] = {"data-end %u 1;\r\n", "app-message-end %u 1;\r\n", "app-message-end %u 2\r\nerror: true\r\n;\r\n",
-					  "xaction-end %u;\r\n", "data-paused %u 1;\r\n", "data-ack %u 2 0 3;\r\n", "are-you-there 1\r\nxid: %u\r\n;\r\n",
-					  "data-pause %u 1;\r\n", "xaction-start %u;\r\n", "app-message-start %u 3 \"1:x\";\r\n"};
-	static const char *const none[] = {"please-use {\"27:urn:opes:feature:leave-loop\"};\r\n", "connection-priority 3;\r\n",
-					   "i-am-here\r\nrid: 1\r\n;\r\n", "connection-service {y};\r\n", "connection-end;\r\n", "x-y;\r\n"};
-	uint32_t i = next(s, 4), n;
-
-	switch (next(s, 8)) {
-	case 0:
-	case 1:
-		s->xid[i] = s->next_xid++;
-		s->offset[i] = 0;
-		SAY(s, "xaction-start %u;\r\napp-message-start %u 1 \"13:Kind: request\";\r\n", s->xid[i], s->xid[i]);
-		break;
-	case 2:
-		SAY(s, one[next(s, sizeof(one) / sizeof(one[0]))], s->xid[i]);
-		break;
-	case 3:
-		SAY(s, "%s", none[next(s, sizeof(none) / sizeof(none[0]))]);
-		break;
-	default:
-		n = next(s, 12);
-		SAY(s, "data-have %u 1 %lu\r\ncopied: true\r\n\r\n%u:%.*s\r\n;\r\n", s->xid[i], UL(about(s, s->offset[i])), n, (int)n,
-		    "0123456789ab");
-		s->offset[i] += n;
-		break;
-	}
-}
-
 static void begin(struct sfuzz *s, bool core)
 {
-	SAY(s, "%s", core ? "CS;\r\nNO ();\r\nSGC 0 ({x});\r\n" : "connection-start;\r\nconnection-service {x};\r\n");
+	SCRIPT_SAY(&s->script, "%s", core ? "CS;\r\nNO ();\r\nSGC 0 ({x});\r\n" : "connection-start;\r\nconnection-service {x};\r\n");
 }
 
 static void run_script(struct sfuzz *s, bool core)
 {
 	begin(s, core);
-	while (s->at < s->end && !s->f.closed) {
+	while (s->script.at < s->script.end && !s->f.closed) {
 		if (core)
-			say_core(s);
+			script_core(&s->script);
 		else
-			say_draft(s);
+			script_draft(&s->script);
 	}
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	struct ocp_server_config cfg = OCP_SERVER_CONFIG_DEFAULT;
-	struct sfuzz s = {.f = {.x = size ? bytes[0] : 0, .check = ocp_decoder_create(NULL)}, .next_xid = 1, .next_sg = 1};
+	static const char *const services[] = {"u:s"};
+	struct sfuzz s = {.f = {.x = size ? bytes[0] : 0, .check = ocp_decoder_create(NULL)}};
 	uint8_t how = size ? bytes[0] : 0;
 	struct ocp_server *agent;
 
@@ -608,10 +477,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	s.sent = ocp_decoder_create(NULL);
 	s.said = ocp_decoder_create(NULL);
 	ocp_decoder_scope(s.said);
-	if (size) {
-		s.at = bytes + 1;
-		s.end = bytes + size;
-	}
+	s.script = (struct script){.at = bytes + !!size, .end = bytes + size, .next_xid = 1, .next_sg = 1, .services = services,
+				   .nservices = 1, .say = say, .ctx = &s};
 	if (how & SCRIPT) {
 		run_script(&s, how & CORE);
 	} else if (size) {
