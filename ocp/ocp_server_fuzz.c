@@ -32,7 +32,7 @@ struct seen {
 struct sfuzz {
 	struct fuzz f;
 	struct original o[16]; /* INV-OCP-S2, S3 */
-	bool watch;
+	bool watch, phase;
 	struct ocp_decoder *sent, *said;
 	struct seen seen[64];
 	struct script script;
@@ -221,13 +221,16 @@ static void watch_said(struct sfuzz *s, const struct ocp_msg *m)
 {
 	struct seen *x = ocp_msg_has(m, OCP_P_XID) ? seen(s, m->xid) : NULL;
 
+	if (m->type == OCP_MSG_NO)
+		s->phase = ocp_msg_has(m, OCP_P_OFFER_PENDING);
 	if (!x || m->invalid)
 		return;
 	if (m->type == OCP_MSG_TS && !x->began) { /* what was refused before was no transaction */
 		x->began = true;
 		x->te = false;
 	}
-	if (m->type == OCP_MSG_TE && x->began && (fails(m) || m->result.code == OCP_RESULT_PARTIAL))
+	/* In a phase it crosses what waits for the end of it. */
+	if (m->type == OCP_MSG_TE && x->began && !s->phase && (fails(m) || m->result.code == OCP_RESULT_PARTIAL))
 		x->te = x->ame = true; /* nothing more is owed */
 	if (m->type == OCP_MSG_DWM)
 		x->dpm = false;
