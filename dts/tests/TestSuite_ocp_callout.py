@@ -654,7 +654,7 @@ class TestOcpCallout(CalloutSuite):
         """
         p = self.processor(self.ECHO)
         x = p.xaction().start(STREAM_META)
-        p.expect("are-you-there", seconds=12)
+        p.expect("are-you-there", seconds=60)
         verify(not [m for m in p.received if m.name == "i-am-here" and "rid" in m], "a rid that was not asked")
         verify(x.data(b"hello").finish().wait_end().ok, "the transaction goes on")
 

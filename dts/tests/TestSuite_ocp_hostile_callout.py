@@ -317,6 +317,32 @@ class TestOcpHostileCallout(CalloutSuite):
             p.close()
 
     @func_test
+    def data_without_reading_what_comes_back(self) -> None:
+        """
+        Steps: data as fast as the socket takes it to a service that sends it back; nothing is read; then everything is.
+        Verify: the server stops reading; memory bounded; the others are served meanwhile; in the end every octet is there.
+        """
+        for d in DIALECTS:
+            p = self._started(d)
+            x = p.xaction().start(STREAM_META)
+            block, full = bytes(range(256)) * 64, 0
+            p.drain()
+            while full < 20 and x.sent < 64 * MIB:
+                if p.pending:
+                    p.flush()
+                    full += 1
+                    time.sleep(0.02)
+                else:
+                    full = 0
+                    x._chunk(block, None, False, None)
+                self._pump_good()
+            verify(full, f"{d}: the server reads on and on while nobody takes what it sends")
+            self._serves()
+            self._bounded()
+            x.finish().wait_end(60)
+            verify(x.ok and x.forwarded() == block * (x.sent // len(block)), f"{d}: {len(x.forwarded())} of {x.sent} octets")
+
+    @func_test
     def transactions_without_end(self) -> None:
         """
         Steps: ten thousand transactions opened on a connection and never used; as many started and given one octet.

@@ -14,6 +14,8 @@ from .catalogue import DRAFT, failed
 from .processor import STREAM_META, Processor
 from .wire import Message
 
+ENDS = {"AME", "TE", "app-message-end", "xaction-end", "data-end"}
+
 # A message in brief: name, identifiers, offset (None: none), octets, whether it says failure.
 Brief = tuple[str, tuple[int, ...], int | None, bytes, bool]
 
@@ -21,16 +23,18 @@ Brief = tuple[str, tuple[int, ...], int | None, bytes, bool]
 def brief(m: Message) -> Brief:
     """A message that came, in brief."""
     ids = tuple(m[k] for k in ("xid", "am-id") if k in m)
-    return m.name, ids, m.get("offset"), m.payload or b"", m.name in ("xaction-end", "app-message-end", "data-end", "AME", "TE",
-                                                                      "connection-end", "CE") and failed(m)
+    return m.name, ids, m.get("offset"), m.payload or b"", m.name in ENDS | {"connection-end", "CE"} and failed(m)
 
 
 @dataclass
 class Live:
-    """An open transaction: am: the original has begun; next: octets of it so far."""
+    """An open transaction: am: the original has begun; next: octets of it so far; held: (core) octets that the processor's
+    pause keeps back; ended: the original has, and only the pause keeps the transaction open."""
 
     am: bool = False
     next: int = 0
+    held: bytes | None = None
+    ended: bool = False
 
 
 class Model:
@@ -49,7 +53,8 @@ class Model:
         xid = self._xid()
         if len(self.live) < 3 or pick < 0.1:
             return self._start()
-        return self.rng.choice((self._am_start, self._data, self._data, self._data, self._end, self._stray))(xid)
+        return self.rng.choice((self._am_start, self._data, self._data, self._data, self._end, self._stray,
+                                self._stray if self.draft else self._pause))(xid)
 
     def _xid(self) -> int:
         """Mostly an open one, sometimes one that has ended, sometimes one that never was."""
@@ -109,11 +114,14 @@ class Model:
             return [] if self.draft else self._fail(xid)
         if am != 1:
             return []
-        if at != right:
+        if at != right or x.ended:
             return self._fail(xid)
         if not octets:
             return []
         x.next += len(octets)
+        if x.held is not None:
+            x.held += octets
+            return []
         return [("data-have" if self.draft else "DUM", (xid, 2) if self.draft else (xid,), right, octets, False)]
 
     def _fail(self, xid: int) -> list[Brief]:
@@ -138,22 +146,48 @@ class Model:
             self.live.pop(xid)
             self.gone.append(xid)
             return [] if self.draft else [("?", (xid,), None, b"", False)]
-        if not x.am:
+        if not x.am or x.ended:
             return [] if self.draft else self._fail(xid)
+        if x.held:  # a pause keeps data back, not ends
+            x.ended = True
+            return []
         self.live.pop(xid)
         self.gone.append(xid)
         if self.draft:
             return [("data-end", (xid, 2), None, b"", False), ("xaction-end", (xid,), None, b"", False)]
         return [("AME", (xid,), None, b"", False), ("TE", (xid,), None, b"", False)]
 
+    def _pause(self, xid: int) -> list[Brief]:
+        """Core: DWP and DWM from the processor."""
+        x = self.live.get(xid)
+        if not x or not x.am:
+            return []
+        if x.held is None:
+            self.p.send("DWP", xid, self.rng.choice((0, x.next)))
+            x.held = b""
+            return [("DPM", (xid,), None, b"", False)]
+        self.p.send("DWM", xid)
+        held, x.held = x.held, None
+        came: list[Brief] = [("DUM*", (xid,), None, held, False)] if held else []
+        if not x.ended:
+            return came
+        self.live.pop(xid)
+        self.gone.append(xid)
+        return came + [("AME", (xid,), None, b"", False), ("TE", (xid,), None, b"", False)]
+
     def _stray(self, xid: int) -> list[Brief]:
         """Messages that change nothing."""
+        x = self.live.get(xid)
         if self.draft:
-            self.p.send(*self.rng.choice([("data-paused", 0 if xid in self.live else xid, 1), ("data-ack", xid, 2, 0, 5), ("data-need", xid, 2, 0), ("i-am-here",),
-                                          ("data-pause", xid, 2), ("connection-start",), ("x-unknown", xid)]))
-            return []
-        known = xid in self.live
-        self.p.send(*self.rng.choice([("CS",), ("x-unknown", xid), ("PR",)] + ([("DWM", xid)] if known and self.live[xid].am else [])))
+            what: list[tuple] = [("data-ack", xid, 2, 0, 5), ("data-need", xid, 2, 0), ("i-am-here",), ("data-pause", xid, 2),
+                                 ("connection-start",), ("x-unknown", xid)]
+            if not x:
+                what.append(("data-paused", xid, 1))
+        else:
+            what = [("CS",), ("x-unknown", xid), ("PR",)]
+            if x and x.am and x.held is None:
+                what.append(("DWM", xid))
+        self.p.send(*self.rng.choice(what))
         return []
 
 
@@ -162,13 +196,18 @@ def matches(want: list[Brief], got: list[Brief]) -> bool:
     got = list(got)
     for w in want:
         if w[0] == "?":
-            mine = [g for g in got if g[1][:1] == w[1][:1] and g[0] in ("AME", "TE", "app-message-end", "xaction-end", "data-end")]
+            mine = [g for g in got if g[1][:1] == w[1][:1] and g[0] in ENDS]
             if w[4] and not any(g[4] for g in mine):
                 return False
             got = [g for g in got if g not in mine or w[4]]
         elif w[4] and w[0] == "TE":
             mine = [g for g in got if g[1] == w[1] and g[0] in ("AME", "TE") and g[4]]
             if not mine:
+                return False
+            got = [g for g in got if g not in mine]
+        elif w[0] == "DUM*":  # in any cutting
+            mine = [g for g in got if g[0] == "DUM" and g[1] == w[1]]
+            if b"".join(g[3] for g in mine) != w[3]:
                 return False
             got = [g for g in got if g not in mine]
         elif w in got:
