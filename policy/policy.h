@@ -177,7 +177,7 @@ struct policy_message {
 	uint32_t kind;      /* one POLICY_KIND_* bit */
 	const char *method, *host, *path; /* responses carry those of their request */
 	uint32_t method_len, host_len, path_len;
-	uint16_t status;    /* responses */
+	uint16_t status;    /* responses; 1xx meets only rules whose status names it */
 	/* the i-th field of the message itself (not of the request); false past the last */
 	bool (*field)(const void *ctx, uint32_t i, const char **name, uint32_t *name_len, const char **value,
 		      uint32_t *value_len);

@@ -81,7 +81,8 @@ static const struct policy_key match_keys[] = {
 		"hold; of a field that is there more than once, one occurrence is enough."},
 	{"status", POLICY_T_CUSTOM, 0, 0, 0, .min = POLICY_SUBJECT_STATUS, .max = 999,
 	 .fn = read_status, .how = "status 100 to 999, range `300-399`, or a list of them",
-	 .doc = "Status of a response."},
+	 .doc = "Status of a response. Interim responses (1xx) meet only rules that name their status, with the action "
+		"`adapt` or `observe`."},
 	{"sender", POLICY_T_CUSTOM, 0, 0, 0, .fn = read_envelope, .how = STRINGS,
 	 .doc = "smtp: address of `MAIL FROM`, without angle brackets and in lower case; `<>` is the null "
 		"sender."},

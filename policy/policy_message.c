@@ -230,9 +230,15 @@ static bool group_match(struct policy_matcher *m, const struct policy_image_grou
 
 bool policy_message_match(struct policy_matcher *m, const struct policy_gate *g)
 {
+	/* a rule is about interim responses only when its status says so */
+	bool meant = m->msg->kind != POLICY_KIND_RESPONSE || m->msg->status / 100 != 1;
+
 	for (uint32_t i = 0; i < g->groups.count; i++) {
-		if (!group_match(m, m->group + g->groups.first + i))
+		const struct policy_image_group *group = m->group + g->groups.first + i;
+
+		if (!group_match(m, group))
 			return false;
+		meant |= group->subject == POLICY_SUBJECT_STATUS;
 	}
-	return true;
+	return meant;
 }

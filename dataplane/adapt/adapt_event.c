@@ -77,7 +77,7 @@ void adapt_fail(struct adapt *a, enum callout_cause cause, const char *text)
 		adapt_forget_adapted(a); /* what came is not on the wire: it never happened */
 	if (p == POLICY_OPEN && adapt_rest_possible(a)) {
 		adapt_go_open(a);
-	} else if (p == POLICY_ANSWER && (a->head || a->mail) && !a->head_out) {
+	} else if (p == POLICY_ANSWER && (a->head ? !a->head->interim : a->mail) && !a->head_out) {
 		a->status = ADAPT_ANSWER;
 		adapt_count(a, STATS_fail_answer, 1);
 		adapt_note(a, "fail-answer", a->identity, "the appliance answers in the message's place");

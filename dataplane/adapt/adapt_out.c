@@ -155,6 +155,8 @@ static bool same_expectation(const struct adapt *a, const struct http1_head *h)
 {
 	if (h->proto == HTTP1_PROTO_RTSP)
 		return true;
+	if (h->kind == HTTP1_RESPONSE && a->head->interim && !a->to_answer)
+		return h->interim; /* the final one is still to come from the server */
 	if (h->kind == HTTP1_RESPONSE)
 		return h->status != 101 && !(a->request_connect && h->status / 100 == 2);
 	return h->method_head == a->head->method_head && h->method_connect == a->head->method_connect &&
@@ -502,7 +504,7 @@ void adapt_out_pump(struct adapt *a)
 		if (rc == 0)
 			return;
 		a->am_head++;
-		if (a->mail || (a->head && !a->out_interim)) {
+		if (a->mail || (a->head && (!a->out_interim || a->head->interim))) {
 			a->status = ADAPT_DONE; /* one final message for each original: the next would answer nobody */
 			return;
 		}
@@ -510,7 +512,7 @@ void adapt_out_pump(struct adapt *a)
 	}
 	if (a->status != ADAPT_RUNNING || adapt_am_current(a) || !a->peer_ended || a->rest)
 		return;
-	if (a->any_am || !(a->head || a->mail)) {
+	if (a->any_am || !(a->head || a->mail) || (a->head && a->head->interim)) {
 		a->status = ADAPT_DONE;
 	} else {
 		a->cause = CALLOUT_CAUSE_NONE; /* the service answered with no message at all */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* HTTP messages for a service of the dialect core (RFC 4236): what it hears of heads, and the request's with a response. */
+/* HTTP messages by RFC 4236: what a service of the dialect core hears of heads, the request's with a response, and interim
+ * responses. */
 #include "session_test_world.h"
 
 #include <string.h>
@@ -9,6 +10,12 @@ static const char rules[] =
 	"  - {name: s, match: {protocol: http, path: {prefix: /s}}, action: adapt, service: s}\n"
 	"  - {name: u, match: {protocol: http, path: {prefix: /u}}, action: adapt, service: u}\n"
 	"  - {name: response, match: {protocol: http, kind: response, path: {prefix: /pass}}, action: adapt, service: u}\n";
+
+static const char interim_rules[] =
+	"  - {name: b, match: {protocol: http, kind: response, status: 103, path: {prefix: /b}}, action: block}\n"
+	"  - {name: e, match: {protocol: http, kind: response, status: 100-199, path: {prefix: /e}}, action: adapt, service: s,\n"
+	"     on-failure: answer}\n"
+	"  - {name: o, match: {protocol: http, kind: response, path: {prefix: /o}}, action: adapt, service: s}\n";
 
 static void send_text(unsigned side, const char *text)
 {
@@ -65,6 +72,72 @@ static void test_given_up(void **state)
 	server(OK("Content-Length: 5\r\n") "1");
 }
 
+/* --- interim responses: RFC 4236 section 3.5 ------------------------------------------------------------------------ */
+
+#define HINTS "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+#define CONTINUE "HTTP/1.1 100 Continue\r\n\r\n"
+#define FINAL "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+static void test_interim_adapted(void **state)
+{
+	client(GET("/e"));
+	server(HINTS);
+	heard(0, "", HINTS);
+	assert_string_equal(world_got(0), HINTS);
+	server(CONTINUE HINTS FINAL);
+	heard(1, "", CONTINUE);
+	heard(2, "", HINTS);
+	assert_string_equal(world_got(0), CONTINUE HINTS FINAL);
+	assert_int_equal(world.txns, 3); /* the final one is no matter of that rule */
+	client(GET("/e"));
+	server(FINAL);
+	assert_string_equal(world_got(0), FINAL); /* the exchange was kept for it */
+}
+
+/* A rule whose status does not name them is not about them; what would answer in their place is left out. */
+static void test_interim_left_alone(void **state)
+{
+	client(GET("/o"));
+	server(HINTS FINAL);
+	heard(0, "", FINAL);
+	assert_string_equal(world_got(0), HINTS FINAL);
+	client(GET("/b"));
+	server(HINTS FINAL);
+	assert_string_equal(world_got(0), HINTS FINAL);
+	assert_int_equal(world.txns, 1);
+}
+
+/* Nothing but an interim one can take its place: no page of ours, no final one of the service. */
+static void test_interim_fails(void **state)
+{
+	world.service = SERVICE_MANUAL;
+	client(GET("/e"));
+	server(HINTS);
+	world_ended(0); /* the service removes it */
+	world_settle();
+	assert_string_equal(world_got(0), "");
+	server(FINAL);
+	assert_string_equal(world_got(0), FINAL);
+	client(GET("/e"));
+	server(HINTS);
+	world_am_start(1, 2, -1, false);
+	world_data(1, 2, FINAL);
+	world_settle();
+	assert_string_equal(world_got(0), "");
+	assert_true(world.end[0].reset);
+}
+
+static void test_interim_answer_is_a_reset(void **state)
+{
+	world.service = SERVICE_MANUAL;
+	client(GET("/e"));
+	server(HINTS);
+	world_failed(0, CALLOUT_CAUSE_LOST);
+	world_settle();
+	assert_string_equal(world_got(0), "");
+	assert_true(world.end[0].reset);
+}
+
 static int begin(void **state)
 {
 	world.service = SERVICE_AS_IS;
@@ -90,8 +163,15 @@ static int run(void)
 		CASE(test_given_up),
 	};
 
+	const struct CMUnitTest interim[] = {
+		CASE(test_interim_adapted),
+		CASE(test_interim_left_alone),
+		CASE(test_interim_fails),
+		CASE(test_interim_answer_is_a_reset),
+	};
+
 	world_services = "  - {name: u, address: \"tcp:127.0.0.1:4039\", dialect: core, aux-parts: [request-header]}\n";
-	return world_run(tests, 1023, 4095, rules, NULL);
+	return world_run(tests, 1023, 4095, rules, NULL) + world_run(interim, 1023, 4095, interim_rules, NULL);
 }
 
 int main(void)

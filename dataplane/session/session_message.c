@@ -258,7 +258,7 @@ static void could_not_begin(struct session_ctx *c, struct session *s, unsigned d
 	if (policy == POLICY_OPEN) {
 		session_count(c, STATS_fail_open);
 		p->route = ROUTE_FORWARD;
-	} else if (policy == POLICY_ANSWER && message_head(p)) {
+	} else if (policy == POLICY_ANSWER && message_head(p) && !p->interim) {
 		session_count(c, STATS_fail_answer);
 		p->route = ROUTE_DROP;
 		session_answer(c, s, d, r->answer_status, "the adaptation service is not available", false);
@@ -369,6 +369,26 @@ static void forward_traced(struct session_ctx *c, struct session *s, unsigned d,
 	tcp_half_send(&c->env, &s->half[!d], q);
 }
 
+/* 1xx is between the ends, unless a rule names its status and has it adapted or observed: others would answer in the place of
+ * the response that is still to come. */
+static void interim_begin(struct session_ctx *c, struct session *s, const struct http1_head *h)
+{
+	struct session_pipe *p = &s->pipe[1];
+	bool drop = h->status == 100 && s->xchg_head->swallow_continue;
+	uint32_t action = POLICY_BYPASS;
+
+	p->rule = drop || passes_unseen(s, 1) ? -1 : match(c, s, 1);
+	if (p->rule >= 0)
+		action = policy_image_rule(session_image(c), (uint32_t)p->rule)->action;
+	if (action == POLICY_ADAPT || action == POLICY_OBSERVE) {
+		start_route(c, s, 1);
+		return;
+	}
+	p->rule = -1;
+	p->unmatched = true;
+	p->route = drop ? ROUTE_DROP : ROUTE_FORWARD;
+}
+
 void session_message_begin(struct session_ctx *c, struct session *s, unsigned d)
 {
 	struct session_pipe *p = &s->pipe[d];
@@ -388,14 +408,15 @@ void session_message_begin(struct session_ctx *c, struct session *s, unsigned d)
 		session_count(c, STATS_msg_stream);
 	else if (http)
 		session_bypass_begin(c, s, d);
-	/* 1xx, and what turns the stream into a tunnel, is between the ends: no rule applies to it. */
 	p->interim = resp && h->interim;
-	p->unmatched = p->interim || (http && resp && (h->status == 101 || (s->xchg_head->connect && h->status / 100 == 2)));
-	if (p->unmatched) {
+	/* What turns the stream into a tunnel is between the ends: no rule applies to it. */
+	p->unmatched = http && resp && (h->status == 101 || (s->xchg_head->connect && h->status / 100 == 2));
+	if (p->interim && http) {
+		interim_begin(c, s, h);
+	} else if (p->interim || p->unmatched) {
+		p->unmatched = true;
 		p->rule = -1;
 		p->route = ROUTE_FORWARD;
-		if (http && p->interim && h->status == 100 && s->xchg_head->swallow_continue)
-			p->route = ROUTE_DROP;
 	} else {
 		p->unmatched = h && passes_unseen(s, d);
 		p->rule = p->unmatched ? -1 : match(c, s, d);

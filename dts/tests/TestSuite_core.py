@@ -295,6 +295,26 @@ class TestCore(ApplianceSuite):
                 verify(r.returncode == OK and self.got == obj.body(), f"{name} {mode}: {r.stderr} {same(self.got, obj.body())}")
 
     @func_test
+    def interim_responses(self) -> None:
+        """An interim response (103) goes to a service when a rule's status names it (RFC 4236 section 3.5).
+
+        Steps:
+            GET a page behind a 103 through header, by a rule with status 103, by one without status, by both.
+        Verify:
+            The field is in the 103, in the final response, in both.
+        """
+        named, plain = adapt_rule("header", more=", status: 103").replace("header-", "named-"), adapt_rule("header")
+        for rules, want in (((named,), [True, False]), ((plain,), [False, True]), ((named, plain), [True, True])):
+            self.core(*rules, names=("header",))
+            head = self.lab.dir / "head"
+            with self.delta() as d:
+                self.lab.curl("-D", str(head), "-o", "/dev/null", url("/early"))
+            heads = head.read_bytes().decode("latin-1").split("\r\n\r\n")[:2]
+            verify(len(heads) == 2, f"{heads} {self.lab.events()[-4:]}")
+            verify(heads[0].startswith("HTTP/1.1 103") and heads[1].startswith("HTTP/1.1 200"), f"{heads}")
+            verify(["X-Opes: seen" in h for h in heads] == want and d["txn_done"] == sum(want), f"{want}: {heads} {d['txn_done']}")
+
+    @func_test
     def both_dialects(self) -> None:
         """One server, one service in each dialect, and a service whose dialect is changed by reload.
 
