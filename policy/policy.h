@@ -45,6 +45,7 @@ enum policy_bypassable {
 	POLICY_BYPASSABLE_MAX
 };
 enum policy_starttls { POLICY_STARTTLS_PASS, POLICY_STARTTLS_STRIP };
+enum policy_odd_ends { POLICY_ODD_ENDS_PASS, POLICY_ODD_ENDS_REFUSE };
 
 /* Names under which struct policy_message.field gives the addresses of a mail, lower case and without angle brackets; the
  * null sender is "<>". No header has such names. */
@@ -78,6 +79,7 @@ struct policy_rule {
 	uint32_t kinds;         /* POLICY_KIND_* bits */
 	uint8_t on_failure[POLICY_CAUSES]; /* enum policy_on_failure by enum callout_cause */
 	uint8_t starttls;       /* enum policy_starttls; smtp */
+	uint8_t odd_ends;       /* enum policy_odd_ends; smtp */
 	uint16_t answer_status; /* HTTP status of the answer (policy answer: 502, action block: 403), SMTP reply code (554, 550) */
 	int32_t priority;       /* OCP connection priority of its transactions */
 	uint64_t preserve_max;  /* octets of originals kept per message */

@@ -138,6 +138,7 @@ static const struct bad bad[] = {
 	{HEAD "- {name: a, action: bypass, preserve: 1GiB}\n", 4, 39,
 	 "more than limits.preservation"},
 	{HEAD "- {name: a, action: bypass, starttls: strip}\n", 4, 39, "needs protocol smtp"},
+	{HEAD "- {name: a, action: bypass, odd-ends: pass}\n", 4, 39, "needs protocol smtp"},
 	{HEAD "- {name: a, action: block, match: {protocol: smtp}, answer: 460}\n", 4, 61, "no SMTP reply code"},
 	{HEAD "- {name: a, action: block, match: {protocol: smtp}, starttls: stripped}\n", 4, 63,
 	 "did you mean 'strip'"},

@@ -103,7 +103,7 @@ static bool rules_sound(const struct policy_image *img)
 
 		if (!memchr(r->name, 0, sizeof(r->name)) || r->action > POLICY_TUNNEL ||
 		    r->bypassable >= POLICY_BYPASSABLE_MAX || r->protocol > POLICY_PROTO_RTSP ||
-		    r->starttls > POLICY_STARTTLS_STRIP || g->protocol != r->protocol ||
+		    r->starttls > POLICY_STARTTLS_STRIP || r->odd_ends > POLICY_ODD_ENDS_REFUSE || g->protocol != r->protocol ||
 		    g->kinds != r->kinds)
 			return false;
 		if (r->service != UINT32_MAX && r->service >= policy_image_services(img))

@@ -44,6 +44,10 @@ static const struct policy_key rule_keys[] = {
 	 .doc = "smtp: `pass`: when client and server agree to speak TLS the flow becomes a tunnel, no mail of it is "
 		"seen; an event tells. `strip`: the server's offer of STARTTLS is taken out, and the command "
 		"refused. What the first rule that may match a flow says holds for it."},
+	{"odd-ends", POLICY_T_ENUM, 0, RULE(odd_ends), .def = "pass", .words = policy_odd_ends_words,
+	 .doc = "smtp: a line of one dot in a message, between line ends that are not both CRLF. It ends no message, but "
+		"lenient servers take it for the end and what follows for commands (SMTP smuggling). `pass`: it is "
+		"text, an event tells. `refuse`: the mail gets 550."},
 	{"priority", POLICY_T_INTEGER, 0, RULE(priority), .min = INT32_MIN, .max = INT32_MAX,
 	 .doc = "OCP connection priority of its transactions. Absent: its service's."},
 	{"preserve", POLICY_T_SIZE, 0, RULE(preserve_max), .min = 0, .max = (int64_t)1 << 40,
@@ -153,10 +157,14 @@ static void check_service(struct policy_reader *r, yaml_node_t *node, struct pol
 static void check_answer(struct policy_reader *r, yaml_node_t *node, struct policy_rule_full *rule)
 {
 	bool smtp = rule->pub.protocol == POLICY_PROTO_SMTP, block = rule->pub.action == POLICY_BLOCK;
-	yaml_node_t *at = policy_node_find(r, node, "starttls");
+	static const char *const keys[] = {"starttls", "odd-ends"};
+	yaml_node_t *at;
 
-	if (at && !smtp)
-		policy_reader_error(r, at, "Rule '%s': starttls needs protocol smtp.", rule->pub.name);
+	for (uint32_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+		at = policy_node_find(r, node, keys[i]);
+		if (at && !smtp)
+			policy_reader_error(r, at, "Rule '%s': %s needs protocol smtp.", rule->pub.name, keys[i]);
+	}
 	at = policy_node_find(r, node, "answer");
 	if (at && smtp && rule->pub.answer_status % 100 > 59)
 		policy_reader_error(r, at, "Rule '%s': %u is no SMTP reply code; take 400-459 or 500-559.",

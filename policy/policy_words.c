@@ -45,6 +45,11 @@ const struct policy_word policy_starttls_words[] = {
 	{"strip", POLICY_STARTTLS_STRIP},
 	{NULL, 0},
 };
+const struct policy_word policy_odd_ends_words[] = {
+	{"pass", POLICY_ODD_ENDS_PASS},
+	{"refuse", POLICY_ODD_ENDS_REFUSE},
+	{NULL, 0},
+};
 
 const struct policy_word policy_dialect_words[] = {
 	{"draft", POLICY_DIALECT_DRAFT},

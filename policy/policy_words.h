@@ -10,6 +10,7 @@ extern const struct policy_word policy_action_words[];
 extern const struct policy_word policy_on_failure_words[];
 extern const struct policy_word policy_protocol_words[];
 extern const struct policy_word policy_starttls_words[];
+extern const struct policy_word policy_odd_ends_words[];
 extern const struct policy_word policy_mid_stream_words[];
 extern const struct policy_word policy_half_open_words[];
 extern const struct policy_word policy_congestion_words[];

@@ -175,6 +175,7 @@ void session_smtp_passing(struct session_ctx *c, struct session *s)
 	enum callout_cause cause = CALLOUT_CAUSE_NONE;
 
 	s->smtp->phase = SMTP_PASSING;
+	s->smtp->close = false;
 	smtp_data_init(&s->smtp->data);
 	begun(c, p, ROUTE_FORWARD);
 	if (rule < 0 || policy_image_rule(session_image(c), (uint32_t)rule)->action != POLICY_OBSERVE) {
@@ -220,15 +221,18 @@ static void look(struct session_ctx *c, struct session_smtp *m, const struct chu
 	} while (!w->end && w->octets < in->len);
 }
 
-static void note_odd(struct session_ctx *c, struct session *s, uint32_t before)
+/* True: the mail's rule refuses them. */
+static bool odd_ends(struct session_ctx *c, struct session *s, uint32_t before)
 {
 	struct session_smtp *m = s->smtp;
+	int32_t rule = session_rule(c, &s->pipe[0]);
 
-	if (m->data.odd == before)
-		return;
+	if (m->data.odd == before || m->phase == SMTP_DROPPING)
+		return false;
 	c->counter[STATS_smtp_odd_end] += m->data.odd - before;
 	if (!before)
 		note(c, s, "smtp-odd-end", "framing", "a lone dot between line ends of which not both are CRLF: it is text");
+	return rule >= 0 && policy_image_rule(session_image(c), (uint32_t)rule)->odd_ends == POLICY_ODD_ENDS_REFUSE;
 }
 
 static void observe(struct session_ctx *c, struct session *s, struct chunkq *text)
@@ -239,6 +243,7 @@ static void observe(struct session_ctx *c, struct session *s, struct chunkq *tex
 }
 
 static void conclude(struct session_ctx *c, struct session *s);
+static void refuse_odd(struct session_ctx *c, struct session *s);
 
 static void message_end(struct session_ctx *c, struct session *s)
 {
@@ -308,14 +313,19 @@ bool session_smtp_message(struct session_ctx *c, struct session *s)
 		return false;
 	}
 	p->octets += w.octets;
-	note_odd(c, s, before.odd);
+	if (odd_ends(c, s, before.odd)) {
+		chunkq_purge(&c->pool, &text);
+		chunkq_purge(&c->pool, &q);
+		refuse_odd(c, s);
+	}
 	if (p->observer)
 		observe(c, s, &text);
-	else if (wanted)
+	else if (p->adapt)
 		adapt_feed(p->adapt, &text, CALLOUT_PART_NONE);
 	if (m->phase == SMTP_PASSING)
 		tcp_half_send(&c->env, &s->half[1], &q);
 	chunkq_purge(&c->pool, &q);
+	chunkq_purge(&c->pool, &text);
 	if (w.end)
 		message_end(c, s);
 	return true;
@@ -350,7 +360,7 @@ static void decide(struct session_ctx *c, struct session *s)
 		adapt_release(p->adapt, p->adapt->status != ADAPT_DONE);
 	p->adapt = NULL;
 	p->route = ROUTE_DROP;
-	if (s->smtp->phase == SMTP_ADAPTING)
+	if (s->smtp->phase == SMTP_ADAPTING || s->smtp->phase == SMTP_PASSING)
 		s->smtp->phase = SMTP_DROPPING;
 	else if (s->smtp->phase == SMTP_AFTER)
 		conclude(c, s);
@@ -385,6 +395,24 @@ static void reset_server(struct session_ctx *c, struct session *s)
 	session_count(c, STATS_smtp_aborted);
 	c->current = s;
 	tcp_half_abort(&c->env, &s->half[1]);
+}
+
+/* Nothing of it from here on reaches a server that might take it for commands. */
+static void refuse_odd(struct session_ctx *c, struct session *s)
+{
+	struct session_pipe *p = &s->pipe[0];
+
+	if (p->observer) {
+		adapt_feed_end(p->observer, false);
+		adapt_release(p->observer, true);
+		p->observer = NULL;
+	}
+	if (s->smtp->phase == SMTP_PASSING)
+		s->smtp->sent = SMTP_SENT_BEGUN;
+	if (s->smtp->sent != SMTP_SENT_NOTHING)
+		reset_server(c, s);
+	session_count(c, STATS_smtp_rejected);
+	decide_ours(c, s, 550, "6.0 A message must not hold a line of one dot between bare line ends");
 }
 
 void session_smtp_decided(struct session_ctx *c, struct session *s)

@@ -19,6 +19,9 @@ static const char rules[] =
 	ADAPT("open", "", ", on-failure: open");
 static const char strip_rules[] = ADAPT("open", "", ", on-failure: {default: open, framing: closed}, starttls: strip");
 
+static const char odd_rules[] =
+	"  - {name: watch, match: {protocol: smtp, sender: watch@a}, action: observe, service: s, odd-ends: refuse}\n"
+	ADAPT("open", "", ", on-failure: open, odd-ends: refuse");
 static const char trace_rules[] =
 	"  - {name: block, match: {protocol: smtp, sender: block@a}, action: block}\n" ADAPT("open", "", ", on-failure: open")
 	"opes: {system-uri: \"http://opes.example/system/of/the/test/with/a/name/that/is/long\", via: always}\n";
@@ -977,6 +980,44 @@ static void test_trace_rejected(void **state)
 	assert_got(0, "550-5.7.1 not\r\n550-this\r\n550 OPES-System: " SYSTEM "\r\n");
 }
 
+static void test_odd_ends(void **state)
+{
+	world.service = SERVICE_MANUAL;
+	submit("s@a", "x\n.\nMAIL\r\n");
+	assert_got(0, "");
+	client(".\r\n");
+	assert_got(0, "550 5.6.0 A message must not hold a line of one dot between bare line ends\r\n");
+	assert_got(1, "RSET\r\n");
+	server("250 ok\r\n");
+	still_usable();
+}
+
+static void test_odd_ends_begun(void **state)
+{
+	submit("s@a", "x\r\n");
+	server("354 go\r\n");
+	assert_got(1, "DATA\r\nx\r\n");
+	client(".\nMAIL\r\n.\r\n");
+	assert_got(0, "550 5.6.0 A message must not hold a line of one dot between bare line ends\r\n");
+	assert_got(1, "");
+	assert_true(world.end[1].reset);
+}
+
+static void test_odd_ends_passing(void **state)
+{
+	hello();
+	envelope("watch@a");
+	c2s("DATA\r\n");
+	s2c("354 go\r\n");
+	c2s("a\r\n");
+	client("b\n.\r\nMAIL\r\n");
+	assert_got(1, "");
+	assert_true(world.end[1].reset);
+	client(".\r\n");
+	assert_got(0, "550 5.6.0 A message must not hold a line of one dot between bare line ends\r\n");
+	assert_true(world.end[0].fin);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, begin, done)
 static int run(void)
 {
@@ -995,6 +1036,9 @@ static int run(void)
 	const struct CMUnitTest trace_tests[] = {T(test_trace), T(test_trace_refused), T(test_trace_rejected)};
 	int failed = world_run(tests, 4095, 8191, rules, NULL);
 
+	const struct CMUnitTest odd_tests[] = {T(test_odd_ends), T(test_odd_ends_begun), T(test_odd_ends_passing)};
+
+	failed += world_run(odd_tests, 4095, 8191, odd_rules, NULL);
 	failed += world_run(strip_tests, 4095, 8191, strip_rules, NULL);
 	return failed + world_run(trace_tests, 4095, 8191, trace_rules, NULL);
 }

@@ -369,8 +369,8 @@ class TestSmtp(ApplianceSuite):
             Mails with a line of one dot between line ends that are not both CRLF, and commands behind it, through as-is and
             without a service; commands with a bare LF or CR in them.
         Verify:
-            One mail arrives at a strict server, with those commands as its text; an event tells; commands with a CR are refused, those
-            that end with LF reach the server with CRLF.
+            One mail arrives at a strict server, with those commands as its text; an event tells; with odd-ends: refuse the client gets 550
+            and the server nothing; commands with a CR are refused, those that end with LF reach the server with CRLF.
         """
         self.rules(rule("as-is"))
         for odd in ("\n.\n", "\n.\r\n", "\r\n.\n", "\r\n.\r", "\r.\r", "\r.\r\n"):
@@ -384,6 +384,10 @@ class TestSmtp(ApplianceSuite):
             verify(not any("evil" in x for x in lines if x.startswith("command")), f"{odd!r}: {lines}")
             if odd not in ("\r.\r", "\r.\r\n"):
                 self.lab.wait_event("smtp-odd-end", last)
+        self.rules(rule("as-is", more=", odd-ends: refuse"))
+        mark = len(self.odd.output())
+        got = self.talk(ENVELOPE + [["send", "one\n.\r\nMAIL FROM:<evil@cli.example>\r\n.\r\n"], ["reply"]], ODD_PORT)
+        verify(codes(got) == ACCEPTED + ["550"] and "evil" not in self.odd.output()[mark:], f"{got}")
         got = self.talk(ENVELOPE[:3] + [["send", "NOOP\rDATA\r\n"], ["reply"], ["send", "NOOP\n"], ["reply"]], ODD_PORT)
         verify(codes(got[2:]) == ["500", "250"], f"{got}")
 
