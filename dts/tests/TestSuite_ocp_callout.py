@@ -713,6 +713,6 @@ class TestOcpCallout(CalloutSuite):
         def probe() -> bool:
             rows = [r for r in self.callout.stats().splitlines() if r.startswith("service ")]
             return bool(rows) and all(" open 0 " in r for r in rows)
-        wait_for("no transaction is open", probe, 10, 0.1)
+        wait_for("no transaction is open", probe, 40, 0.1)
 
 

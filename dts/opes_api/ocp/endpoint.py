@@ -101,11 +101,11 @@ class Endpoint:
         self.raw(bytes(m), note=False)
         return m
 
-    def raw(self, octets: bytes, note: bool = True) -> None:
-        """Queue octets as they are."""
+    def raw(self, octets: bytes, note: bool = True, follow: bool = True) -> None:
+        """Queue octets as they are. follow: the watch looks at them (before and after must then be whole messages)."""
         if note:
             self.transcript.add(">>", repr(octets if len(octets) <= 200 else octets[:200] + b"..."))
-        for m in self._echo.feed(octets):
+        for m in self._echo.feed(octets) if follow else ():
             try:
                 bound = bind(m, self.dialect or CORE)
                 if not note:
