@@ -19,6 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 struct fuzz {
 	void *agent;
 	struct ocp_decoder *check; /* <52>: everything we send is well-formed */
+	void (*sent)(struct fuzz *f, const struct ocp_msg *m); /* NULL: not looked at */
 	uint32_t x;
 	uint32_t xids[16]; /* transactions the owner knows as open */
 	unsigned n;
@@ -42,6 +43,8 @@ static inline void check_piece(struct fuzz *f, const void *p, size_t len)
 
 		MUST(ev.type != OCP_EVENT_BAD);
 		MUST(ev.type != OCP_EVENT_MESSAGE || ev.msg->type != OCP_MSG_UNKNOWN);
+		if (ev.type == OCP_EVENT_MESSAGE && f->sent)
+			f->sent(f, ev.msg);
 		at = n ? at + n : at;
 		len -= n;
 	} while (ev.type != OCP_EVENT_NEED_MORE);
