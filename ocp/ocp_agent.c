@@ -259,7 +259,7 @@ static void on_asked_answer(struct ocp_agent *a, struct ocp_xaction *x, bool mai
 	struct ocp_xaction_ending e = {.how = OCP_XEND_LOST};
 	uint32_t grace = x->grace;
 
-	if (maintained) {
+	if (maintained || (a->role->alone && a->role->alone(x))) {
 		x->grace++;
 		if (!a->role->overdue(a, x)) {
 			ocp_agent_touch(a, x);

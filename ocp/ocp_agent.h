@@ -75,6 +75,8 @@ struct ocp_role {
 		      const struct ocp_xaction_ending *e);
 	/* x is to be freed: what the role holds for it. May be NULL. */
 	void (*freed)(struct ocp_agent *a, struct ocp_xaction *x);
+	/* The peer has done its part and need not maintain it: we go on alone. May be NULL. */
+	bool (*alone)(const struct ocp_xaction *x);
 	/* What to do about a transaction that is still maintained but makes no progress. */
 	bool (*overdue)(const struct ocp_agent *a, const struct ocp_xaction *x);
 };

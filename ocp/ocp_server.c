@@ -123,6 +123,8 @@ int ocp_server_please_use(struct ocp_server *s, struct ocp_str uri)
 		return ocp_agent_ask_feature(&s->a, OCP_MSG_PLEASE_USE, uri);
 	if (ocp_agent_ready(&s->a))
 		return -ENOTCONN;
+	if (ocp_feature_find(uri) < OCP_FEATURE_MAX) /* part of the protocol, or nothing that we could ask for */
+		return s->a.features_used & OCP_HAS(ocp_feature_find(uri)) ? 0 : -ENOTSUP;
 	if (!s->a.core->ready || s->a.core->phase)
 		return -EAGAIN;
 	if (ocp_list_add(text, sizeof(text), &len, &f))

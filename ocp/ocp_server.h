@@ -143,7 +143,8 @@ void ocp_server_tick(struct ocp_server *s, uint64_t now_us);
 int ocp_server_probe(struct ocp_server *s, bool with_xid, uint32_t xid, bool with_am_id,
 		     uint32_t am_id, uint32_t *rid, uint64_t now_us);
 /* please-use, do-you-support; core: NO for the whole connection, AQ. -EALREADY: an offer of ours is unanswered; -EAGAIN: a
- * negotiation is under way; -EBUSY: too many questions. */
+ * negotiation is under way; -EBUSY: too many questions. What copied, as-is and leave-loop stand for is part of the protocol
+ * in core: asking for them does nothing; -ENOTSUP: ack-all, and application profiles, which processors offer. */
 int ocp_server_please_use(struct ocp_server *s, struct ocp_str uri);
 int ocp_server_do_you_support(struct ocp_server *s, struct ocp_str uri);
 uint32_t ocp_server_features(const struct ocp_server *s);

@@ -154,6 +154,27 @@ static void test_te_of_processor_leaves_the_rest(void **state)
 	bench_free(&b);
 }
 
+/* The same for a service that takes its time: a processor that has forgotten the xid may wait for it nevertheless */
+static void test_slow_after_te_of_processor(void **state)
+{
+	struct ocp_server_config cfg = OCP_SERVER_CONFIG_DEFAULT;
+	struct bench b;
+
+	cfg.idle_probe_us = 0;
+	cfg.deadline_us = 1000000;
+	start_with(&b, &cfg);
+	bench_in(&b, "CS;\nNO ();\nSGC 1 " SERVICES ";\nTS 7 1;\nAMS 7;\nAME 7;\nTE 7;\nTS 8 1;\n");
+	forget_all(&b);
+	b.now = 1000000;
+	ocp_server_tick(b.s, b.now);
+	want_out(&b, "PQ 7;\nPQ 8;\n");
+	bench_in(&b, "PA;\nPA;\n");
+	want_out(&b, "TE 8 {400};\n");
+	assert_int_equal(ocp_server_xaction_end(b.s, 7, false, NULL), 0);
+	want_out(&b, "TE 7;\n");
+	bench_free(&b);
+}
+
 /* 11.6: after its TE the xid is dead for the processor: more of it is ignored */
 static void test_nothing_after_te(void **state)
 {
@@ -573,6 +594,7 @@ int main(void)
 		cmocka_unit_test(test_sgd_keeps_transactions),
 		cmocka_unit_test(test_te_failure),
 		cmocka_unit_test(test_te_of_processor_leaves_the_rest),
+		cmocka_unit_test(test_slow_after_te_of_processor),
 		cmocka_unit_test(test_nothing_after_te),
 		cmocka_unit_test(test_te_without_ame),
 		cmocka_unit_test(test_te_of_nothing),

@@ -119,6 +119,11 @@ static bool overdue(const struct ocp_agent *a, const struct ocp_xaction *x)
 	return false;
 }
 
+static bool alone(const struct ocp_xaction *x)
+{
+	return x->server.peer_done;
+}
+
 /* The dialect is the one of the first message. What belongs to neither is outside of any connection <59>, unless core
  * alone is spoken here. */
 static bool speaks_core(const struct ocp_server *s, const struct ocp_msg *m)
@@ -151,5 +156,6 @@ const struct ocp_role ocp_server_role = {
 	.message = ocp_server_draft_message,
 	.slice = slice,
 	.ended = ended,
+	.alone = alone,
 	.overdue = overdue,
 };

@@ -417,6 +417,11 @@ static void test_offer_of_ours(void **state)
 	assert_int_equal(ocp_server_please_use(b.s, ocp_str("u:g")), 0);
 	bench_in(&b, "NR {\"3:u:g\"};\n");
 	want_logf(&b, "feature %d u:g %d\n", OCP_FEATURE_MAX, OCP_ANSWER_WILL_USE);
+	text_clear(&b.out);
+	assert_int_equal(ocp_server_please_use(b.s, ocp_str(ocp_feature_uri(OCP_FEATURE_LEAVE_LOOP))), 0);
+	assert_int_equal(ocp_server_please_use(b.s, ocp_str(ocp_feature_uri(OCP_FEATURE_ACK_ALL))), -ENOTSUP);
+	assert_int_equal(ocp_server_please_use(b.s, ocp_str(ocp_feature_uri(OCP_FEATURE_HTTP_REQUEST))), -ENOTSUP);
+	want_out(&b, "");
 	bench_free(&b);
 }
 
