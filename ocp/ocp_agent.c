@@ -273,7 +273,7 @@ static void on_asked_answer(struct ocp_agent *a, struct ocp_xaction *x, bool mai
 	ocp_agent_finish(a, x, &e);
 }
 
-bool ocp_agent_answered(struct ocp_agent *a, uint32_t rid, bool has_xid, uint32_t xid)
+bool ocp_agent_answered(struct ocp_agent *a, uint32_t rid, bool has_xid, uint32_t xid, bool has_am)
 {
 	if (a->probing && rid == a->probe_rid) {
 		a->probing = false;
@@ -283,7 +283,7 @@ bool ocp_agent_answered(struct ocp_agent *a, uint32_t rid, bool has_xid, uint32_
 		struct ocp_xaction *x = (struct ocp_xaction *)l;
 
 		if (x->asked_rid == rid) {
-			on_asked_answer(a, x, has_xid && xid == x->xid);
+			on_asked_answer(a, x, has_xid && xid == x->xid && (has_am || !x->asked_am || x->am_ended));
 			return true;
 		}
 	}
@@ -296,8 +296,10 @@ static void on_i_am_here(struct ocp_agent *a, const struct ocp_msg *m)
 	struct ocp_xaction *x;
 
 	if (ocp_msg_has(m, OCP_P_RID)) {
-		if (!ocp_agent_answered(a, m->rid, has_xid, m->xid) && a->on_alive)
-			a->on_alive(a->ctx, m->rid, has_xid, has_xid && ocp_msg_has(m, OCP_P_AM_ID));
+		bool has_am = has_xid && ocp_msg_has(m, OCP_P_AM_ID);
+
+		if (!ocp_agent_answered(a, m->rid, has_xid, m->xid, has_am) && a->on_alive)
+			a->on_alive(a->ctx, m->rid, has_xid, has_am);
 		return;
 	}
 	x = has_xid ? ocp_agent_find(a, m->xid) : NULL;

@@ -38,6 +38,7 @@ struct ocp_xaction {
 	uint64_t asked_us;
 	uint32_t asked_rid;
 	bool asked;
+	bool asked_am; /* about the original, too <117> */
 	/* the original */
 	bool am_known; /* app-message-start sent or received */
 	bool am_open;  /* its am-id is valid */
@@ -113,6 +114,7 @@ struct ocp_agent {
 	void *cookie;
 	uint64_t now, last_rx;
 	uint32_t next_rid;
+	bool asks_am; /* a transaction without progress is asked about with its original <113> */
 	bool probing; /* about the connection */
 	uint32_t probe_rid;
 	uint64_t probe_us;
@@ -164,7 +166,7 @@ int ocp_agent_probe(struct ocp_agent *a, bool with_xid, uint32_t xid, bool with_
 		    uint32_t *rid);
 
 /* The answer to our question rid. True: the timers had asked it; they know now. has_xid: the peer maintains xid. */
-bool ocp_agent_answered(struct ocp_agent *a, uint32_t rid, bool has_xid, uint32_t xid);
+bool ocp_agent_answered(struct ocp_agent *a, uint32_t rid, bool has_xid, uint32_t xid, bool has_am);
 
 void ocp_agent_fault(struct ocp_agent *a, const struct ocp_xaction *x, enum ocp_fault f);
 

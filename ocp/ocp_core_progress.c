@@ -154,7 +154,7 @@ static void on_pa(struct ocp_agent *a, const struct ocp_msg *m, const struct ocp
 		c->early[c->n_early++].original = open;
 		return;
 	}
-	if (!ocp_agent_answered(a, q->rid, has_xid, m->xid) && q->owner && a->on_alive)
+	if (!ocp_agent_answered(a, q->rid, has_xid, m->xid, true) && q->owner && a->on_alive)
 		a->on_alive(a->ctx, q->rid, has_xid, open);
 }
 

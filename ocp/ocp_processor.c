@@ -19,6 +19,7 @@ static void configure(struct ocp_processor *p, const struct ocp_processor_config
 	p->a.ranges_max = cfg->ranges_max;
 	p->a.features_known = cfg->features;
 	p->a.idle_probe_us = cfg->idle_probe_us;
+	p->a.asks_am = cfg->dialect == OCP_DIALECT_DRAFT;
 	p->a.probe_timeout_us = cfg->probe_timeout_us;
 	p->a.deadline_us = cfg->deadline_us;
 	p->a.ctx = ctx;

@@ -141,10 +141,10 @@ struct ocp_processor_config {
 	uint64_t idle_probe_us; /* nothing received for so long: are-you-there; 0 = never */
 	uint64_t probe_timeout_us;
 	/* Deadline of a transaction without progress (nothing sent or received for it); 0 = never.
-	 * When it passes, the peer is asked about the xid. Not maintained any more: xaction_end
-	 * LOST. Still maintained: the deadline starts again, but after deadline_grace such answers
+	 * When it passes, the peer is asked about the xid, in the draft also about the original while that
+	 * is not complete <113>. Not maintained any more, one of the two: xaction_end LOST. Still maintained: the deadline starts again, but after deadline_grace such answers
 	 * in a row the transaction ends with DEADLINE if the peer has the turn: the original has
-	 * ended, the peer paused us, or ocp_processor_expect said so. No answer within
+	 * ended, the peer paused us, or ocp_processor_expect said so; not while ocp_processor_am_pause holds. No answer within
 	 * probe_timeout: DEADLINE, too. */
 	uint64_t deadline_us;
 	uint32_t deadline_grace;

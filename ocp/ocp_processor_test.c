@@ -617,7 +617,7 @@ static void test_deadline(void **state)
 	original_cfg(&b, &cfg);
 	assert_int_equal(ocp_processor_next_deadline(b.p), 100);
 	ocp_processor_tick(b.p, 100);
-	want_out(&b, "are-you-there 1\nxid: 1\n;\n");
+	want_out(&b, "are-you-there 1\nxid: 1\nam-id: 1\n;\n");
 	assert_int_equal(ocp_processor_next_deadline(b.p), 110);
 	ocp_processor_tick(b.p, 110);
 	want_log(&b, "xaction_end 3\n");
@@ -629,6 +629,12 @@ static void test_deadline(void **state)
 	bench_in(&b, "i-am-here\nrid: 1\n;\n");
 	want_log(&b, "xaction_end 4\n");
 	bench_free(&b);
+	/* the message is not, although the transaction is <117> */
+	original_cfg(&b, &cfg);
+	ocp_processor_tick(b.p, 100);
+	bench_in(&b, "i-am-here\nrid: 1\nxid: 1\n;\n");
+	want_log(&b, "xaction_end 4\n");
+	bench_free(&b);
 	/* still maintained, it is our turn: for ever */
 	original_cfg(&b, &cfg);
 	for (int i = 1; i < 6; i++) {
@@ -636,7 +642,7 @@ static void test_deadline(void **state)
 
 		b.now = (uint64_t)i * 100;
 		ocp_processor_tick(b.p, b.now);
-		snprintf(in, sizeof(in), "i-am-here\nrid: %d\nxid: 1\n;\n", i);
+		snprintf(in, sizeof(in), "i-am-here\nrid: %d\nxid: 1\nam-id: 1\n;\n", i);
 		bench_in(&b, in);
 	}
 	want_log(&b, "");
@@ -645,7 +651,7 @@ static void test_deadline(void **state)
 	b.now = 600;
 	ocp_processor_tick(b.p, b.now);
 	text_clear(&b.out);
-	bench_in(&b, "i-am-here\nrid: 6\nxid: 1\n;\n");
+	bench_in(&b, "i-am-here\nrid: 6\nxid: 1\nam-id: 1\n;\n");
 	want_log(&b, "xaction_end 3\n");
 	want_out(&b, "xaction-end 1\nerror: true\n;\n");
 	bench_free(&b);

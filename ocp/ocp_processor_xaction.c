@@ -199,6 +199,8 @@ static bool overdue(const struct ocp_agent *a, const struct ocp_xaction *x)
 {
 	const struct ocp_processor *p = (const struct ocp_processor *)a;
 
+	if (a->core && x->processor.wants_pause) /* it waits for us */
+		return false;
 	return x->grace > p->deadline_grace &&
 	       (x->am_ended || x->paused || x->peers_turn || x->left);
 }

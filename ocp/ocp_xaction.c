@@ -287,7 +287,8 @@ static void tick_xactions(struct ocp_agent *a)
 
 	while (a->deadline_us && (x = list_first(&a->quiet)) &&
 	       a->now >= plus(x->active_us, a->deadline_us)) {
-		if (ocp_agent_probe(a, true, x->xid, false, 0, &x->asked_rid))
+		x->asked_am = a->asks_am && x->am_open && !x->am_ended;
+		if (ocp_agent_probe(a, true, x->xid, x->asked_am, x->asked_am ? x->am_id : 0, &x->asked_rid))
 			return;
 		x->asked = true;
 		x->asked_us = a->now;

@@ -411,6 +411,25 @@ static void test_too_long_for_core(void **state)
 	world_close(&w);
 }
 
+/* Section 11.15: as long as it is to wait for us, it is not late. */
+static void test_held_is_not_late(void **state)
+{
+	struct test_server s;
+	struct world w;
+
+	open_one(&w, &s, TEST_SILENT, 1);
+	w.step_us = 1000;
+	world_start(&w, 0, 0, 10000, true);
+	world_steps(&w, 100);
+	assert_int_equal(callout_hold(w.port, &w.item[0].txn, true), 0);
+	world_steps(&w, 60000); /* deadline: 10 s */
+	assert_int_equal(w.item[0].failed, 0);
+	assert_int_equal(callout_hold(w.port, &w.item[0].txn, false), 0);
+	all_closed(&w, 60000);
+	assert_int_equal(w.item[0].cause, CALLOUT_CAUSE_DEADLINE);
+	world_close(&w);
+}
+
 static int run_core(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -418,6 +437,7 @@ static int run_core(void)
 		cmocka_unit_test(test_auxiliary_parts),
 		cmocka_unit_test(test_profile_parameters),
 		cmocka_unit_test(test_too_long_for_core),
+		cmocka_unit_test(test_held_is_not_late),
 	};
 
 	return cmocka_run_group_tests_name("core only", tests, NULL, NULL);
