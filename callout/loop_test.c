@@ -448,7 +448,9 @@ static void test_listen(void **state)
 	struct oc_loop_config cfg = OC_LOOP_CONFIG_DEFAULT;
 	struct oc_loop *loop;
 	struct oc_error err = {""};
-	char path[64], address[80], junk;
+	static const char *const refused[][2] = {
+		{"connection-start;\r\n", "connection-end\r\n"}, {"CS;\r\nNO ();\r\n", "CS;\r\nCE {400"}};
+	char path[64], address[80], said[256];
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	struct oc_stats st;
 	int fd, other;
@@ -459,13 +461,22 @@ static void test_listen(void **state)
 	assert_true(oc_loop_port(loop, 0) > 0);
 	fd = dial(oc_loop_port(loop, 0));
 	oc_loop_step(loop, 100);
-	other = dial(oc_loop_port(loop, 0));
-	oc_loop_step(loop, 100);
-	oc_loop_stats(loop, &st);
-	assert_int_equal(st.connections_open, 1);
-	assert_int_equal(st.connections_refused, 1);
-	assert_int_equal(recv(other, &junk, 1, 0), 0);
-	close(other);
+	for (size_t i = 0; i < 2; i++) { /* one too many is told so, in its dialect */
+		ssize_t n;
+
+		other = dial(oc_loop_port(loop, 0));
+		oc_loop_step(loop, 100);
+		assert_int_equal(send(other, refused[i][0], strlen(refused[i][0]), 0), strlen(refused[i][0]));
+		oc_loop_step(loop, 100);
+		oc_loop_stats(loop, &st);
+		assert_int_equal(st.connections_open, 1);
+		assert_int_equal(st.connections_refused, i + 1);
+		n = recv(other, said, sizeof(said) - 1, 0);
+		assert_true(n > 0);
+		said[n] = '\0';
+		assert_int_equal(strncmp(said, refused[i][1], strlen(refused[i][1])), 0);
+		close(other);
+	}
 	close(fd);
 	oc_loop_step(loop, 100);
 

@@ -34,6 +34,8 @@ static int oc_conn_on_start(void *ctx, struct ocp_str client, int32_t priority)
 	struct oc_conn *c = ctx;
 
 	c->started = true;
+	if (c->refuse)
+		return -EBUSY;
 	if (ocp_server_dialect(c->ocp) == OCP_DIALECT_CORE)
 		oc_log(c->loop, "connection from %s: RFC 4037", c->peer);
 	else
@@ -81,7 +83,7 @@ static int oc_conn_on_offer(void *ctx, const struct ocp_list *services, struct o
 	return oc_wishes_answer(((struct oc_conn *)ctx)->loop, services, p);
 }
 
-int oc_conn_new(struct oc_loop *loop, int fd, const char *peer)
+int oc_conn_new(struct oc_loop *loop, int fd, const char *peer, bool refuse)
 {
 	struct ocp_server_config cfg = OCP_SERVER_CONFIG_DEFAULT;
 	struct ocp_server_ops ops = oc_xaction_ops;
@@ -97,6 +99,7 @@ int oc_conn_new(struct oc_loop *loop, int fd, const char *peer)
 	c->src.fd = fd;
 	c->loop = loop;
 	c->events = EPOLLIN;
+	c->refuse = refuse;
 	c->since_us = oc_now_us();
 	snprintf(c->peer, sizeof(c->peer), "%s", peer);
 	cfg.xactions_max = loop->cfg.xactions_max;
@@ -126,8 +129,12 @@ int oc_conn_new(struct oc_loop *loop, int fd, const char *peer)
 	if (c->next)
 		c->next->prev = c;
 	loop->conns = c;
-	loop->st.connections++;
-	loop->st.connections_open++;
+	if (refuse) {
+		loop->refusing++;
+	} else {
+		loop->st.connections++;
+		loop->st.connections_open++;
+	}
 	return 0;
 }
 
@@ -322,7 +329,10 @@ void oc_conn_free(struct oc_conn *c)
 	oc_queue_free(&c->out, &loop->pool);
 	oc_buf_put(&loop->pool, c->in);
 	close(c->src.fd);
-	loop->st.connections_open--;
+	if (c->refuse)
+		loop->refusing--;
+	else
+		loop->st.connections_open--;
 	loop->st.octets_in += c->octets_in;
 	loop->st.octets_out += c->octets_out;
 	free(c);

@@ -42,6 +42,7 @@ void oc_listener_accept(struct oc_loop *loop, struct oc_listener *l)
 		struct sockaddr_storage a = {0};
 		socklen_t len = sizeof(a);
 		char peer[80];
+		bool refuse;
 		int one = 1, fd = accept4(l->src.fd, (struct sockaddr *)&a, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd < 0) {
@@ -54,15 +55,18 @@ void oc_listener_accept(struct oc_loop *loop, struct oc_listener *l)
 			return;
 		}
 		oc_peer_name(&a, peer, sizeof(peer));
-		if (loop->st.connections_open >= loop->cfg.connections_max) {
+		refuse = loop->st.connections_open >= loop->cfg.connections_max;
+		if (refuse) {
 			loop->st.connections_refused++;
 			oc_log(loop, "connection from %s refused: %u are open", peer, loop->cfg.connections_max);
+		}
+		if (refuse && loop->refusing >= OC_REFUSING_MAX) { /* too many to tell each */
 			close(fd);
 			continue;
 		}
 		if (!l->path)
 			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		if (oc_conn_new(loop, fd, peer) != 0)
+		if (oc_conn_new(loop, fd, peer, refuse) != 0)
 			oc_log(loop, "connection from %s refused: out of memory", peer);
 	}
 }
@@ -77,7 +81,7 @@ int oc_loop_adopt(struct oc_loop *loop, int fd)
 		close(fd);
 		return rc;
 	}
-	return oc_conn_new(loop, fd, "adopted");
+	return oc_conn_new(loop, fd, "adopted", false);
 }
 
 static int oc_listener_add(struct oc_loop *loop, int fd, const char *path, uint16_t port)

@@ -22,6 +22,7 @@
 #define OC_READ_MIN (32 * 1024)  /* a buffer with less room left is not read into */
 #define OC_QUANTUM 4             /* reads per connection and round */
 #define OC_QUANTUM_TOP 16        /* the same for the highest priority that is readable */
+#define OC_REFUSING_MAX 64       /* connections told at a time that they are too many */
 #define OC_LINGER_US 1000000     /* for the peer to read our last words */
 #define OC_LATER_HIGH (256 * 1024) /* octets held of a paused adapted message: the original is paused, too */
 #define OC_LATER_FACTOR 2        /* times out_high: octets held of all of a connection's */
@@ -127,6 +128,7 @@ struct oc_conn {
 	enum oc_conn_state state;
 	uint32_t events;                   /* asked of epoll */
 	bool dirty, stalled, asked_leave, started;
+	bool refuse;                       /* one more than connections_max: not counted as open */
 	size_t later_octets;               /* held of adapted messages */
 	uint64_t since_us, linger_until;
 	uint64_t fault_us;                 /* last line about a broken rule */
@@ -200,6 +202,7 @@ struct oc_loop {
 	struct oc_conn *conns, *dirty, *graves_conn;
 	struct oc_xaction *graves;
 	struct oc_stats st;
+	unsigned refusing; /* connections beyond connections_max that are being told so */
 };
 
 uint64_t oc_now_us(void);
@@ -209,8 +212,8 @@ struct oc_service *oc_loop_find(struct oc_loop *loop, struct ocp_str uri);
 /* Takes all connections that wait. */
 void oc_listener_accept(struct oc_loop *loop, struct oc_listener *l);
 
-/* Owns fd, also after failure. */
-int oc_conn_new(struct oc_loop *loop, int fd, const char *peer);
+/* Owns fd, also after failure. refuse: connections_max are open; the peer is told so when its first message has come. */
+int oc_conn_new(struct oc_loop *loop, int fd, const char *peer, bool refuse);
 /* At most reads reads of the socket. */
 void oc_conn_read(struct oc_conn *c, unsigned reads);
 /* Sends what transactions have pending, writes, and asks epoll for what is needed next. */

@@ -7,6 +7,7 @@ The row_N cases are the rows of A.1; what the rules of A.2 and of ocp-wire add i
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 
@@ -275,16 +276,17 @@ class TestOcpCallout(CalloutSuite):
     def row_17_connection_kept_or_refused(self) -> None:
         """
         Steps: a server that takes one connection; a second one; the first is ended; a third one.
-        Verify: the second is closed; the first and the third are served.
+        Verify: the second gets connection-end that says failure, and is closed; the first and the third are served.
         """
         c = self.own("echo", extra=("--max-connections", "1"))
         first = self.processor(self.ECHO, c.address)
         first.ping()
         second = self.processor(self.ECHO, c.address)
+        verify(failed(second.expect("connection-end")), "the refusal says failure")
         second.wait_closed()
         verify(first.adapt(b"hello", meta=STREAM_META).ok, "the first connection")
         first.end()
-        c.wait_log("ended")
+        wait_for("the first is gone", lambda: re.search(r"connections \d+ open 0 ", c.stats()), 20)
         third = self.processor(self.ECHO, c.address)
         verify(third.adapt(b"hello", meta=STREAM_META).ok, "the third connection")
 

@@ -63,13 +63,15 @@ class TestOcpCalloutCore(CalloutSuite):
     def msg_cs_refused(self) -> None:
         """
         Steps: one connection more than the server takes.
-        Verify: closed; the one that was there goes on.
+        Verify: CS first, then CE with 400, closed; the one that was there goes on.
         """
         c = self.own("echo", extra=("--max-connections", "1"))
         first = self.processor(self.ECHO, c.address)
         first.ping()
         second = self.processor(self.ECHO, c.address)
         second.wait_closed()
+        names = [m.name for m in second.received]
+        verify(names == ["CS", "CE"] and code(second.received[1]) == 400, second.transcript.tail())
         verify(first.adapt(b"hello").ok, "the first")
 
     @func_test
