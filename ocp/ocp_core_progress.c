@@ -105,7 +105,7 @@ void ocp_core_on_pq(struct ocp_agent *a, const struct ocp_msg *m)
 	struct ocp_msg r = {.type = OCP_MSG_PA};
 	const struct ocp_xaction *x = ocp_msg_has(m, OCP_P_XID) ? ocp_agent_find(a, m->xid) : NULL;
 
-	if (x)
+	if (x && !x->te_sent) /* after TE nothing more is said about it */
 		set_progress(a, &r, x);
 	ocp_agent_send(a, &r, NULL, 0, NULL);
 }

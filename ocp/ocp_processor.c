@@ -149,14 +149,22 @@ void ocp_processor_end(struct ocp_processor *p, bool error, const struct ocp_res
 	ocp_agent_end(&p->a, OCP_END_LOCAL, error, result);
 }
 
+/* RFC 4037 10.2: with its identifiers used up and its last transaction over, the connection has to end. */
+static bool exhausted(const struct ocp_processor *p)
+{
+	return p->a.core && p->next_xid > OCP_ID_MAX && !p->a.xactions && !ocp_agent_ready(&p->a);
+}
+
 uint64_t ocp_processor_next_deadline(const struct ocp_processor *p)
 {
-	return ocp_agent_next_deadline(&p->a);
+	return exhausted(p) ? 0 : ocp_agent_next_deadline(&p->a);
 }
 
 void ocp_processor_tick(struct ocp_processor *p, uint64_t now_us)
 {
 	ocp_agent_tick(&p->a, now_us);
+	if (exhausted(p))
+		ocp_processor_end(p, false, NULL);
 }
 
 int ocp_processor_probe(struct ocp_processor *p, bool with_xid, uint32_t xid, bool with_am_id,

@@ -25,7 +25,8 @@
  *     first octet of it, because only that tells what it is;
  *   - invalid input ends the transaction (TE 400) or the connection (CE 400) [5]; ops.fault names the rule;
  *   - xaction_end of the owner says "I send no more" (TE); what the peer still sends for that xid is ignored;
- *   - nothing passes 2147483647 octets [10.3].
+ *   - nothing passes 2147483647 octets [10.3];
+ *   - `modified` is not said: As-is is a hint, checked and not handed on; modp 0 says "certainly not".
  *
  * INV-OCP-P1  every am_start is followed by exactly one am_end for that am_id.
  * INV-OCP-P2  every xaction_start that returned 0 is followed by exactly one of: a callback
@@ -241,7 +242,7 @@ struct ocp_start {
 /*
  * xaction-start and app-message-start (am-id 1) in one go; core: SGC when the service has no group yet, TS, AMS.
  * *xid: name of the transaction. -EBUSY: xactions_max; -EOVERFLOW: xids used up, take a new
- * connection; -ENOMEM. Core: -EAGAIN: negotiation is not over; -EPROTONOSUPPORT: the profile has not been offered
+ * connection (core: this one ends by itself, at a tick, when its last transaction has [10.2]); -ENOMEM. Core: -EAGAIN: negotiation is not over; -EPROTONOSUPPORT: the profile has not been offered
  * for this service, or was rejected; -ENOSPC: groups_max. On error nothing was sent and no callback will come.
  */
 int ocp_processor_xaction_start(struct ocp_processor *p, const struct ocp_start *st, void *user,
@@ -279,7 +280,7 @@ int ocp_processor_am_abort(struct ocp_processor *p, uint32_t xid, uint32_t am_id
  * transaction. Draft: -ENOTSUP (<93>, <104>). */
 int ocp_processor_am_pause(struct ocp_processor *p, uint32_t xid, uint64_t offset);
 int ocp_processor_am_need(struct ocp_processor *p, uint32_t xid, uint32_t request);
-/* i-am-here with the xid without solicitation <114>, PR: we still work on it. */
+/* i-am-here with the xid without solicitation <114>, PR: we still work on it. Core: -EPIPE after TE. */
 int ocp_processor_working(struct ocp_processor *p, uint32_t xid);
 /* xaction-end <73>, TE (before it AME 206 when the original is open and error is false). result NULL: none. No more
  * callbacks for it. */

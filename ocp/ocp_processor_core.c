@@ -62,13 +62,15 @@ static void on_ams(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_
 		return;
 	}
 	if (len) {
-		f->services = malloc(len);
+		if (len <= OCP_SERVICES_MAX - ocp_processor_of(a)->services_octets)
+			f->services = malloc(len);
 		if (!f->services) {
 			ocp_core_violation(a, x, OCP_FAULT_LIMIT);
 			return;
 		}
 		memcpy(f->services, m->services.wire.p, len);
 		f->services_len = len;
+		ocp_processor_of(a)->services_octets += len;
 	}
 	f->begun = true;
 	if (f->profile && ocp_msg_has(m, OCP_P_SIZEP))
@@ -106,6 +108,8 @@ static struct ocp_am *told(struct ocp_agent *a, struct ocp_xaction **x, enum ocp
 	f->told = true;
 	ocp_processor_am_begun(a, *x, &info);
 	*x = ocp_agent_find(a, xid);
+	if (*x)
+		ocp_processor_services_free(a, *x);
 	return *x ? ocp_xaction_am(*x, OCP_ADAPTED) : NULL;
 }
 

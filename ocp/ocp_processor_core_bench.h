@@ -19,7 +19,7 @@ static void core_am_start(void *ctx, void *user, const struct ocp_am_info *am)
 	text_say(&b->log, "am_start %u kind=%d", am->am_id, am->kind);
 	if (am->am_el >= 0)
 		text_say(&b->log, " am_el=%lld", (long long)am->am_el);
-	if (am->services.count)
+	if (am->services.count && am->services.wire.len < 400)
 		text_say(&b->log, " services=%u%.*s", am->services.count, (int)am->services.wire.len,
 			 am->services.wire.p);
 	text_say(&b->log, "\n");

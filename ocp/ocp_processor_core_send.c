@@ -350,7 +350,7 @@ static int am_need(struct ocp_processor *p, struct ocp_xaction *x, uint32_t requ
 
 static int working(struct ocp_processor *p, struct ocp_xaction *x)
 {
-	return ocp_core_report(&p->a, x);
+	return x->te_sent ? -EPIPE : ocp_core_report(&p->a, x);
 }
 
 /* --- connection --- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Processor agent, core dialect, against raw input: connection, groups, negotiation, progress (RFC 4037). */
 #include "ocp/ocp_processor_core_bench.h"
+#include "ocp/ocp_processor_private.h"
 
 /* --- connection: 11.1, 11.2 --- */
 
@@ -720,6 +721,28 @@ static void test_queries_never_answered(void **state)
 	bench_free(&b);
 }
 
+static void test_identifiers_used_up(void **state)
+{
+	struct bench b;
+	uint32_t xid;
+
+	connected(&b);
+	b.p->next_xid = OCP_ID_MAX;
+	assert_int_equal(begin(&b, OCP_FEATURE_MAX, &xid), 0);
+	assert_int_equal(xid, OCP_ID_MAX);
+	assert_int_equal(begin(&b, OCP_FEATURE_MAX, &xid), -EOVERFLOW);
+	forget(&b);
+	ocp_processor_tick(b.p, 0);
+	want_out(&b, "");
+	bench_in(&b, "TE 2147483647;\n");
+	want_out(&b, "TE 2147483647;\n");
+	assert_int_equal(ocp_processor_next_deadline(b.p), 0);
+	ocp_processor_tick(b.p, 0); /* the scope of the identifiers ends [10.2] */
+	want_out(&b, "CE;\n");
+	assert_int_equal(ocp_processor_over(b.p), OCP_END_LOCAL);
+	bench_free(&b);
+}
+
 static void test_output_fails(void **state)
 {
 	struct bench b;
@@ -768,6 +791,7 @@ int main(void)
 		cmocka_unit_test(test_silent_connection_dies),
 		cmocka_unit_test(test_transaction_without_progress),
 		cmocka_unit_test(test_queries_never_answered),
+		cmocka_unit_test(test_identifiers_used_up),
 		cmocka_unit_test(test_output_fails),
 	};
 

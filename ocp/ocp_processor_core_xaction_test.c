@@ -37,6 +37,12 @@ static void test_te_of_ours_lets_the_peer_finish(void **state)
 	want_out(&b, "AME 1;\nTE 1;\n");
 	bench_in(&b, "DPI 1 0 0;\nPR 1;\nDWM 1;\n"); /* still valid from the peer */
 	want_log(&b, "wont_forward 0+10\n");
+	assert_int_equal(ocp_processor_working(b.p, 1), -EPIPE); /* but nothing more of ours names it */
+	assert_int_equal(ocp_processor_am_pause(b.p, 1, 0), -EPIPE);
+	assert_int_equal(ocp_processor_am_need(b.p, 1, 0), -EPIPE);
+	want_out(&b, "");
+	bench_in(&b, "PQ 1;\nDWSS 1;\nDWP 1 0;\nDWSR 1 0;\n");
+	want_out(&b, "PA;\n");
 	assert_int_equal(ocp_processor_xaction_end(b.p, 1, false, NULL), 0);
 	want_out(&b, "");
 	bench_in(&b, "TE 1;\n");
@@ -672,6 +678,36 @@ static void test_limits(void **state)
 	want_te(&b, OCP_FAULT_LIMIT, "DUM", false);
 }
 
+static void test_services_are_bounded(void **state)
+{
+	struct ocp_processor_config cfg = core_config();
+	static char uri[60000];
+	struct bench b;
+	uint32_t xid;
+
+	memset(uri, 'u', sizeof(uri) - 1);
+	connected_cfg(&b, &cfg);
+	for (int i = 0; i < 18; i++) { /* 17 would fit into 1 MiB */
+		struct bench_text t = {0};
+
+		assert_int_equal(begin(&b, OCP_FEATURE_MAX, &xid), 0);
+		text_say(&t, "AMS %u\nServices: ({\"59999:", xid);
+		text_put(&t, uri, sizeof(uri) - 1);
+		text_say(&t, "\"})\n;\n");
+		forget(&b);
+		bench_in(&b, t.p);
+		free(t.p);
+	}
+	want_400(&b, "TE 18", OCP_FAULT_LIMIT);
+	assert_int_equal(ocp_processor_xactions(b.p), 17);
+	bench_in(&b, "DUM 1 0\n1:a\n;\n"); /* told: they need not be kept any longer */
+	begin(&b, OCP_FEATURE_MAX, &xid);
+	forget(&b);
+	bench_in(&b, "AMS 19\nServices: ({\"3:u:t\"})\n;\n");
+	want_log(&b, "");
+	bench_free(&b);
+}
+
 static const char *ends_at;
 
 static void end_inside(struct bench *b, const char *where)
@@ -732,6 +768,7 @@ int main(void)
 		cmocka_unit_test(test_dwm_cancels_a_pause_ahead),
 		cmocka_unit_test(test_pausing_the_adapted_flow),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_services_are_bounded),
 		cmocka_unit_test(test_calls_from_callbacks),
 	};
 

@@ -79,9 +79,13 @@ struct ocp_processor {
 	char *service_mem;
 	struct ocp_service_group *groups; /* the offers in the order of the configuration, then others */
 	struct ocp_service_group *offering;
+	size_t services_octets;	 /* of AMS Services not yet told */
 	struct ocp_link stalled; /* transactions that wait for the end of a phase */
 	char *asked_use;	 /* please_use under way: its URI */
 };
+
+/* Octets of AMS Services that wait for the first data of their messages, on one connection. */
+#define OCP_SERVICES_MAX (1u << 20)
 
 extern const struct ocp_role ocp_processor_role;
 extern const struct ocp_processor_wire ocp_processor_draft_wire, ocp_processor_core_wire;
@@ -121,6 +125,8 @@ void ocp_processor_acked(struct ocp_agent *a, struct ocp_xaction *x, uint64_t of
 void ocp_processor_released(struct ocp_agent *a, struct ocp_xaction *x, uint64_t from, uint64_t size);
 /* The peer ended the original, without a failure. */
 void ocp_processor_original_over(struct ocp_agent *a, struct ocp_xaction *x);
+/* AMS Services are not needed any more. */
+void ocp_processor_services_free(struct ocp_agent *a, struct ocp_xaction *x);
 /* Out of the table, freed, and nobody hears of it. */
 void ocp_processor_let_go(struct ocp_agent *a, struct ocp_xaction *x);
 

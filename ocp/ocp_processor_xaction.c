@@ -184,12 +184,20 @@ static void on_ended(struct ocp_agent *a, struct ocp_xaction *x, const struct oc
 		p->ops.xaction_end(a->ctx, x->user, e);
 }
 
+void ocp_processor_services_free(struct ocp_agent *a, struct ocp_xaction *x)
+{
+	ocp_processor_of(a)->services_octets -= x->processor.services_len;
+	free(x->processor.services);
+	x->processor.services = NULL;
+	x->processor.services_len = 0;
+}
+
 static void on_freed(struct ocp_agent *a, struct ocp_xaction *x)
 {
 	if (!a->core)
 		return;
 	ocp_link_remove(&x->processor.stalled);
-	free(x->processor.services);
+	ocp_processor_services_free(a, x);
 	if (x->processor.group)
 		ocp_core_group_put(a, x->processor.group);
 }
