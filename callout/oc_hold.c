@@ -84,6 +84,8 @@ int oc_hold_forward(struct oc_hold *h, struct oc_xaction *x, uint64_t size)
 			rc = oc_as_is(x, r->part, r->offset, n);
 			if (rc == 0)
 				rc = oc_release(x, r->offset, n);
+			else if (rc == -EPERM) /* the processor broke its word: these octets are nowhere any more */
+				oc_abort(x, "octets that the processor was to keep are kept no more");
 		}
 		r->offset += n;
 		r->size -= n;

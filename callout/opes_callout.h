@@ -271,7 +271,8 @@ struct oc_hold {
 };
 /* Adds a slice at the end. -ENOMEM: nothing was added. */
 int oc_hold_add(struct oc_hold *h, struct oc_xaction *x, const struct oc_data *d);
-/* Forwards (see oc_forward) the first size octets held, all when there are fewer. */
+/* Forwards (see oc_forward) the first size octets held, all when there are fewer. -EPERM: the processor has stopped keeping
+ * some of them without being told that it may; the transaction was aborted. */
 int oc_hold_forward(struct oc_hold *h, struct oc_xaction *x, uint64_t size);
 void oc_hold_free(struct oc_hold *h); /* empty again */
 

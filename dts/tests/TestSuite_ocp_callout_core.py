@@ -361,7 +361,7 @@ class TestOcpCalloutCore(CalloutSuite):
     def msg_dum_kept_violated(self) -> None:
         """
         Steps: a commitment that is broken (the range shrinks without DPI) before any DUY, and after one.
-        Verify: before: no DUY at all in that transaction; after: 400.
+        Verify: before: no DUY at all in that transaction, and nothing is missing unless its end says failure; after: 400.
         """
         p = self.processor()
         x = p.xaction(sg=p.http(self.HOLD)).start()
@@ -374,6 +374,7 @@ class TestOcpCalloutCore(CalloutSuite):
         p.check = False
         x.finish().wait_end()
         verify(not x.adapted or x.first.referenced == 0, f"a DUY\n{p.transcript.tail()}")
+        verify(not x.ok or x.forwarded() == HEAD + b"0123456789", f"octets are missing without a word\n{p.transcript.tail()}")
         q = self.processor(self.AS_IS)
         y = q.xaction().start()
         y.original += b"0123456789" * 2
