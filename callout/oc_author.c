@@ -381,13 +381,15 @@ int oc_answer(struct oc_xaction *x, const struct oc_answer *a)
 	if (x->mail)
 		return oc_answer_mail(x, a);
 	n = snprintf(head, sizeof(head),
-		     "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s\r\n",
+		     "%s %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s\r\n", x->rtsp ? "RTSP/1.0" : "HTTP/1.1",
 		     a->status ? a->status : 403, a->phrase ? a->phrase : "Forbidden",
 		     a->content_type ? a->content_type : "text/html; charset=utf-8", a->len,
 		     a->fields ? a->fields : "");
 	if (n < 0 || (size_t)n >= sizeof(head))
 		return -EINVAL;
-	am.meta = x->msg.kind == OC_KIND_REQUEST ? oc_str("Protocol: HTTP/1.1\r\nKind: response\r\n") : oc_str(NULL);
+	if (x->msg.kind == OC_KIND_REQUEST)
+		am.meta = x->rtsp ? oc_str("Protocol: RTSP/1.0\r\nKind: response\r\n")
+				  : oc_str("Protocol: HTTP/1.1\r\nKind: response\r\n");
 	am.modified = true;
 	am.sizep = (int64_t)((size_t)n + a->len);
 	am.body = (int64_t)a->len;

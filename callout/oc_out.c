@@ -16,7 +16,7 @@ static int oc_now_data(struct oc_xaction *x, const struct oc_piece *d, const uin
 	struct oc_buf *in = x->conn->in;
 	int rc;
 
-	send.part = x->mail ? OCP_PART_NONE : (enum ocp_part)d->part;
+	send.part = x->mail || x->rtsp ? OCP_PART_NONE : (enum ocp_part)d->part;
 	send.modified = d->modified;
 	send.as_is = d->known ? (int64_t)(d->offset + skip) : -1;
 	/* Octets of the input buffer are sent from where they are. */
@@ -31,7 +31,7 @@ static int oc_now_data(struct oc_xaction *x, const struct oc_piece *d, const uin
 static int oc_now_as_is(struct oc_xaction *x, const struct oc_piece *d, uint64_t skip, uint64_t size)
 {
 	int rc = ocp_server_as_is(x->conn->ocp, x->xid, x->am_id, d->offset + skip, size,
-				  x->mail ? OCP_PART_NONE : (enum ocp_part)d->part);
+				  x->mail || x->rtsp ? OCP_PART_NONE : (enum ocp_part)d->part);
 
 	if (rc == 0)
 		x->service->st.octets_as_is += size;

@@ -170,7 +170,7 @@ struct oc_xaction {
 	struct oc_xaction *prev, *next; /* of the connection; next also links the graves */
 	struct oc_xaction *pending_next;
 	uint32_t xid, am_id;
-	bool over, in_pending, started, begun, am_open, infer, last_slice;
+	bool over, in_pending, started, begun, am_open, infer, rtsp, last_slice;
 	bool finishing, leaving;
 	bool leave_now;   /* DSS has come */
 	bool asked_pause; /* the service wants a pause of the original */

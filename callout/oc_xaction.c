@@ -79,8 +79,9 @@ static int oc_on_am_start(void *ctx, void *user, const struct ocp_am_info *am)
 	if (!oc_meta(x, "Protocol", &protocol))
 		protocol = oc_str("");
 	x->mail = x->msg.kind == OC_KIND_REQUEST && oc_str_eq(protocol, "SMTP");
-	x->infer = x->mail || ((x->msg.kind == OC_KIND_REQUEST || x->msg.kind == OC_KIND_RESPONSE) && protocol.len >= 5 &&
-			       memcmp(protocol.p, "HTTP/", 5) == 0);
+	x->rtsp = protocol.len >= 5 && memcmp(protocol.p, "RTSP/", 5) == 0;
+	x->infer = x->mail || ((x->msg.kind == OC_KIND_REQUEST || x->msg.kind == OC_KIND_RESPONSE) &&
+			       (x->rtsp || (protocol.len >= 5 && memcmp(protocol.p, "HTTP/", 5) == 0)));
 	x->head_end = x->mail ? OC_HEAD_START : OC_HEAD_LINE; /* a mail has no start line: an empty head is possible */
 	if (x->service->wishes.refuse_messages)
 		rc = -EPERM;

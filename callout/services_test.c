@@ -409,6 +409,48 @@ static void test_block_request(void **state)
 	peer_txn_free(&t);
 }
 
+/* RTSP: as HTTP, and an answer is RTSP's. */
+static void test_rtsp(void **state)
+{
+	static const char head[] = "RTSP/1.0 200 OK\r\nX-Foo: foo\r\nContent-Length: 9\r\n\r\n";
+	static const char answer[] = "RTSP/1.0 403 Forbidden\r\n";
+	static const struct {
+		const char *service, *body, *want; /* behind head; NULL: an answer */
+	} cases[] = {
+		{"urn:opes:service:block", "v=0 fine\n", "v=0 fine\n"}, {"urn:opes:service:block", "forbidden", NULL},
+		{"urn:opes:service:replace", "a foo, v=", "a bars, v="},   {"urn:opes:service:log", "foo foo f", "foo foo f"},
+		{"urn:opes:service:as-is", "foo foo f", "foo foo f"},
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		for (size_t chunk = 1; chunk < 80; chunk += 6) {
+			uint8_t *text = text_of(head, cases[i].body, 9);
+			struct peer_message m = {.meta = "Protocol: RTSP/1.0\r\nKind: response\r\n", .bytes = text, .len = strlen(head) + 9,
+						 .sizep = -1, .chunk = chunk, .copied = (enum peer_copied)(chunk % 3)};
+			struct peer_txn t;
+			const uint8_t *got;
+			size_t n;
+
+			peer_run(&f->peer, &t, cases[i].service, &m);
+			assert_int_equal(t.how.how, OCP_XEND_NORMAL);
+			assert_int_equal(t.nams, 1);
+			got = t.am[0].data.p;
+			n = t.am[0].data.len;
+			if (cases[i].want) {
+				assert_int_equal(n, strlen(head) + strlen(cases[i].want));
+				assert_memory_equal(got, head, strlen(head));
+				assert_memory_equal(got + strlen(head), cases[i].want, strlen(cases[i].want));
+			} else {
+				assert_true(n > strlen(answer));
+				assert_memory_equal(got, answer, strlen(answer));
+			}
+			peer_txn_free(&t);
+			free(text);
+		}
+	}
+}
+
 /* Mails: parts are found, and not named to the processor; an answer is an SMTP reply. */
 static void test_mail(void **state)
 {
@@ -674,7 +716,7 @@ int main(void)
 		T(test_replace_flags),
 		T(test_replace_stream),
 		T(test_block),
-		T(test_block_request), T(test_mail),
+		T(test_block_request), T(test_mail), T(test_rtsp),
 		T(test_block_large),
 		T(test_block_stream_is_prompt),
 		T(test_header),

@@ -6,6 +6,7 @@ PACKAGES_BUILD="gcc meson ninja-build pkg-config libdpdk-dev libhyperscan-dev li
 	libedit-dev libcmocka-dev libbenchmark-dev g++"
 PACKAGES_LAB="python3 iproute2 iputils-ping ethtool nginx-light curl procps"
 PACKAGES_TEST="clang llvm libclang-rt-14-dev wrk iperf3 nftables jq lua5.4 dpdk-dev
+	python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-tools
 	postfix swaks openssl libnet-ssleay-perl tshark"
 PACKAGES_BENCH="squid c-icap haproxy nginx-light wrk dpdk-dev"
 HUGEPAGES_WANTED=512
