@@ -16,7 +16,7 @@ bool session_traced(const struct session_ctx *c, const struct session *s, unsign
 	const struct policy_opes *o = session_image(c) ? policy_image_opes(session_image(c)) : NULL;
 	const struct policy_rule *r;
 
-	if (p->mode != PIPE_FRAMED || !o || !adapt_trace_on(o) || p->unmatched)
+	if (p->mode != PIPE_FRAMED || !o || !adapt_trace_on(o) || p->unmatched || p->interim)
 		return false;
 	r = rule_of(c, p);
 	if (r && (policy_passes(r->action) || r->action == POLICY_BLOCK))
