@@ -73,6 +73,11 @@ void ocp_core_fail(struct ocp_agent *a, enum ocp_fault f)
 	end_with(a, OCP_END_VIOLATION, ocp_fault_text(f));
 }
 
+void ocp_core_dead(struct ocp_agent *a, const char *reason)
+{
+	end_with(a, OCP_END_DEAD, reason);
+}
+
 void ocp_core_violation(struct ocp_agent *a, struct ocp_xaction *x, enum ocp_fault f)
 {
 	ocp_agent_fault(a, x, f);
@@ -247,7 +252,7 @@ void ocp_core_tick(struct ocp_agent *a)
 	const struct ocp_core *c = a->core;
 
 	if (a->now >= ocp_core_next_deadline(a))
-		end_with(a, OCP_END_DEAD, c->overrun ? "no answers for too long" : "negotiation makes no progress");
+		ocp_core_dead(a, c->overrun ? "no answers for too long" : "negotiation makes no progress");
 }
 
 /* --- input --- */

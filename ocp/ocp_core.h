@@ -159,6 +159,8 @@ uint64_t ocp_core_next_deadline(const struct ocp_agent *a);
 
 /* Connection scope, or unknown: CE 400 with the fault's text as reason, then OCP_END_VIOLATION. */
 void ocp_core_fail(struct ocp_agent *a, enum ocp_fault f);
+/* CE 400 with this reason, then OCP_END_DEAD [2.7]. */
+void ocp_core_dead(struct ocp_agent *a, const char *reason);
 /* Transaction scope: counts and tells the fault, role->violation. */
 void ocp_core_violation(struct ocp_agent *a, struct ocp_xaction *x, enum ocp_fault f);
 /* TE 400 for an xid without a transaction. */

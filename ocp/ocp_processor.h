@@ -72,7 +72,7 @@ struct ocp_processor_ops {
 	ocp_output_fn output;
 	/* The rest may be NULL.
 	 * The connection is over: close the transport (after what output took has been sent, when
-	 * how is OCP_END_LOCAL, MALFORMED, VIOLATION or OUTSIDE). */
+	 * how is OCP_END_LOCAL, MALFORMED, VIOLATION, OUTSIDE or, in core, DEAD). */
 	void (*closed)(void *ctx, enum ocp_end how, const struct ocp_result *result);
 	/* The peer's word about a feature: uri as on the wire (f == OCP_FEATURE_MAX: not a known
 	 * one). */

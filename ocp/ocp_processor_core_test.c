@@ -643,6 +643,7 @@ static void test_silent_connection_dies(void **state)
 	ocp_processor_tick(b.p, b.now + cfg.idle_probe_us);
 	want_out(&b, "PQ;\n");
 	ocp_processor_tick(b.p, b.now + cfg.idle_probe_us + cfg.probe_timeout_us);
+	want_out(&b, "CE {400 \"15:no answer to PQ\"};\n");
 	want_logf(&b, "closed %d\n", OCP_END_DEAD);
 	bench_free(&b);
 }

@@ -268,7 +268,11 @@ uint64_t ocp_agent_next_deadline(const struct ocp_agent *a)
 static void tick_connection(struct ocp_agent *a)
 {
 	if (a->probing) {
-		if (a->now >= unanswered(a, a->probe_us))
+		if (a->now < unanswered(a, a->probe_us))
+			return;
+		if (a->core) /* whoever closes says so before [11.2], if only to the transport */
+			ocp_core_dead(a, "no answer to PQ");
+		else
 			ocp_agent_close(a, OCP_END_DEAD, NULL);
 		return;
 	}

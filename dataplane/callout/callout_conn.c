@@ -587,7 +587,8 @@ bool co_conn_check(struct co_conn *c)
 	how = ocp_processor_over(c->agent);
 	if (how == OCP_END_NONE)
 		return false;
-	if (how == OCP_END_MALFORMED || how == OCP_END_LOCAL || how == OCP_END_VIOLATION || how == OCP_END_OUTSIDE)
+	if (how == OCP_END_MALFORMED || how == OCP_END_LOCAL || how == OCP_END_VIOLATION || how == OCP_END_OUTSIDE ||
+	    how == OCP_END_DEAD)
 		co_io_write(c); /* the connection-end, if the socket takes it now */
 	snprintf(text, sizeof(text), "%s", c->why[0] ? c->why : conn_end_text(c, how));
 	if (c->state == CO_CONN_UP)
