@@ -230,6 +230,29 @@ static void test_vectors_encode(void **state)
 	}
 }
 
+/* All of them in one stream, cut at every offset, octet by octet and at random. */
+static void test_vectors_in_one_stream(void **state)
+{
+	struct text in = {0}, want = {0};
+	char *e;
+
+	for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
+		say(&in, "%s", vectors[i].wire);
+		say(&want, "%s", vectors[i].events);
+	}
+	say(&want, "idle\n");
+	e = events_all(in.p, in.len, NULL);
+	assert_string_equal(e, want.p);
+	free(e);
+	for (size_t cut = 1; cut < in.len; cut++) {
+		e = events_lim(in.p, in.len, cut_once, &cut, NULL);
+		assert_string_equal(e, want.p);
+		free(e);
+	}
+	free(in.p);
+	free(want.p);
+}
+
 static void test_encode_refuses(void **state)
 {
 	char b[512];
@@ -635,6 +658,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vectors_decode),
 		cmocka_unit_test(test_vectors_encode),
+		cmocka_unit_test(test_vectors_in_one_stream),
 		cmocka_unit_test(test_encode_refuses),
 		cmocka_unit_test(test_example_of_the_binding),
 		cmocka_unit_test(test_forms_of_values),
