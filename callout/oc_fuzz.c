@@ -20,9 +20,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct oc_loop *fuzz_loop(void)
 {
 	static const char *const services[] = {
-		"echo:e", "as-is:a", "as-is:al,leave=yes,preservation-interest-body=8", "replace:r,replace=ab=c,replace=abc=,headers=yes",
+		"echo:e", "as-is:a", "as-is:al,leave=yes,preservation-interest-body=8",
+		"replace:r,replace=ab=c,replace=abc=,headers=yes",
 		"block:b,pattern=bad,hold=8", "block:ba,pattern=bad,hold=all", "header:h,remove=A,set=B: c",
-		"header:hl,add=D: e,leave=yes", "log:l,aux-parts=request-header,pause-at-body=3", "answer:an,stop-receiving-body=0"};
+		"header:hl,add=D: e,leave=yes",
+		"log:l,aux-parts=request-header,pause-at-body=3", "answer:an,stop-receiving-body=0"};
 	struct oc_loop *loop = oc_loop_new(NULL);
 	struct oc_error err;
 

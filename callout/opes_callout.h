@@ -179,8 +179,8 @@ struct oc_adapted {
 #define OC_ADAPTED_INIT ((struct oc_adapted){.sizep = -1, .modp = -1, .body = -1})
 
 /* Begins an adapted message (NULL: OC_ADAPTED_INIT). One that is under way is completed first; adapted messages are
- * forwarded in their order. RFC 4037 processors take one: -EBUSY. A transaction that ends without any means: nothing is forwarded. The calls below that
- * produce octets begin a message with OC_ADAPTED_INIT when none is under way. */
+ * forwarded in their order. RFC 4037 processors take one: -EBUSY. A transaction that ends without any means: nothing is
+ * forwarded. The calls below that produce octets begin a message with OC_ADAPTED_INIT when none is under way. */
 int oc_start_adapted(struct oc_xaction *x, const struct oc_adapted *a);
 /* Next octets of the adapted message. modified: they differ from what the processor sent. */
 int oc_send(struct oc_xaction *x, enum oc_part part, const void *bytes, size_t len, bool modified);
@@ -305,8 +305,8 @@ struct oc_loop_config {
 	void *log_ctx;
 };
 #define OC_LOOP_CONFIG_DEFAULT \
-	((struct oc_loop_config){.dialects = OC_DIALECT_DRAFT | OC_DIALECT_CORE, .connections_max = 4096, .xactions_max = 4096, .out_high = 4u << 20, \
-				 .out_low = 1u << 20, .idle_probe_us = 5000000, \
+	((struct oc_loop_config){.dialects = OC_DIALECT_DRAFT | OC_DIALECT_CORE, .connections_max = 4096, \
+				 .xactions_max = 4096, .out_high = 4u << 20, .out_low = 1u << 20, .idle_probe_us = 5000000, \
 				 .probe_timeout_us = 2000000, .deadline_us = 60000000, .start_us = 10000000})
 
 /* cfg is copied; NULL: defaults. NULL: no memory or no epoll (errno). */

@@ -58,8 +58,8 @@ static inline void script_dum(struct script *s, uint32_t i)
 	if (script_next(s, 3))
 		at += snprintf(named + at, sizeof(named) - (size_t)at, "\r\nKept: {%lu %lu}", SCRIPT_UL(script_about(s, 0)),
 			       SCRIPT_UL(script_about(s, s->offset[i] + n)));
-	SCRIPT_SAY(s, "DUM %u %lu%s\r\n%s%u:%.*s\r\n;\r\n", s->xid[i], SCRIPT_UL(script_about(s, s->offset[i])), named, at ? "\r\n" : "", n, (int)n,
-	    "0123456789ab");
+	SCRIPT_SAY(s, "DUM %u %lu%s\r\n%s%u:%.*s\r\n;\r\n", s->xid[i], SCRIPT_UL(script_about(s, s->offset[i])),
+		   named, at ? "\r\n" : "", n, (int)n, "0123456789ab");
 	s->offset[i] += n;
 }
 
@@ -69,7 +69,8 @@ static inline void script_begin(struct script *s, uint32_t i)
 		return;
 	s->xid[i] = s->next_xid++;
 	s->offset[i] = s->part[i] = 0;
-	SCRIPT_SAY(s, "TS %u %lu;\r\nAMS %u\r\nAM-EL: 9\r\n;\r\n", s->xid[i], SCRIPT_UL(script_about(s, script_next(s, s->next_sg))), s->xid[i]);
+	SCRIPT_SAY(s, "TS %u %lu;\r\nAMS %u\r\nAM-EL: 9\r\n;\r\n", s->xid[i],
+		   SCRIPT_UL(script_about(s, script_next(s, s->next_sg))), s->xid[i]);
 }
 
 static inline void script_offer(struct script *s)
@@ -80,8 +81,8 @@ static inline void script_offer(struct script *s)
 	uint32_t g = script_next(s, 6);
 	const char *pending = script_next(s, 8) ? "" : "\r\nOffer-Pending: true";
 
-	SCRIPT_SAY(s, "NO ({\"%s\"\r\nAux-Parts: (request-header,request-body)\r\n},{\"%s\"})%s%s%s;\r\n", kind[script_next(s, 3)],
-	    kind[script_next(s, 3)], sg[g], pending, *sg[g] || *pending ? "\r\n" : "");
+	SCRIPT_SAY(s, "NO ({\"%s\"\r\nAux-Parts: (request-header,request-body)\r\n},{\"%s\"})%s%s%s;\r\n",
+		   kind[script_next(s, 3)], kind[script_next(s, 3)], sg[g], pending, *sg[g] || *pending ? "\r\n" : "");
 }
 
 static inline void script_core(struct script *s)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Callout server agent, core dialect: application profiles that the processor offers (RFC 4037 section 6, RFC 4236 section 3.2). */
+/*
+ * Callout server agent, core dialect: application profiles that the processor offers (RFC 4037 section 6, RFC 4236
+ * section 3.2).
+ */
 #include "ocp/ocp_server_private.h"
 
 /* What the owner says to the profile offered. */
