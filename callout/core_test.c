@@ -318,6 +318,32 @@ static void test_leave_while_paused(void **state)
 	close_(&w);
 }
 
+static void backwards_data(struct oc_xaction *x, void *state, const struct oc_data *d)
+{
+	oc_send(x, OC_PART_RESPONSE_BODY, "body", 4, true);
+	oc_send(x, OC_PART_RESPONSE_HEADER, "head", 4, true);
+}
+
+static const struct oc_service_type backwards = {.name = "backwards", .uri = "urn:x", .data = backwards_data};
+
+/* What a service cannot send does not leave a hole in a message that looks whole */
+static void test_unsendable_breaks_off(void **state)
+{
+	static const char *const uris[] = {"urn:x", NULL};
+	struct peer_message m = response(10, 10);
+	struct peer_txn t;
+	struct world w = {0};
+
+	w.loop = oc_loop_new(NULL);
+	assert_int_equal(oc_loop_service(w.loop, &backwards, NULL, NULL, 0, NULL), 0);
+	peer_open_core(&w.peer, w.loop, uris, false);
+	peer_run(&w.peer, &t, "urn:x", &m);
+	assert_int_equal(t.nams, 1);
+	assert_true(t.am[0].ended && !t.am[0].ok);
+	done(&t);
+	close_(&w);
+}
+
 /* Refusals at each level (RFC 4037 11.19, 11.5, 11.7) */
 static void test_refusals(void **state)
 {
@@ -434,6 +460,7 @@ int main(void)
 		cmocka_unit_test(test_processor_pauses),
 		cmocka_unit_test(test_pause_is_passed_on),
 		cmocka_unit_test(test_leave_while_paused),
+		cmocka_unit_test(test_unsendable_breaks_off),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_dialects),
 		cmocka_unit_test(test_group_of_several),

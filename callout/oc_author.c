@@ -27,6 +27,14 @@ static void oc_xaction_pend(struct oc_xaction *x)
 	oc_conn_dirty(x->conn);
 }
 
+/* Octets that could not be sent are missing from the message: it must not pass for a whole one. */
+static int oc_sent(struct oc_xaction *x, int rc)
+{
+	if (rc != 0 && rc != -ENOENT && rc != -ENOTCONN && !x->over)
+		oc_abort_now(x, "adapted data could not be sent");
+	return rc;
+}
+
 static int oc_flush_as_is(struct oc_xaction *x)
 {
 	struct oc_piece d = {.part = x->as_is_part, .ref = true, .offset = x->as_is.offset, .size = x->as_is.size};
@@ -34,7 +42,7 @@ static int oc_flush_as_is(struct oc_xaction *x)
 	if (!d.size)
 		return 0;
 	x->as_is.size = 0;
-	return oc_out(x, &d, NULL);
+	return oc_sent(x, oc_out(x, &d, NULL));
 }
 
 static int oc_flush_release(struct oc_xaction *x)
@@ -94,7 +102,7 @@ static int oc_put(struct oc_xaction *x, const struct oc_piece *d, const void *by
 	if (rc == 0)
 		rc = oc_flush_as_is(x);
 	if (rc == 0 && d->size)
-		rc = oc_out(x, d, bytes);
+		rc = oc_sent(x, oc_out(x, d, bytes));
 	return oc_rc(rc);
 }
 

@@ -165,7 +165,8 @@ struct oc_service_type {
 /*
  * Callable from the transaction's call-backs (but close) and, for services that wait for something else, from any
  * other function on the loop's thread (see oc_loop_watch) until close was called. Besides the errors listed all
- * may return -ENOENT (over) and -ENOMEM.
+ * may return -ENOENT (over) and -ENOMEM. Octets that cannot be sent (-ENOMEM, -EFBIG and -EINVAL, see the calls) break the
+ * adapted message off as oc_abort does: it never passes for a whole one.
  */
 
 /* How an adapted message is announced. */
@@ -182,7 +183,8 @@ struct oc_adapted {
  * forwarded in their order. RFC 4037 processors take one: -EBUSY. A transaction that ends without any means: nothing is
  * forwarded. The calls below that produce octets begin a message with OC_ADAPTED_INIT when none is under way. */
 int oc_start_adapted(struct oc_xaction *x, const struct oc_adapted *a);
-/* Next octets of the adapted message. modified: they differ from what the processor sent. */
+/* Next octets of the adapted message. modified: they differ from what the processor sent. RFC 4037 processors: -EINVAL: the
+ * part is not one of the adapted message's, or comes out of their order; -EFBIG: past 2147483647 octets. */
 int oc_send(struct oc_xaction *x, enum oc_part part, const void *bytes, size_t len, bool modified);
 /* The same for octets that equal the original's from offset on: RFC 4037 processors are told so (As-is). Prefer oc_forward. */
 int oc_copy(struct oc_xaction *x, enum oc_part part, uint64_t offset, const void *bytes, size_t len);
