@@ -7,11 +7,14 @@
 
 bool ocp_list_next(const struct ocp_list *l, uint32_t *at, struct ocp_uri *u)
 {
-	const char *end = l->wire.p + l->wire.len;
-	const char *p = l->wire.p + *at + 1; /* behind the bracket or the comma */
+	const char *p, *end;
 	size_t n;
 
-	if (l->wire.len < 2 || *at + 1 >= l->wire.len || *p != '{')
+	if (l->wire.len < 2 || *at + 1 >= l->wire.len)
+		return false;
+	p = l->wire.p + *at + 1; /* behind the bracket or the comma */
+	end = l->wire.p + l->wire.len;
+	if (*p != '{')
 		return false;
 	n = ocp_value_len(p, end);
 	if (n < 2 || (size_t)(end - p) <= n || p[n - 1] != '}')
