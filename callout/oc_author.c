@@ -17,7 +17,7 @@ static int oc_rc(int rc)
 	return rc == -ENOTCONN ? -ENOENT : rc;
 }
 
-static void oc_xaction_pend(struct oc_xaction *x)
+void oc_xaction_pend(struct oc_xaction *x)
 {
 	if (!x->in_pending) {
 		x->in_pending = true;
@@ -45,14 +45,21 @@ static int oc_flush_as_is(struct oc_xaction *x)
 	return oc_sent(x, oc_out(x, &d, NULL));
 }
 
+/* <110>: an acknowledgement says that its data-have has come as a whole. What is given up of one that has not, waits. */
 static int oc_flush_release(struct oc_xaction *x)
 {
+	bool any = x->last_slice || ocp_server_dialect(oc_ocp(x)) == OCP_DIALECT_CORE;
 	struct oc_range r = x->release;
 	int rc = oc_flush_as_is(x); /* it may refer to what is released now */
 
 	if (rc != 0 || !r.size || x->later) /* what is held may refer to it, too */
 		return rc;
-	x->release.size = 0;
+	if (!any && r.offset >= x->whole)
+		return 0;
+	if (!any && r.size > x->whole - r.offset)
+		r.size = x->whole - r.offset;
+	x->release.offset += r.size;
+	x->release.size -= r.size;
 	return ocp_server_ack(oc_ocp(x), x->xid, r.offset, r.size, true);
 }
 
@@ -159,11 +166,13 @@ static int oc_give_up(struct oc_xaction *x, uint64_t offset, uint64_t size)
 		return 0;
 	if (x->release.size && x->release.offset + x->release.size == offset) {
 		x->release.size += size;
+		oc_xaction_pend(x);
 		return 0;
 	}
 	rc = oc_flush_release(x);
 	if (rc != 0)
 		return oc_rc(rc);
+	/* What of the range before still waits for its data-have is not told: the processor keeps it to the end. */
 	x->release = (struct oc_range){offset, size};
 	oc_xaction_pend(x);
 	return 0;

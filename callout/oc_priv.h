@@ -172,6 +172,7 @@ struct oc_xaction {
 	uint32_t xid, am_id;
 	bool over, in_pending, started, begun, am_open, infer, rtsp, last_slice;
 	bool finishing, leaving;
+	uint64_t whole;   /* octets of data-haves that have come as a whole, while last_slice is false */
 	bool leave_now;   /* DSS has come */
 	bool asked_pause; /* the service wants a pause of the original */
 	bool held_up;     /* the library does, see later */
@@ -243,6 +244,8 @@ int oc_leave_now(struct oc_xaction *x);
 int oc_pass(struct oc_xaction *x, enum oc_part part, uint64_t offset, const void *bytes, size_t len);
 
 extern const struct ocp_server_ops oc_xaction_ops; /* its call-backs about transactions */
+/* Has x flushed at the end of the round. */
+void oc_xaction_pend(struct oc_xaction *x);
 /* Sends x's pending references. */
 int oc_xaction_flush(struct oc_xaction *x);
 void oc_xaction_close(struct oc_xaction *x, enum oc_close how);

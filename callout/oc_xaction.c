@@ -129,7 +129,11 @@ static void oc_give(struct oc_xaction *x, const struct ocp_data *from, enum oc_p
 
 	if (x->over || !len)
 		return;
+	if (x->last_slice)
+		x->whole = d.offset;
 	x->last_slice = d.last;
+	if (d.last && x->release.size)
+		oc_xaction_pend(x);
 	x->received = d.offset + len;
 	x->service->st.octets_in += len;
 	if (x->leaving) { /* the service has gone, the processor does not know yet */

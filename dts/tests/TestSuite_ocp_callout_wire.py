@@ -190,6 +190,26 @@ class TestOcpCalloutWire(CalloutSuite):
         verify(x.ok and x.forwarded() == bytes(x.original), "the octets")
         verify(x.first.referenced == 10000, f"by reference: {x.first.referenced}")
 
+    @func_test
+    def para_110_ack_means_complete(self) -> None:
+        """
+        Steps: a kept data-have with ack whose last octets come later, to a service that passes on at once.
+        Verify: no data-ack, with or without wont-forward, before the data-have is complete; then the one that was asked for.
+        """
+        p = self.processor(self.ECHO)
+        x = p.xaction().start(STREAM_META)
+        p.ping()
+        whole = bytes(encode("data-have", x.xid, 1, 0, named={"copied": True, "ack": True}, payload=b"0123456789"))
+        p.raw(whole[:-8])
+        for _ in range(10):
+            p.pump(0.03)
+        verify(p.none_came("data-ack"), f"acknowledged before it has come\n{p.transcript.tail()}")
+        p.raw(whole[-8:])
+        p.expect("data-ack", xid=x.xid, offset=0, size=10)
+        x.sent = 10
+        x.finish().wait_end()
+        verify(x.forwarded() == b"0123456789", f"{x.forwarded()!r}")
+
     # --- ocp-wire -----------------------------------------------------------------------------
 
     @func_test
