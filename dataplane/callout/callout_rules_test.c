@@ -430,6 +430,28 @@ static void test_held_is_not_late(void **state)
 	world_close(&w);
 }
 
+/* A service that never says TE for what the processor has ended holds names on its connection, not transactions. */
+static void test_ends_never_answered(void **state)
+{
+	struct test_server s;
+	struct world w = {0};
+
+	test_server_open(&s, UNIX, TEST_SILENT);
+	w.server[0] = &s;
+	world_image(&w, 0, "a", s.address, 1);
+	world_open(&w, 1024, 3, 12);
+	for (uint32_t i = 0; i < 12; i++) {
+		world_start(&w, i, 0, 1000, true);
+		for (int n = 0; n < 400 && !w.item[i].data_ended && !w.item[i].failed; n++)
+			world_step(&w);
+		world_steps(&w, 200);
+		assert_int_equal(w.item[i].failed, 0);
+		item_end(&w.item[i], false);
+		world_until(&w, &w.item[i].closed, 1, 1000);
+	}
+	world_close(&w);
+}
+
 static int run_core(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -438,6 +460,7 @@ static int run_core(void)
 		cmocka_unit_test(test_profile_parameters),
 		cmocka_unit_test(test_too_long_for_core),
 		cmocka_unit_test(test_held_is_not_late),
+		cmocka_unit_test(test_ends_never_answered),
 	};
 
 	return cmocka_run_group_tests_name("core only", tests, NULL, NULL);
