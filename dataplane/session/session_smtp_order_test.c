@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RUNS 4000
+#define RUNS 1500
 #define MAILS 4
 #define TEXT 3000
 

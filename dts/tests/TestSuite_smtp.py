@@ -557,7 +557,7 @@ class TestSmtp(ApplianceSuite):
             self.rules(*([rule(service)] if service else []))
             for how in ("fin", "reset"):
                 for port in (PORT, ODD_PORT):
-                    self.talk(ENVELOPE + [["file", str(half)], ["wait", 0.5], [how]] + ([["reply"]] if how == "fin" else []), port)
+                    self.talk(ENVELOPE + [["file", str(half)], ["wait", 2], [how]] + ([["reply"]] if how == "fin" else []), port)
         self.nothing_taken()
         try:
             wait_for("the odd server has noted its mails", lambda: len(self.odd_lines("mail")) == 6, 10)
