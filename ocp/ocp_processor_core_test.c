@@ -172,6 +172,35 @@ static void test_unknown_xid(void **state)
 	bench_free(&b);
 }
 
+static const char dialog[] =
+	"AMS 1\nServices: ({\"3:u:t\"})\n;\nDUM 1 0\nAs-is: 0\nModp: 1\n\n1:a\n;\nDUY 1 0 4;\nDUM 1 5\n0:\n;\n"
+	"DPI 1 0 4;\nPQ 1;\nAQ " REQUEST ";\nx-new {a (b,c)}\nN: 1\n\n3:abc\n;\nDWP 1 3;\nDWM 1\nSize-request: 3\n;\n"
+	"NO ({\"3:a:b\"});\nPR 1\nOrg-Data: 7\n;\nDWSS 1;\nDWSR 1 0;\nAME 1 {206};\nTE 1;\nDUM 9 0\n1:x\n;\nCE {400 \"2:no\"};\n";
+
+/* However the stream is cut, the same is said and heard. */
+static void test_any_cutting(void **state)
+{
+	struct bench whole, cut;
+	size_t len;
+	char *in = wire(dialog, &len);
+
+	original(&whole);
+	bench_in(&whole, dialog);
+	original(&cut);
+	for (size_t i = 0; i < len; i++) {
+		char octet = in[i];
+
+		ocp_processor_input(cut.p, &octet, 1, NULL, 0);
+	}
+	assert_string_equal(cut.log.p, whole.log.p);
+	assert_string_equal(cut.out.p, whole.out.p);
+	assert_non_null(strstr(whole.log.p, "left 2 rest=10\n"));
+	assert_non_null(strstr(whole.log.p, "closed"));
+	free(in);
+	bench_free(&whole);
+	bench_free(&cut);
+}
+
 /* --- service groups: 11.3, 11.4 --- */
 
 static void test_own_groups(void **state)
@@ -216,11 +245,16 @@ static void test_peers_groups(void **state)
 {
 	struct ocp_processor_config cfg = core_config();
 	struct bench b;
+	uint32_t xid;
 
 	cfg.groups_max = 2;
 	connected_cfg(&b, &cfg);
 	bench_in(&b, "SGC 5 ({\"3:u:s\"},{\"3:u:t\" x});\nSGC 6 ();\nSGD 5;\nSGC 7 ();\n");
 	want_log(&b, "");
+	assert_int_equal(begin(&b, OCP_FEATURE_MAX, &xid), 0); /* identifiers belong to their sender */
+	want_out(&b, "SGC 1 ({\"3:u:s\"});\nTS 1 1;\nAMS 1;\n");
+	bench_in(&b, "TE 1;\n");
+	forget(&b);
 	bench_in(&b, "SGC 8 ();\n"); /* not kept: CE [11.3] */
 	want_ce(&b, OCP_FAULT_LIMIT, "SGC");
 	connected(&b);
@@ -455,6 +489,30 @@ static void test_only_phase_messages_while_open(void **state)
 	want_out(&b, "NR;\nNR;\n");
 	assert_int_equal(put(&b, OCP_PART_NONE, "ab", false), 0);
 	want_out(&b, "DUM 1 10\n2:ab\n;\n");
+	bench_free(&b);
+}
+
+static void test_what_waits_is_bounded(void **state)
+{
+	struct bench b;
+	uint32_t xid;
+
+	connected(&b);
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(begin(&b, OCP_FEATURE_MAX, &xid), 0);
+	bench_in(&b, "NO ()\nOffer-Pending: true\n;\n");
+	forget(&b);
+	b.p->a.core->held_max = 64;
+	assert_int_equal(ocp_processor_xaction_end(b.p, 1, true, NULL), 0);
+	for (uint32_t i = 2; i < 8; i++)
+		ocp_processor_xaction_end(b.p, i, true, NULL);
+	assert_int_equal(ocp_processor_xaction_end(b.p, 8, true, NULL), -ENOBUFS);
+	want_out(&b, "");
+	want_log(&b, "");
+	assert_int_equal(ocp_processor_next_deadline(b.p), 0);
+	bench_in(&b, "NO ();\n"); /* too late: the connection ends */
+	want_out(&b, "CE {400 \"23:no answers for too long\"};\n");
+	want_logf(&b, "closed %d\n", OCP_END_DEAD);
 	bench_free(&b);
 }
 
@@ -769,6 +827,7 @@ int main(void)
 		cmocka_unit_test(test_malformed_of_a_transaction_ends_it),
 		cmocka_unit_test(test_unknown_and_unexpected_ignored),
 		cmocka_unit_test(test_unknown_xid),
+		cmocka_unit_test(test_any_cutting),
 		cmocka_unit_test(test_own_groups),
 		cmocka_unit_test(test_peers_groups),
 		cmocka_unit_test(test_offers_one_after_the_other),
@@ -781,6 +840,7 @@ int main(void)
 		cmocka_unit_test(test_servers_offers),
 		cmocka_unit_test(test_phase_kept_open_by_the_server),
 		cmocka_unit_test(test_only_phase_messages_while_open),
+		cmocka_unit_test(test_what_waits_is_bounded),
 		cmocka_unit_test(test_peer_breaks_phase),
 		cmocka_unit_test(test_negotiation_times_out),
 		cmocka_unit_test(test_please_use),
