@@ -30,7 +30,7 @@ struct callout_port;  /* one per worker */
 struct callout_lcore; /* one per process */
 struct shm_root;
 
-#define CALLOUT_META_MAX 1024
+#define CALLOUT_META_MAX 4096
 #define CALLOUT_CORE_MAX INT32_MAX /* octets of an original in the dialect core (RFC 4037 section 10.3) */
 
 enum callout_part { /* am-part of ocp-wire.md section 4; NONE for opaque streams */
