@@ -178,7 +178,7 @@ bool adapt_want(const struct adapt *a)
 		return true; /* an observer never holds the flow up */
 	if (a->out.bytes >= ADAPT_OUT_MAX || a->orig_len - a->sent >= ADAPT_UNSENT_MAX)
 		return false;
-	return a->enough || !adapt_keep_full(a) || adapt_overrun(a);
+	return !adapt_keep_full(a) || adapt_overrun(a);
 }
 
 bool adapt_passes(const struct adapt *a)
@@ -225,8 +225,8 @@ static bool adapt_send_aux(struct adapt *a)
 	return true;
 }
 
-/* The service has ended the original: octets that it did not see are kept for the case that it fails, as long as there is
- * room. */
+/* The service has ended the original: octets that it did not see are kept for the case that it fails, or that it leaves
+ * (RFC 4037 section 8.3: its wish to receive no more comes before its end), until waiting for either would hold all up. */
 static void adapt_send_none(struct adapt *a)
 {
 	while (a->send_next) {
@@ -234,7 +234,7 @@ static void adapt_send_none(struct adapt *a)
 		uint32_t len = c->len;
 
 		a->send_next = c->next;
-		if (a->observe || adapt_keep_full(a) || !a->identity_ok)
+		if (a->observe || !a->identity_ok || adapt_overrun(a))
 			adapt_sent_uncopied(a, c, a->sent);
 		else
 			a->send_prev = c;

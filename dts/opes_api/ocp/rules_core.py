@@ -228,7 +228,7 @@ class CoreWatch(BaseWatch):
             x.repeated -= 1
             return
         self.need(not x.over_there, "4037-11.6", f"TE {m['xid']} twice")
-        if not failed(m) and x.there.open:
+        if not failed(m) and x.there.open and not x.over_here:  # in answer to one of here it only confirms the end [4]
             self.need(x.there.over, "4037-11.8", f"TE {m['xid']} without AME of its message")
         self.need(code(m) != 206, "4037-10.10", "206 in TE")
         x.over_there = x.there.over = True
