@@ -5,6 +5,8 @@ this suite plays message by message."""
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 from collections.abc import Callable
 
 from opes_api.appliance import ECHO_PORT, HTTP_PORT, same
@@ -12,7 +14,8 @@ from opes_api.lab import SRV4
 from opes_api.objects import Obj, content
 from opes_api.ocp import CORE, HTTP_REQUEST, HTTP_RESPONSE, Connection, Message, Raw, Struct, SXaction, feature, result
 from opes_api.ocp.catalogue import CATALOGUE, code
-from opes_api.ocp_lab import At, Manual, PeerSuite, body_from, connection, rest
+from opes_api.ocp.wire import encode
+from opes_api.ocp_lab import At, Manual, PeerSuite, body_from, connection, head_of, rest
 from opes_api.suite import func_test, verify
 
 MIB = 1 << 20
@@ -552,7 +555,7 @@ class TestOcpProcessorCore(PeerSuite):
             x = self.whole()
             verify((x.parts[0][1] == "request-header") == take, f"{x.parts[:2]}")
             verify(x.part("request-header").startswith(b"GET " + obj.path.encode()) if take else True, "another request")
-            at = x.parts[1][0] if take else 0
+            at = head_of(x, "request")
             self.play(lambda: x.am_start().as_is(at, len(x.original) - at).finish().end())
             f.is_ok(obj.body(), f"take {take}")
         self.open(quiet(profile=answers("response", Aux_Parts=["request-header", "request-body"])), keys=keys, on_failure="open", up=False,
@@ -627,7 +630,8 @@ class TestOcpProcessorCore(PeerSuite):
             return acked[0] == acked[1] > 0 and "timer:(persist" in lines[1]
         self.until("the origin's window is closed", stuck, 25)
         verify(self.acked < obj.size // 2 and len(x.original) == at, f"{self.acked} octets taken, {len(x.original) - at} after DPM")
-        self.play(lambda: x.need(1000).pause(at + 100_001))
+        together = bytes(encode("DWM", x.xid, named={"Size-request": 1000})) + bytes(encode("DWP", x.xid, at + 100_001))
+        self.play(lambda: x.conn.raw(together, note=False))
         self.until("DPM ahead", lambda: len(self.messages(x, "DPM")) == 2)
         rest(0.3)
         ahead = len(x.original) - at
@@ -646,16 +650,25 @@ class TestOcpProcessorCore(PeerSuite):
         """The other way round: a client that reads slowly.
 
         Steps:
-            16 MiB of own octets from a server that obeys DWP, for a client of 8 MB/s.
+            Own octets from a server that obeys DWP, for a client that is stopped until the pause has come; then it reads.
         Verify:
-            The processor asks with DWP and goes on with DWM; every octet arrives; the octets between stay few.
+            The processor asks with DWP before 20 MiB are there, and goes on with DWM; every octet arrives.
         """
         self.open()
-        size, block = 16 * MIB, bytes(range(256)) * 256
-        f = self.curl(Obj("length", 33, 1000).path, "--limit-rate", "8M")
+        size, block = 24 * MIB, bytes(range(256)) * 256
+        f = self.curl(Obj("length", 33, 1000).path)
         x = self.whole()
         self.play(lambda: x.am_start(named={"AM-EL": size}).send(OWN, "response-header"))
+        self.until("the client has something", lambda: f.head_file.exists())
+        os.kill(f.process.pid, signal.SIGSTOP)
         sent, asked = 0, 0
+        try:
+            while not self.messages(x, "DWP"):
+                verify(sent < 20 * MIB, f"{sent} octets, and it never asked for a pause")
+                sent += self.more(x, block)
+        finally:
+            os.kill(f.process.pid, signal.SIGCONT)
+        first = sent
 
         def step() -> bool:
             nonlocal sent, asked
@@ -663,17 +676,20 @@ class TestOcpProcessorCore(PeerSuite):
             if dwp > asked:
                 self.play(lambda: x.conn.send("DPM", x.xid))
                 asked = dwp
-            if dwp > dwm or sent == size or x.conn.pending > MIB:
-                rest(0.01)
-            else:
-                self.play(lambda: x.send(block, "response-body", chunk=65536))
-                sent += len(block)
+            if dwp <= dwm and sent < size:
+                sent += self.more(x, block)
             return sent == size
         self.until("everything is sent", step, 50)
         self.play(lambda: x.finish().end())
         f.is_ok(block * (size // len(block)))
-        verify(asked > 0, "it never asked for a pause")
-        print(f"    DWP {asked} times")
+        verify(self.messages(x, "DWM"), "it went on without DWM")
+        print(f"    DWP after {first} octets, {asked} times in all")
+
+    def more(self, x: SXaction, block: bytes) -> int:
+        """A block of own octets, once the ones before are written."""
+        self.until("room", lambda: x.conn.pending < MIB)
+        self.play(lambda: x.send(block, "response-body", chunk=65536))
+        return len(block)
 
     # --- ends -----------------------------------------------------------------------------------
 
@@ -877,9 +893,10 @@ class TestOcpProcessorCore(PeerSuite):
         x = self.next()
         self.play(lambda: x.am_start().send(OWN, "response-header"))
         f.process.kill()
+        self.play(lambda: x.send(b"x" * 90_000, "response-body"))  # what nobody takes any more is met with a reset
         self.until("TE", lambda: x.ended, 30)
         verify(x.ended.name == "TE", f"{x.ended}")
-        self.play(lambda: [x.conn.send("DUM", x.xid, len(OWN), named={"AM-Part": "response-body"}, payload=b"late"),
+        self.play(lambda: [x.conn.send("DUM", x.xid, x.sent, named={"AM-Part": "response-body"}, payload=b"late"),
                            x.conn.send("AME", x.xid), x.own_end or x.end()])
         small = Obj("length", 43, 5000)
         y = self.serve(small, self.refer, small.body())
