@@ -135,6 +135,10 @@ uint32_t session_smtp_meta(struct session_ctx *c, const struct session *s, const
 /* session_smtp_reply.c */
 bool session_smtp_replies_run(struct session_ctx *c, struct session *s);
 
+/* session_smtp_input.c */
+/* Octets of a message; false: none could be taken. */
+bool session_smtp_message(struct session_ctx *c, struct session *s);
+
 /* session_smtp_trace.c */
 #define SMTP_TRACE_MAX (3 * ADAPT_TRACE_ENTRY_MAX)
 /* Field lines for the beginning of the mail in a; their octets, 0: it is not traced. */
@@ -147,8 +151,12 @@ uint32_t session_smtp_trace_reply(const struct session_ctx *c, char *reply, uint
 void session_smtp_data(struct session_ctx *c, struct session *s);
 /* The server's 354 to a message that only passes. */
 void session_smtp_passing(struct session_ctx *c, struct session *s);
-/* Octets of a message; false: none could be taken. */
-bool session_smtp_message(struct session_ctx *c, struct session *s);
+/* The client has said all, and what becomes of the mail is known: it is told, and may go on. */
+void session_smtp_conclude(struct session_ctx *c, struct session *s);
+/* The message holds an odd end, and its rule refuses those. */
+void session_smtp_refuse_odd(struct session_ctx *c, struct session *s);
+/* No message is under way any more. */
+void session_smtp_gone(struct session_ctx *c, struct session_pipe *p);
 /* What the service returned, and its end. */
 void session_smtp_pump(struct session_ctx *c, struct session *s);
 /* The server's reply to a message of ours is in m->outcome. */
