@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What only processors that speak RFC 4037 can do, and what a service may ask of them: libocp's processor and the loop. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -326,17 +327,94 @@ static void backwards_data(struct oc_xaction *x, void *state, const struct oc_da
 
 static const struct oc_service_type backwards = {.name = "backwards", .uri = "urn:x", .data = backwards_data};
 
+/* --- services of this test --- */
+
+static struct {
+	unsigned datas, ends, closes;
+	bool ok;
+} calls;
+
+static void first_data(struct oc_xaction *x, void *state, const struct oc_data *d)
+{
+	calls.datas++;
+	assert_int_equal(oc_forward(x, d->part, d->offset, d->bytes, d->len), 0);
+	assert_int_equal(oc_leave_loop(x), 0);
+	assert_int_equal(oc_leave_loop(x), -ENOENT);
+	assert_int_equal(oc_send(x, d->part, "x", 1, true), -ENOENT);
+	assert_int_equal(oc_end(x), -ENOENT);
+}
+
+static void first_end(struct oc_xaction *x, void *state, bool ok)
+{
+	calls.ends++;
+	calls.ok = ok;
+	oc_end(x);
+}
+
+static void first_close(struct oc_xaction *x, void *state, enum oc_close how)
+{
+	calls.closes++;
+	assert_int_equal(how, OC_CLOSE_DONE);
+}
+
+static void open_type(struct world *w, const struct oc_service_type *type, const struct oc_option *o, size_t n)
+{
+	static const char *const uris[] = {"urn:x", NULL};
+
+	memset(w, 0, sizeof(*w));
+	memset(&calls, 0, sizeof(calls));
+	w->loop = oc_loop_new(NULL);
+	assert_int_equal(oc_loop_service(w->loop, type, NULL, o, n, NULL), 0);
+	peer_open_core(&w->peer, w->loop, uris, false);
+}
+
+/* INV-OC-3: for the service a transaction that it left is over at once, whenever the processor grants it */
+static void test_nothing_after_leaving(void **state)
+{
+	static const struct oc_service_type leaver = {.name = "leaver", .uri = "urn:x", .data = first_data, .end = first_end,
+						      .close = first_close};
+	struct peer_message m = response(50000, 1000);
+	struct peer_txn t;
+	struct world w;
+
+	open_type(&w, &leaver, NULL, 0);
+	peer_run(&w.peer, &t, "urn:x", &m);
+	assert_true(t.left && t.am[0].ok);
+	assert_int_equal(t.rest, t.am[0].data.len);
+	peer_turns(&w.peer, 3);
+	assert_int_equal(calls.datas, 1);
+	assert_int_equal(calls.ends, 0);
+	assert_int_equal(calls.closes, 1);
+	done(&t);
+	close_(&w);
+}
+
+/* RFC 4236 3.2.5: an end that the profile asked for is a good one for a service that says it makes do with a beginning */
+static void test_prefix_of_a_service(void **state)
+{
+	static const struct oc_service_type prefix = {.name = "prefix", .uri = "urn:x", .prefix = true, .end = first_end,
+						      .close = first_close};
+	static const struct oc_option stop = {"stop-receiving-body", "10"};
+	struct peer_message m = response(50000, 1000);
+	struct peer_txn t;
+	struct world w;
+
+	open_type(&w, &prefix, &stop, 1);
+	peer_run(&w.peer, &t, "urn:x", &m);
+	assert_true(t.sent < 5000 && t.nams == 0);
+	assert_true(calls.ends == 1 && calls.ok);
+	done(&t);
+	close_(&w);
+}
+
 /* What a service cannot send does not leave a hole in a message that looks whole */
 static void test_unsendable_breaks_off(void **state)
 {
-	static const char *const uris[] = {"urn:x", NULL};
 	struct peer_message m = response(10, 10);
 	struct peer_txn t;
-	struct world w = {0};
+	struct world w;
 
-	w.loop = oc_loop_new(NULL);
-	assert_int_equal(oc_loop_service(w.loop, &backwards, NULL, NULL, 0, NULL), 0);
-	peer_open_core(&w.peer, w.loop, uris, false);
+	open_type(&w, &backwards, NULL, 0);
 	peer_run(&w.peer, &t, "urn:x", &m);
 	assert_int_equal(t.nams, 1);
 	assert_true(t.am[0].ended && !t.am[0].ok);
@@ -460,6 +538,8 @@ int main(void)
 		cmocka_unit_test(test_processor_pauses),
 		cmocka_unit_test(test_pause_is_passed_on),
 		cmocka_unit_test(test_leave_while_paused),
+		cmocka_unit_test(test_nothing_after_leaving),
+		cmocka_unit_test(test_prefix_of_a_service),
 		cmocka_unit_test(test_unsendable_breaks_off),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_dialects),

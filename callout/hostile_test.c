@@ -370,6 +370,7 @@ static void test_silence(void **state)
 	struct world w;
 
 	cfg.start_us = 300000;
+	cfg.idle_probe_us = 0; /* nothing else ends it */
 	for (int i = 0; i < 3; i++) {
 		open_(&w, &cfg);
 		say(&w, i == 0 ? "" : i == 1 ? "CS;\r\n" : "CS;\r\nNO ()\r\nOffer-Pending: true\r\n;\r\n");
