@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* RTSP through a session: messages of both ends, interleaved frames, services, answers between frames, failures. */
 #include "session_test_world.h"
+#include "app/app_rtsp_test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -472,6 +473,93 @@ static void test_random_talk(void **state)
 	}
 }
 
+/* What a service does with the transaction t: all back, an answer, a failure before or after a beginning. */
+static void fate(unsigned t, bool request)
+{
+	uint64_t n = world.txn[t].len;
+
+	switch (world_random(4)) {
+	case 0:
+		if (request) {
+			answered(t);
+			return;
+		}
+		/* fall through */
+	case 1:
+		world_am_start(t, 2, -1, false);
+		world_as_is(t, 2, 0, n);
+		world_am_end(t, 2, true);
+		world_ended(t);
+		break;
+	case 2:
+		world_failed(t, CALLOUT_CAUSE_LOST);
+		break;
+	default:
+		world_am_start(t, 2, -1, false);
+		world_as_is(t, 2, 0, world_random((uint32_t)n));
+		world_settle();
+		world_failed(t, CALLOUT_CAUSE_DEADLINE);
+		break;
+	}
+	world_settle();
+}
+
+static uint32_t all_of(void *ctx, uint32_t at, uint32_t left)
+{
+	return left;
+}
+
+/* INV-RTSP-1, whatever services do and when: what an end receives are whole messages and whole frames, all frames of the
+ * other end among them. */
+static void test_random_fates(void **state)
+{
+	for (unsigned life = 0; life < 150; life++) {
+		unsigned frames[2] = {0}, done_txns = 0, cseq = 0;
+
+		world.service = SERVICE_MANUAL;
+		world.split = world_random(3) ? 0 : 1 + world_random(300);
+		for (unsigned i = 0; i < 40 && world.txns < WORLD_TXNS - 2; i++) {
+			unsigned side = world_random(2), cut = world_random(sizeof(frame));
+			char text[256];
+			int n;
+
+			if (world_random(3) == 0) {
+				n = snprintf(text, sizeof(text), "SETUP rtsp://a/%s RTSP/1.0\r\nCSeq: %u\r\nContent-Length: 3\r\n\r\nabc",
+					     world_random(2) ? "req" : "x", ++cseq);
+				world_send(side, text, (uint32_t)n);
+			} else {
+				world_send(side, frame, cut);
+				world_settle();
+				if (done_txns < world.txns && world_random(2))
+					fate(done_txns++, true);
+				world_send(side, frame + cut, (uint32_t)sizeof(frame) - cut);
+				frames[side]++;
+			}
+			world_settle();
+			if (done_txns < world.txns && world_random(2))
+				fate(done_txns++, true);
+		}
+		while (done_txns < world.txns) {
+			fate(done_txns++, true);
+			world_settle();
+		}
+		for (unsigned side = 0; side < 2; side++) {
+			struct rtsp_story t;
+
+			assert_false(world.end[side].reset);
+			rtsp_tell_stream(&t, (const uint8_t *)world.end[side].text, (uint32_t)world.end[side].len, HTTP1_HEAD_MAX,
+					 all_of, NULL);
+			rtsp_put(&t, "", 1);
+			assert_int_equal(t.frames, frames[!side]);
+			if (strstr(t.text, "<bad "))
+				fail_msg("%s", t.text);
+			free(t.text);
+		}
+		done(state);
+		begin(state);
+	}
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, begin, done)
 
 static int run(void)
@@ -481,6 +569,7 @@ static int run(void)
 		CASE(test_responses_out_of_order), CASE(test_answer_between_frames), CASE(test_both_answered),
 		CASE(test_answer_by_its_line), CASE(test_observed), CASE(test_blocked), CASE(test_tunnel), CASE(test_fails),
 		CASE(test_cannot_begin), CASE(test_ends), CASE(test_refused), CASE(test_random_talk),
+		CASE(test_random_fates),
 	};
 	const struct CMUnitTest open[] = {CASE(test_not_rtsp_open)}, closed[] = {CASE(test_not_rtsp_closed)};
 
