@@ -241,6 +241,49 @@ static void test_answer_between_frames(void **state)
 	assert_int_equal(world.s->xchg_count, 1);
 }
 
+/* An answer whose length is announced goes out as it comes: what the server sends, and what another service makes of that,
+ * waits for its end. */
+static void test_answer_in_pieces(void **state)
+{
+	static const char head[] = "RTSP/1.0 404 No\r\nCSeq: 4\r\nContent-Length: 4\r\n\r\n";
+
+	world.service = SERVICE_MANUAL;
+	client(REQ("OPTIONS", "/", 1) REQ("DESCRIBE", "/s", 2) REQ("DESCRIBE", "/req", 4));
+	server(SDP(2, 1, "v")); /* to another service */
+	assert_int_equal(world.txns, 2);
+	world_am_start(0, 2, sizeof(head) - 1 + 4, true);
+	world_data(0, 2, head);
+	world_data(0, 2, "no");
+	world_settle();
+	assert_got(0, "RTSP/1.0 404 No\r\nCSeq: 4\r\nContent-Length: 4\r\n\r\nno");
+	world_am_start(1, 2, -1, false);
+	world_as_is(1, 2, 0, world.txn[1].len);
+	world_am_end(1, 2, true);
+	world_ended(1);
+	frames_from(1, 1);
+	assert_got(0, "");
+	world_data(0, 2, "no");
+	world_am_end(0, 2, true);
+	world_ended(0);
+	world_settle();
+	assert_int_equal(world.end[0].len, 2 + strlen(SDP(2, 1, "v")) + sizeof(frame));
+	assert_memory_equal(world.end[0].text, "no" SDP(2, 1, "v") "$", 3 + strlen(SDP(2, 1, "v")));
+	world_got(0);
+	assert_got(1, REQ("OPTIONS", "/", 1) REQ("DESCRIBE", "/s", 2));
+	client(REQ("DESCRIBE", "/req", 4));
+	world_am_start(2, 2, sizeof(head) - 1 + 4, true);
+	world_data(2, 2, head);
+	world_settle();
+	frames_from(1, 2);
+	assert_got(0, head);
+	world_data(2, 2, "nono");
+	world_am_end(2, 2, true);
+	world_ended(2);
+	world_settle();
+	assert_int_equal(world.end[0].len, 4 + 2 * sizeof(frame));
+	assert_memory_equal(world.end[0].text, "nono$", 5);
+}
+
 static void test_both_answered(void **state)
 {
 	world.service = SERVICE_MANUAL;
@@ -566,7 +609,7 @@ static int run(void)
 {
 	const struct CMUnitTest rtsp[] = {
 		CASE(test_passes), CASE(test_split_anyhow), CASE(test_changed), CASE(test_no_body),
-		CASE(test_responses_out_of_order), CASE(test_answer_between_frames), CASE(test_both_answered),
+		CASE(test_responses_out_of_order), CASE(test_answer_between_frames), CASE(test_answer_in_pieces), CASE(test_both_answered),
 		CASE(test_answer_by_its_line), CASE(test_observed), CASE(test_blocked), CASE(test_tunnel), CASE(test_fails),
 		CASE(test_cannot_begin), CASE(test_ends), CASE(test_refused), CASE(test_random_talk),
 		CASE(test_random_fates),
