@@ -162,12 +162,12 @@ static bool adapt_keep_full(const struct adapt *a)
 	return a->keep.bytes >= a->rule->preserve_max || a->ctx->preserved >= a->ctx->preserved_max;
 }
 
-/* Full, and waiting for the service would not help: what has been changed cannot be taken back anyway, or the
- * service wants more before it says anything. */
+/* Full, and waiting for the service would not help: what has been changed cannot be taken back anyway (and it does not leave
+ * yet: it would have said that it wants no more), or the service wants more before it says anything. */
 static bool adapt_overrun(const struct adapt *a)
 {
 	return adapt_keep_full(a) &&
-	       (!a->identity_ok || a->ctx->now_us >= a->progress_us + ADAPT_STALL_US);
+	       ((!a->identity_ok && !a->enough) || a->ctx->now_us >= a->progress_us + ADAPT_STALL_US);
 }
 
 bool adapt_want(const struct adapt *a)
@@ -203,7 +203,7 @@ static enum callout_part adapt_part(const struct adapt *a, uint64_t off)
 	return req ? CALLOUT_PART_REQUEST_TRAILER : CALLOUT_PART_RESPONSE_TRAILER;
 }
 
-/* Sent without a commitment: its octets are the service's now. */
+/* Nobody will ask for it. */
 static void adapt_sent_uncopied(struct adapt *a, struct chunk *c, uint64_t off)
 {
 	adapt_range_ended(a, off, c->len);
@@ -234,7 +234,7 @@ static void adapt_send_none(struct adapt *a)
 		uint32_t len = c->len;
 
 		a->send_next = c->next;
-		if (a->observe || !a->identity_ok || adapt_overrun(a))
+		if (a->observe || adapt_overrun(a))
 			adapt_sent_uncopied(a, c, a->sent);
 		else
 			a->send_prev = c;
@@ -254,7 +254,8 @@ static void adapt_send(struct adapt *a)
 	while (a->send_next && !a->paused) {
 		struct chunk *c = a->send_next, *next = c->next;
 		uint32_t len = c->len;
-		bool copied = !a->observe && !adapt_overrun(a);
+		/* one range without a commitment is enough to follow: no other begins before it is through */
+		bool copied = !a->observe && !adapt_overrun(a) && a->unkept_lo == a->unkept_hi;
 		int rc = callout_data(a->ctx->port, &a->txn, c, a->sent, adapt_part(a, a->sent), copied);
 
 		if (rc != 0) {
@@ -263,9 +264,8 @@ static void adapt_send(struct adapt *a)
 		}
 		a->send_next = next;
 		if (!copied && !a->observe)
-			adapt_sent_uncopied(a, c, a->sent);
-		else
-			a->send_prev = c;
+			adapt_keep_unkept(a, a->sent, len);
+		a->send_prev = c;
 		a->sent += len;
 	}
 	if (!a->send_next && a->orig_done && !a->end_sent &&
@@ -344,6 +344,8 @@ void adapt_pump(struct adapt *a)
 	}
 	if (a->status == ADAPT_RUNNING && !a->end_called && !a->peer_ended) {
 		adapt_send(a);
+		if (a->unkept_lo != a->unkept_hi)
+			adapt_keep_framed(a);
 		adapt_keep_release(a);
 	}
 	if (a->ahead_on)

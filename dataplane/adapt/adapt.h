@@ -159,6 +159,10 @@ struct adapt {
 	uint64_t refused_end;     /* the service said wont-forward up to here (not gapless) */
 	struct adapt_range ended[ADAPT_RANGES];
 	uint32_t nended;
+	/* Sent without a commitment, but for all that is known not on the way to the service yet: still in keep, since
+	 * it may leave before they are (RFC 4037 section 11.14). */
+	uint64_t unkept_lo, unkept_hi;
+	struct chunk *unkept_prev; /* the one before the first of them, NULL: it is keep's first */
 	bool hole;                /* octets were sent that are not in keep */
 	uint64_t hole_end;        /* end of the last such range */
 	uint64_t progress_us;

@@ -31,6 +31,8 @@ static void keep_forget(struct adapt *a, struct chunk *c, struct chunk *prev)
 		a->middle = prev;
 	if (c == a->send_prev)
 		a->send_prev = prev;
+	if (c == a->unkept_prev)
+		a->unkept_prev = prev;
 	a->ctx->preserved -= c->len;
 	a->ctx->preserved_chunks--;
 	chunk_free(a->ctx->pool, c);
@@ -144,6 +146,40 @@ void adapt_range_ended(struct adapt *a, uint64_t off, uint64_t size)
 		a->ended[i] = a->ended[--a->nended];
 		i = 0;
 	}
+}
+
+/* The chunk at off, behind send_prev, is sent without a commitment. */
+void adapt_keep_unkept(struct adapt *a, uint64_t off, uint32_t len)
+{
+	if (a->unkept_lo == a->unkept_hi) {
+		a->unkept_lo = off;
+		a->unkept_prev = a->send_prev;
+	}
+	a->unkept_hi = off + len;
+	adapt_count(a, STATS_preserved_refused, 1);
+}
+
+void adapt_keep_framed(struct adapt *a)
+{
+	uint64_t framed = atomic_load_explicit(&a->txn.co_framed, memory_order_relaxed);
+	struct chunk *prev = a->unkept_prev, *c = prev ? prev->next : a->keep.head, *next;
+
+	framed = RTE_MIN(framed, a->unkept_hi);
+	for (; c && c != a->send_next && keep_offset(a, c) + c->len <= framed; c = next) {
+		uint64_t off = keep_offset(a, c), end = off + c->len;
+
+		next = c->next;
+		if (off < a->unkept_lo) {
+			prev = c;
+			continue;
+		}
+		adapt_keep_unlink(a, prev, c);
+		adapt_range_ended(a, off, end - off);
+		a->hole = true;
+		a->hole_end = a->unkept_lo = end;
+	}
+	a->unkept_lo = RTE_MAX(a->unkept_lo, framed);
+	a->unkept_prev = prev;
 }
 
 static const struct chunk *adapt_keep_find(const struct adapt *a, uint64_t off, uint64_t *skip)

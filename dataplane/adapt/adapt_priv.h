@@ -22,6 +22,10 @@ static inline struct adapt_am *adapt_am_current(struct adapt *a)
 /* Appends references on originals [off, off+size) to q. 0, -ENOENT: not in keep, -ENOMEM. */
 int adapt_keep_ref(struct adapt *a, uint64_t off, uint64_t size, struct chunkq *q);
 void adapt_keep_release(struct adapt *a);
+/* The chunk that is sent now goes without a commitment. */
+void adapt_keep_unkept(struct adapt *a, uint64_t off, uint32_t len);
+/* Frees those of them that the service may have seen. */
+void adapt_keep_framed(struct adapt *a);
 /* Frees the first chunk; the chunk c behind prev (NULL: the first). */
 void adapt_keep_pop(struct adapt *a);
 void adapt_keep_unlink(struct adapt *a, struct chunk *prev, struct chunk *c);

@@ -27,6 +27,7 @@ static char sent[1 << 19];
 static uint64_t sent_len;
 static uint32_t sent_uncopied;
 static bool sent_end, ended, ended_error, ring_full;
+static bool held_back; /* what is given to the callout stage stays there */
 static int64_t started_sizep, started_el;
 static char aux[256];
 
@@ -54,6 +55,8 @@ int callout_data(struct callout_port *p, struct callout_txn *t, const struct chu
 	memcpy(sent + sent_len, c->data, c->len);
 	sent_len += c->len;
 	sent_uncopied += !copied;
+	if (!held_back)
+		atomic_store(&t->co_framed, offset + c->len);
 	return 0;
 }
 
@@ -629,6 +632,41 @@ static void test_budget_takes_the_copied_flag(void **state)
 	ctx.now_us = 0;
 }
 
+/* Octets without a commitment that the service cannot have seen yet are here when it leaves before them. */
+static void test_leaves_before_what_it_has_not_seen(void **state)
+{
+	static char block[1000], got[16384];
+	uint64_t rest, preserved;
+
+	memset(block, 'b', sizeof(block));
+	got[0] = '\0';
+	begin_head(RULE_CLOSED, NULL);
+	a->rule = policy_image_rule(image, RULE_OPEN); /* preserve: 4KiB */
+	am_start(2, -1, -1);
+	data(2, "x");
+	for (int i = 0; i < 6; i++)
+		feed_part(block, sizeof(block), CALLOUT_PART_NONE);
+	assert_true(sent_uncopied > 0 && ctx.preserved < 5000); /* what the service has seen is not kept */
+	rest = sent_len;
+	preserved = ctx.preserved;
+	held_back = true;
+	for (int i = 0; i < 6; i++)
+		feed_part(block, sizeof(block), CALLOUT_PART_NONE);
+	assert_true(sent_uncopied >= 6);
+	assert_true(ctx.preserved >= preserved + 6000);
+	event((struct callout_event){.type = CALLOUT_EV_PAUSE});
+	event((struct callout_event){.type = CALLOUT_EV_LEAVE, .am_id = 2, .src_offset = rest});
+	assert_int_equal(a->status, ADAPT_RUNNING);
+	adapt_feed_end(a, true);
+	adapt_pump(a);
+	while (a->out.bytes)
+		out_append(got, sizeof(got));
+	assert_int_equal(strlen(got), 1 + 6000);
+	assert_int_equal(a->status, ADAPT_DONE);
+	held_back = false;
+	finish();
+}
+
 static void test_trailers_pass(void **state)
 {
 	begin_head(RULE_OPEN, HEAD_CHUNKED);
@@ -1116,6 +1154,7 @@ int main(void)
 		cmocka_unit_test(test_as_is_repeated_and_out_of_order),
 		cmocka_unit_test(test_wont_forward_releases),
 		cmocka_unit_test(test_budget_takes_the_copied_flag),
+		cmocka_unit_test(test_leaves_before_what_it_has_not_seen),
 		cmocka_unit_test(test_trailers_pass),
 		cmocka_unit_test(test_zero_messages),
 		cmocka_unit_test(test_ring_full_is_retried),

@@ -104,7 +104,9 @@ struct callout_txn {
 	/* callout lcore's line: opaque to the worker */
 	void *co_private __attribute__((aligned(64)));
 	_Atomic uint64_t co_limit; /* credit: the worker may send while sent < co_limit; never goes back */
-	uint64_t co_rsvd[6];
+	_Atomic uint64_t co_framed; /* up to here the last data without `copied` is on its way to the service; what the
+				     * stage only holds yet it may still lay down (LEAVE) */
+	uint64_t co_rsvd[5];
 };
 
 struct callout_event {
@@ -142,7 +144,7 @@ int callout_start(struct callout_port *p, struct callout_txn *t, const struct po
 /* How many callout_data calls the ring will surely take now (each transaction's credit is another matter). */
 uint32_t callout_room(const struct callout_port *p);
 /* One chunk of the original at offset. The stage takes its own mbuf reference; c stays the caller's.
- * copied: we keep it (data-have `copied`). 0 or -ENOBUFS: no room in the ring or no credit; nothing was sent, try again
+ * copied: we keep it (data-have `copied`); otherwise the octets are the caller's to keep until txn.co_framed has passed them. 0 or -ENOBUFS: no room in the ring or no credit; nothing was sent, try again
  * after CALLOUT_EV_ROOM. */
 int callout_data(struct callout_port *p, struct callout_txn *t, const struct chunk *c, uint64_t offset,
 		 enum callout_part part, bool copied);

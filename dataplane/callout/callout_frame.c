@@ -131,6 +131,8 @@ static int frame_data(struct callout_lcore *l, struct co_txn *t, uint32_t *n)
 		return frame_failed(l, t, CALLOUT_CAUSE_OVERLOAD, "The message cannot go on in OCP.");
 	t->offset += run.len;
 	c->queued -= run.cost;
+	if (!ret && !d->flag)
+		atomic_store_explicit(&t->txn->co_framed, t->offset, memory_order_relaxed);
 	if (ret == -EPIPE && !t->left)
 		co_txn_enough(l, t);
 	if (ret) /* the peer wants no more of it, or is gone and we shall hear of it */

@@ -94,6 +94,7 @@ int callout_start(struct callout_port *p, struct callout_txn *t, const struct po
 	t->next = NULL;
 	t->co_private = NULL;
 	atomic_store_explicit(&t->co_limit, CALLOUT_CREDIT_FIRST, memory_order_relaxed);
+	atomic_store_explicit(&t->co_framed, 0, memory_order_relaxed);
 	if (!port_put(p, &r)) {
 		p->full++;
 		rte_mempool_put(p->opens, o);

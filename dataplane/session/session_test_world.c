@@ -169,6 +169,7 @@ int callout_data(struct callout_port *p, struct callout_txn *t, const struct chu
 	if (part == CALLOUT_PART_REQUEST_HEADER || part == CALLOUT_PART_RESPONSE_HEADER)
 		w->head_len = w->len;
 	serve((unsigned)(w - world.txn));
+	atomic_store(&t->co_framed, offset + c->len);
 	return 0;
 }
 
