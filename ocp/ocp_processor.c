@@ -12,6 +12,7 @@ static void configure(struct ocp_processor *p, const struct ocp_processor_config
 	p->next_xid = 1;
 	p->wire = cfg->dialect == OCP_DIALECT_CORE ? &ocp_processor_core_wire : &ocp_processor_draft_wire;
 	ocp_link_init(&p->stalled);
+	ocp_link_init(&p->finished);
 	p->a.role = &ocp_processor_role;
 	p->a.limits = cfg->limits;
 	p->a.xactions_max = cfg->xactions_max;
@@ -133,10 +134,21 @@ uint32_t ocp_processor_features(const struct ocp_processor *p)
 	return p->a.features_used;
 }
 
+/* Transactions are over whose owner has not heard yet. */
+static bool unheard(const struct ocp_processor *p)
+{
+	return p->finished.next != &p->finished && !p->a.over;
+}
+
 int ocp_processor_input(struct ocp_processor *p, const void *buf, size_t len, void *cookie,
 			uint64_t now_us)
 {
-	return ocp_agent_input(&p->a, buf, len, cookie, now_us);
+	int rc = ocp_agent_input(&p->a, buf, len, cookie, now_us);
+
+	if (rc || !unheard(p))
+		return rc;
+	ocp_processor_core_finish(&p->a);
+	return p->a.over ? -ENOTCONN : 0;
 }
 
 void ocp_processor_eof(struct ocp_processor *p)
@@ -157,12 +169,14 @@ static bool exhausted(const struct ocp_processor *p)
 
 uint64_t ocp_processor_next_deadline(const struct ocp_processor *p)
 {
-	return exhausted(p) ? 0 : ocp_agent_next_deadline(&p->a);
+	return exhausted(p) || unheard(p) ? 0 : ocp_agent_next_deadline(&p->a);
 }
 
 void ocp_processor_tick(struct ocp_processor *p, uint64_t now_us)
 {
 	ocp_agent_tick(&p->a, now_us);
+	if (unheard(p))
+		ocp_processor_core_finish(&p->a);
 	if (exhausted(p))
 		ocp_processor_end(p, false, NULL);
 }

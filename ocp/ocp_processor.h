@@ -24,6 +24,8 @@
  *   - a transaction has one original, am_id 1, and one adapted message, am_id 2, whose am_start comes with the
  *     first octet of it, because only that tells what it is;
  *   - invalid input ends the transaction (TE 400) or the connection (CE 400) [5]; ops.fault names the rule;
+ *   - when both messages have ended the agent says TE and the transaction is over, without waiting for the peer's; xaction_end
+ *     comes at once, or with the next input or tick when a call of the owner was the last thing needed;
  *   - xaction_end of the owner says "I send no more" (TE); what the peer still sends for that xid is ignored;
  *   - nothing passes 2147483647 octets [10.3];
  *   - `modified` is not said: As-is is a hint, checked and not handed on; modp 0 says "certainly not".

@@ -8,7 +8,8 @@
  *
  * TE: each side says it once. Ours goes out when both messages are over, or in answer to the callout server's: then there is
  * certainly nothing more to say [11.6]. Section 4 lets the first one end the transaction, the examples of RFC 4236 let
- * either side finish after the other's; saying it once, and taking it once, suits both.
+ * either side finish after the other's. Here a transaction with both messages over has ended with our TE: the server's,
+ * if it comes, finds it gone, and one that follows section 4 is not waited for.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -41,13 +42,27 @@ static void on_te(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_m
 	ocp_agent_finish(a, x, &e);
 }
 
-/* Either message has ended: when both have, nothing more is to be said. */
+/* Either message has ended: when both have, nothing more is to be said, and the transaction is over. */
 static void both_over(struct ocp_agent *a, uint32_t xid)
 {
+	const struct ocp_xaction_ending e = {.how = OCP_XEND_NORMAL};
 	struct ocp_xaction *x = ocp_agent_find(a, xid);
 
-	if (x && x->am_ended && x->processor.done)
-		ocp_processor_core_te(a, x, false, NULL);
+	if (!x || !x->am_ended || !x->processor.done)
+		return;
+	ocp_processor_core_te(a, x, false, NULL);
+	ocp_agent_finish(a, x, &e);
+}
+
+void ocp_processor_core_finish(struct ocp_agent *a)
+{
+	struct ocp_processor *p = ocp_processor_of(a);
+	struct ocp_link *l;
+
+	while (!a->over && (l = p->finished.next) != &p->finished) {
+		ocp_link_remove(l);
+		both_over(a, ocp_processor_linked(l)->xid);
+	}
 }
 
 /* --- the adapted message --- */
@@ -242,8 +257,9 @@ static void after_adapted(struct ocp_agent *a, uint32_t xid)
 	waited = f->dss && x->paused;
 	f->dss = false;
 	x->paused = f->held_by_pause && !x->am_ended;
-	both_over(a, xid);
-	if (waited && !x->paused && !x->am_ended)
+	if (x->am_ended)
+		both_over(a, xid);
+	else if (waited && !x->paused)
 		ocp_processor_needed(a, x, true, f->acked, 0);
 }
 
@@ -318,12 +334,16 @@ static void on_dwm(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_
 
 static void on_dwsr(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_msg *m)
 {
+	uint32_t xid = x->xid;
+
 	if (x->am_ended)
 		return;
 	/* DSS goes out as soon as DWSS comes, so AME 206 cannot come before it [8.3]. */
 	x->processor.stop_at = m->size;
-	if (ocp_processor_core_marks(a, x))
-		ocp_processor_original_over(a, x);
+	if (!ocp_processor_core_marks(a, x))
+		return;
+	ocp_processor_original_over(a, x);
+	both_over(a, xid);
 }
 
 /*
@@ -435,8 +455,7 @@ static void on_resume(struct ocp_agent *a)
 	struct ocp_link *l;
 
 	while (!a->over && !a->core->phase && (l = p->stalled.next) != &p->stalled) {
-		struct ocp_xaction *x =
-			(struct ocp_xaction *)((char *)l - offsetof(struct ocp_xaction, processor.stalled));
+		struct ocp_xaction *x = ocp_processor_linked(l);
 
 		ocp_link_remove(l);
 		if (!x->paused && !x->am_ended)

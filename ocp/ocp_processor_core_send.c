@@ -35,6 +35,17 @@ int ocp_processor_core_te(struct ocp_agent *a, struct ocp_xaction *x, bool error
 	return rc;
 }
 
+/* Our TE when both messages are over. From within a call of the owner it cannot hear of the end: that comes next time. */
+static void done_if_both(struct ocp_agent *a, struct ocp_xaction *x)
+{
+	struct ocp_link *l = &x->processor.stalled;
+
+	if (!x->processor.done || ocp_processor_core_te(a, x, false, NULL))
+		return;
+	ocp_link_remove(l);
+	ocp_link_append(&ocp_processor_of(a)->finished, l);
+}
+
 /* --- where the peer wants a pause or the end --- */
 
 bool ocp_processor_core_marks(struct ocp_agent *a, struct ocp_xaction *x)
@@ -48,8 +59,7 @@ bool ocp_processor_core_marks(struct ocp_agent *a, struct ocp_xaction *x)
 			return false;
 		f->stopped = x->am_ended = true;
 		x->paused = false;
-		if (f->done)
-			ocp_processor_core_te(a, x, false, NULL);
+		done_if_both(a, x);
 		return true;
 	}
 	if (x->offset >= f->pause_at) {
@@ -228,8 +238,7 @@ static int data_end(struct ocp_processor *p, struct ocp_xaction *x, bool ok)
 	if (rc)
 		return rc;
 	x->processor.failed = !ok;
-	if (x->processor.done) /* both messages are over: nothing more to say [11.6] */
-		ocp_processor_core_te(&p->a, x, false, NULL);
+	done_if_both(&p->a, x);
 	return 0;
 }
 

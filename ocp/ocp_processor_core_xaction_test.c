@@ -15,10 +15,11 @@ static void test_whole_transaction(void **state)
 	assert_int_equal(put(&b, OCP_PART_NONE, "x", false), -EPIPE);
 	assert_int_equal(ocp_processor_data_end(b.p, 1, true, 0), -EPIPE);
 	bench_in(&b, "DUM 1 2\nModp: 0\n\n3:cde\n;\nDUM 1 5\n0:\n;\nAME 1;\n");
-	want_log(&b, "data 2@2 [cde] first last modp=0\ndata 2@5 [] first last\nam_end 2 ok\n");
+	want_logf(&b, "data 2@2 [cde] first last modp=0\ndata 2@5 [] first last\nam_end 2 ok\nxaction_end %d\n",
+		  OCP_XEND_NORMAL);
 	want_out(&b, "TE 1;\n"); /* both messages are over: at once [11.6] */
-	bench_in(&b, "TE 1;\n");
-	want_logf(&b, "xaction_end %d\n", OCP_XEND_NORMAL);
+	bench_in(&b, "TE 1;\n"); /* the peer's own is no fault, and not waited for */
+	want_log(&b, "");
 	want_out(&b, ""); /* each side says it once */
 	assert_int_equal(begin(&b, OCP_FEATURE_MAX, &xid), 0);
 	assert_int_equal(xid, 2); /* higher, never again 1 [10.2] */
@@ -26,27 +27,51 @@ static void test_whole_transaction(void **state)
 	bench_free(&b);
 }
 
+static void both_messages_over(struct bench *b)
+{
+	adapted(b);
+	bench_in(b, "AME 1 {200 \"2:ok\"};\n");
+	want_log(b, "am_end 2 ok {200 ok}\n");
+	want_out(b, "");
+	assert_int_equal(ocp_processor_data_end(b->p, 1, true, 0), 0);
+	want_out(b, "AME 1;\nTE 1;\n");
+	want_log(b, ""); /* not from within a call */
+	assert_int_equal(ocp_processor_next_deadline(b->p), 0);
+}
+
 static void test_te_of_ours_lets_the_peer_finish(void **state)
 {
 	struct bench b;
 
-	adapted(&b);
-	assert_int_equal(ocp_processor_data_end(b.p, 1, true, 0), 0);
-	bench_in(&b, "AME 1 {200 \"2:ok\"};\n");
-	want_log(&b, "am_end 2 ok {200 ok}\n");
-	want_out(&b, "AME 1;\nTE 1;\n");
-	bench_in(&b, "DPI 1 0 0;\nPR 1;\nDWM 1;\n"); /* still valid from the peer */
-	want_log(&b, "wont_forward 0+10\n");
-	assert_int_equal(ocp_processor_working(b.p, 1), -EPIPE); /* but nothing more of ours names it */
+	both_messages_over(&b);
+	assert_int_equal(ocp_processor_working(b.p, 1), -EPIPE); /* nothing more of ours names it */
 	assert_int_equal(ocp_processor_am_pause(b.p, 1, 0), -EPIPE);
 	assert_int_equal(ocp_processor_am_need(b.p, 1, 0), -EPIPE);
 	want_out(&b, "");
-	bench_in(&b, "PQ 1;\nDWSS 1;\nDWP 1 0;\nDWSR 1 0;\n");
+	bench_in(&b, "DPI 1 0 0;\nPQ 1;\nDWSS 1;\nDWP 1 0;\nDWSR 1 0;\n"); /* still valid from the peer */
 	want_out(&b, "PA;\n");
-	assert_int_equal(ocp_processor_xaction_end(b.p, 1, false, NULL), 0);
-	want_out(&b, "");
+	want_logf(&b, "wont_forward 0+10\nxaction_end %d\n", OCP_XEND_NORMAL);
 	bench_in(&b, "TE 1;\n");
 	want_log(&b, "");
+	bench_free(&b);
+
+	both_messages_over(&b); /* one that lets the first TE end it sends none */
+	ocp_processor_tick(b.p, 0);
+	want_logf(&b, "xaction_end %d\n", OCP_XEND_NORMAL);
+	want_out(&b, "");
+	bench_free(&b);
+
+	both_messages_over(&b);
+	assert_int_equal(ocp_processor_xaction_end(b.p, 1, false, NULL), 0); /* the owner was quicker */
+	ocp_processor_tick(b.p, 0);
+	want_log(&b, "");
+	want_out(&b, "");
+	bench_free(&b);
+
+	both_messages_over(&b); /* the peer was: its word counts */
+	bench_in(&b, "TE 1 {400};\n");
+	want_logf(&b, "xaction_end %d {400}\n", OCP_XEND_REFUSED);
+	want_out(&b, "");
 	bench_free(&b);
 }
 
@@ -547,7 +572,7 @@ static void test_dwss_too_late(void **state)
 	bench_in(&b, "DWSS 1;\n");
 	want_out(&b, "AME 1;\nDSS 1;\n");
 	bench_in(&b, "AME 1 {206};\n");
-	want_log(&b, "left 2 rest=10\nam_end 2 ok left {206}\n");
+	want_logf(&b, "left 2 rest=10\nam_end 2 ok left {206}\nxaction_end %d\n", OCP_XEND_NORMAL);
 	want_out(&b, "TE 1;\n");
 	bench_free(&b);
 

@@ -17,7 +17,7 @@ struct ocp_profile;
 struct ocp_processor_flow {
 	struct ocp_group *group;
 	const struct ocp_profile *profile; /* agreed when the transaction began; NULL: none */
-	struct ocp_link stalled;	   /* waits for the end of a negotiation phase; in no list otherwise */
+	struct ocp_link stalled;	   /* waits for the end of a negotiation phase, or over; in no list otherwise */
 
 	/* original */
 	enum ocp_part part; /* of the last DUM */

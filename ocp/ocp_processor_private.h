@@ -22,6 +22,7 @@
 #ifndef OCP_PROCESSOR_PRIVATE_H
 #define OCP_PROCESSOR_PRIVATE_H
 
+#include <stddef.h>
 #include "ocp/ocp_agent.h"
 #include "ocp/ocp_core.h"
 #include "ocp/ocp_processor.h"
@@ -80,7 +81,8 @@ struct ocp_processor {
 	struct ocp_service_group *groups; /* the offers in the order of the configuration, then others */
 	struct ocp_service_group *offering;
 	size_t services_octets;	 /* of AMS Services not yet told */
-	struct ocp_link stalled; /* transactions that wait for the end of a phase */
+	struct ocp_link stalled;  /* transactions that wait for the end of a phase */
+	struct ocp_link finished; /* transactions that are over; their owner has not heard yet */
 	char *asked_use;	 /* please_use under way: its URI */
 };
 
@@ -129,6 +131,17 @@ void ocp_processor_original_over(struct ocp_agent *a, struct ocp_xaction *x);
 void ocp_processor_services_free(struct ocp_agent *a, struct ocp_xaction *x);
 /* Out of the table, freed, and nobody hears of it. */
 void ocp_processor_let_go(struct ocp_agent *a, struct ocp_xaction *x);
+
+/* The transaction whose `stalled` l is. */
+static inline struct ocp_xaction *ocp_processor_linked(struct ocp_link *l)
+{
+	return (struct ocp_xaction *)((char *)l - offsetof(struct ocp_xaction, processor.stalled));
+}
+
+/* --- ocp_processor_core.c --- */
+
+/* Tells of the transactions that became over inside a call of the owner. */
+void ocp_processor_core_finish(struct ocp_agent *a);
 
 /* --- ocp_processor_core_send.c --- */
 
