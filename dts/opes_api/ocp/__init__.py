@@ -7,7 +7,9 @@ wire       octets <-> messages; the encoder also writes wrong things (Raw, size=
 catalogue  the messages of both dialects with the types of their parameters
 endpoint   a connection: transcript, queue of what came, pumping
 processor  Processor (synchronous) and its transactions
-server     CalloutServer (in a thread, or python3 -m opes_api.ocp.server) and its services
+server     CalloutServer (in a thread, or python3 -m opes_api.ocp)
+services   what it does with transactions
+model      what a server that echoes must answer to any message, right or wrong
 rules      checks every message of the other side against the documents; RuleBroken has the rule's number
 ========== ====================================================================================================
 
@@ -54,7 +56,8 @@ from .catalogue import (ACK_ALL, AS_IS, CORE, COPIED, DRAFT, HTTP_REQUEST, HTTP_
 from .endpoint import Endpoint, PeerError, connect
 from .processor import Adapted, Processor, Xaction
 from .rules import RuleBroken
-from .server import Block, CalloutServer, Connection, Echo, Leave, Replace, Send, Service, SXaction
+from .server import CalloutServer, Connection, SXaction
+from .services import Block, Echo, Leave, Replace, Send, Service
 from .wire import (Atom, Decoder, Limits, List, Malformed, Message, Raw, Struct, cuts, decode, encode, feature, quoted,
                    result, service)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import (CORE, DRAFT, LEAVE_LOOP, Block, CalloutServer, Decoder, Echo, Leave, Malformed, Message, Processor, Raw, Replace,
-               RuleBroken, Send, Service, Struct, SXaction, bind, decode, encode, feature, quoted, result)
+               Send, Service, Struct, SXaction, bind, decode, encode, feature, quoted, result)
 from .catalogue import CATALOGUE
 from .processor import REQUEST_META
 

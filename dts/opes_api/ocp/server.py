@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The callout server's side of OCP, for tests of processors. It runs in a thread of the test, or as a program:
-
-    python3 -m opes_api.ocp.server --listen unix:/tmp/s.sock [--service echo|send|block|leave|replace] [--log FILE]
+"""The callout server's side of OCP, for tests of processors. It runs in a thread of the test, or as a program (__main__.py).
 
 A test gives it a Service whose methods are called for what happens to a transaction; whatever a method does not say, the
 server does as the documents want it. unix:/path is reached from every network namespace.
@@ -13,21 +11,19 @@ server does as the documents want it. unix:/path is reached from every network n
 
 from __future__ import annotations
 
-import argparse
 import os
 import select
-import signal
 import socket
-import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
 from typing import Any
 
-from .catalogue import ACK_ALL, AS_IS, CORE, COPIED, DRAFT, HTTP_REQUEST, HTTP_RESPONSE, LEAVE_LOOP, code, failed
+from .catalogue import ACK_ALL, AS_IS, CORE, COPIED, DRAFT, HTTP_REQUEST, HTTP_RESPONSE, LEAVE_LOOP, failed
 from .endpoint import WAIT, Endpoint, PeerError
 from .rules import RuleBroken
+from .services import Echo, Service
 from .wire import Message, Struct, result
 
 CHUNK = 16384
@@ -248,110 +244,6 @@ class SXaction:
             if a < b:
                 self.forward(a, b - a)
         return self
-
-
-class Service:
-    """What happens to a transaction. The default passes everything on as it comes, by reference when it can; a test
-    overrides what it wants otherwise. Called in the server's thread."""
-
-    def connected(self, c: "Connection") -> None:
-        """The first message of a connection has come."""
-
-    def open(self, x: SXaction) -> None:
-        """xaction-start / TS has come."""
-
-    def start(self, x: SXaction) -> None:
-        """The original begins."""
-        x.am_start()
-
-    def data(self, x: SXaction, offset: int, octets: bytes, part: str | None) -> None:
-        """Octets of the original."""
-        if x.am_open:
-            x.forward(offset, len(octets))
-
-    def end(self, x: SXaction, ok: bool) -> None:
-        """The original is complete (ok), or was cut off."""
-        if x.am_open:
-            x.finish(None if ok else 400)
-        if not x.own_end:
-            x.end()
-
-    def paused(self, x: SXaction) -> None:
-        """data-paused / DPM has come."""
-        x.need()
-
-    def closed(self, x: SXaction) -> None:
-        """The processor ended the transaction (or the connection)."""
-
-    def message(self, c: "Connection", m: Message) -> bool:
-        """Every message, before anything else is done about it; true: nothing else shall be done."""
-        return False
-
-    def profile(self, c: "Connection", offered: list[Struct]) -> Struct | None:
-        """Core: the answer to an offer; None rejects. Default: the first HTTP profile, without parameters."""
-        f = next((f for f in offered if f.uri in (HTTP_REQUEST, HTTP_RESPONSE)), None)
-        return Struct(f.anon[:1]) if f else None
-
-
-class Echo(Service):
-    """The default under its name."""
-
-
-class Send(Service):
-    """Everything back as the server's own octets."""
-
-    def data(self, x: SXaction, offset: int, octets: bytes, part: str | None) -> None:
-        if x.am_open:
-            x.send(octets, part)
-
-
-class Replace(Service):
-    """Every occurrence of a word in bodies replaced by one of the same length, a chunk at a time."""
-
-    def __init__(self, old: bytes = b"original", new: bytes = b"ORIGINAL") -> None:
-        self.old, self.new = old, new
-
-    def data(self, x: SXaction, offset: int, octets: bytes, part: str | None) -> None:
-        if not x.am_open:
-            return
-        if part and not part.endswith("-body") or self.old not in octets:
-            x.forward(offset, len(octets))
-        else:
-            x.send(octets.replace(self.old, self.new), part, named={"modified": True} if x.draft else {"Modp": 100})
-
-
-class Block(Service):
-    """A response of its own to everything."""
-
-    HEAD = b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/plain\r\nContent-Length: 8\r\n\r\n"
-
-    def start(self, x: SXaction) -> None:
-        x.am_start(b"Kind: response\r\n")
-        x.send(self.HEAD, "response-header").send(b"blocked\n", "response-body").finish().end()
-
-
-class Leave(Service):
-    """Passes on the first octets, then leaves the loop (draft: when that was agreed)."""
-
-    def __init__(self, after: int = 1) -> None:
-        self.after = after
-
-    def connected(self, c: "Connection") -> None:
-        if c.dialect == DRAFT:
-            c.send("please-use", Struct([LEAVE_LOOP]))
-
-    def data(self, x: SXaction, offset: int, octets: bytes, part: str | None) -> None:
-        agreed = not x.draft or LEAVE_LOOP in x.conn.agreed
-        if x.leaving or len(x.original) < self.after or not agreed or (x.draft and not x.is_kept(offset, len(octets))):
-            if not x.own_end and not x.leaving and x.am_open:
-                x.forward(offset, len(octets))
-        elif x.draft:
-            x.leave_loop(offset)
-        else:
-            x.leave_loop(offset)
-
-
-SERVICES: dict[str, Callable[[], Service]] = {"echo": Echo, "send": Send, "replace": Replace, "block": Block, "leave": Leave}
 
 
 class Connection(Endpoint):
@@ -693,29 +585,3 @@ class CalloutServer:
                         if x.ended is None:
                             c._closed(x, Message("(closed)"))
                     c.sock.close()
-
-
-def main() -> int:
-    """The program. Ends at SIGTERM or SIGINT; prints faults and exits with 1 when there were any."""
-    ap = argparse.ArgumentParser(prog="opes_api.ocp.server")
-    ap.add_argument("--listen", required=True, metavar="ADDRESS", help="unix:/path or tcp:HOST:PORT")
-    ap.add_argument("--service", choices=sorted(SERVICES), default="echo")
-    ap.add_argument("--log", metavar="FILE", help="write the transcripts there at the end")
-    args = ap.parse_args()
-    stop = threading.Event()
-    for s in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(s, lambda *_: stop.set())
-    with CalloutServer(args.listen, SERVICES[args.service]()) as server:
-        print(f"ocp server: ready on {server.address}", flush=True)
-        while not stop.wait(0.2):
-            pass
-    if args.log:
-        with open(args.log, "w", encoding="utf-8") as f:
-            f.write("\n--\n".join(c.transcript.tail(1 << 30) for c in server.connections))
-    for e in server.faults:
-        print(e, file=sys.stderr)
-    return 1 if server.faults else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
