@@ -79,7 +79,7 @@ static int main_extend(struct main_options *o, const char *key, const char *valu
 	char *old, *text, *to;
 
 	if (!o->nservices)
-		return main_complain("'%s': no --service before it", value);
+		return main_complain("'%s' belongs to a service: write it behind a --service", key);
 	old = o->service[o->nservices - 1];
 	text = malloc(strlen(old) + strlen(key) + 2 * strlen(value) + 2);
 	if (!text)

@@ -91,7 +91,7 @@ static int oc_service_wishes(struct oc_service *s, const struct oc_option *optio
 	if (s->type->never_refers && s->wishes.preservation_interest_body < 0)
 		s->wishes.preservation_interest_body = 0;
 	if (s->wishes.stop_receiving_body >= 0 && !s->type->prefix)
-		return oc_error(err, -EINVAL, "service %s: stop-receiving-body: it needs whole messages", s->type->name);
+		return oc_error(err, -EINVAL, "service %s needs whole messages: leave stop-receiving-body out", s->type->name);
 	return 0;
 }
 

@@ -279,6 +279,11 @@ static void set_term(struct policy_reader *r, const char *what, yaml_node_t *nod
 		policy_reader_error(r, node, "%s: an empty text is no condition.", what);
 		return;
 	}
+	if ((op == POLICY_OP_EXACT || op == POLICY_OP_PREFIX) && is_envelope(r, g) && *text == '<' &&
+	    strcmp(text, "<>") != 0) {
+		policy_reader_error(r, node, "%s: addresses are compared without angle brackets, leave them out.", what);
+		return;
+	}
 	if (op == POLICY_OP_REGEX && g->subject == POLICY_SUBJECT_METHOD) {
 		policy_reader_error(r, node, "%s takes no regex; list the methods.", what);
 		return;
@@ -463,7 +468,7 @@ static void finish_tcp(struct policy_reader *r, yaml_node_t *match, struct polic
 	if (rule->ngroups)
 		policy_reader_error(r, match,
 				    "Rule '%s': method, host, path, content-type, headers and "
-				    "status need protocol http, sender and recipient smtp.",
+				    "status need protocol http or rtsp, sender and recipient smtp.",
 				    rule->pub.name);
 	if (rule->pub.kinds & ~POLICY_KIND_STREAM)
 		policy_reader_error(r, policy_node_find(r, match, "kind"),
@@ -486,13 +491,41 @@ static void finish_smtp(struct policy_reader *r, yaml_node_t *match, struct poli
 	if (any_group(r, rule, false))
 		policy_reader_error(r, match,
 				    "Rule '%s': method, host, path, content-type, headers and "
-				    "status need protocol http; smtp has sender and recipient.",
+				    "status need protocol http or rtsp; smtp has sender and recipient.",
 				    rule->pub.name);
 	if (rule->pub.kinds & ~POLICY_KIND_REQUEST)
 		policy_reader_error(r, policy_node_find(r, match, "kind"),
 				    "Rule '%s': protocol smtp has only the kind request.",
 				    rule->pub.name);
 	rule->pub.kinds = POLICY_KIND_REQUEST;
+}
+
+/* Its status names interim responses and nothing else. */
+static bool interim_only(const struct policy_rule_full *rule)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < rule->ngroups; i++) {
+		for (uint32_t j = 0; j < rule->group[i].nranges; j++) {
+			any = true;
+			if (rule->group[i].range[j].hi >= 200)
+				return false;
+		}
+	}
+	return any;
+}
+
+static void finish_interim(struct policy_reader *r, yaml_node_t *match, struct policy_rule_full *rule)
+{
+	bool rtsp = rule->pub.protocol == POLICY_PROTO_RTSP;
+
+	if (!interim_only(rule) ||
+	    (!rtsp && rule->pub.action != POLICY_BLOCK && rule->pub.action != POLICY_TUNNEL))
+		return;
+	policy_reader_error(r, policy_node_find(r, match, "status"), rtsp ?
+			    "Rule '%s': interim responses (1xx) of RTSP pass, no rule is about them." :
+			    "Rule '%s': interim responses (1xx) pass, are adapted or observed; nothing else can be done with them.",
+			    rule->pub.name);
 }
 
 static void finish_http(struct policy_reader *r, yaml_node_t *match, struct policy_rule_full *rule)
@@ -506,6 +539,7 @@ static void finish_http(struct policy_reader *r, yaml_node_t *match, struct poli
 				    rule->pub.name);
 	if (!rule->pub.kinds)
 		rule->pub.kinds = POLICY_KIND_REQUEST | POLICY_KIND_RESPONSE;
+	finish_interim(r, match, rule);
 }
 
 void policy_match_finish(struct policy_reader *r, yaml_node_t *node, struct policy_rule_full *rule)

@@ -142,6 +142,9 @@ void policy_check_opes(struct policy_reader *r, yaml_node_t *node)
 	at = policy_node_find(r, node, "trace");
 	if (at && r->cfg->opes.trace != POLICY_TRACE_OFF && !*r->cfg->opes.system_uri)
 		policy_reader_error(r, at, "opes: a trace names the system and needs system-uri.");
+	at = policy_node_find(r, node, "via");
+	if (at && r->cfg->opes.via == POLICY_VIA_ALWAYS && !*r->cfg->opes.system_uri)
+		policy_reader_error(r, at, "opes: via always adds the system's entry and needs system-uri.");
 }
 
 enum policy_bypass_verdict policy_may_bypass(const struct policy_image *img, const struct policy_rule *r,

@@ -50,6 +50,7 @@ static void refuses_what_cannot_be_traced(void **state)
 		{"opes: {system-uri: \"http://a b/\"}", "no URI that a trace can begin with"},
 		{"opes: {processor-uri: \"http://a/\"}", "needs system-uri"},
 		{"opes: {trace: all}", "needs system-uri"},
+		{"opes: {via: always}", "needs system-uri"},
 		{"opes: {trace-limit: 100}", "out of range"},
 		{"opes: {bypass-clients: [10.0.0.1/8]}", "beyond its prefix"},
 		{"services: [{name: a, address: \"tcp:127.0.0.1:1\", uri: \"http://a/,b\"}]", "no URI that a trace can name"},

@@ -182,8 +182,8 @@ static void check_failure(struct policy_reader *r, yaml_node_t *node, struct pol
 		answer |= rule->pub.on_failure[i] == POLICY_ANSWER;
 	if (at && answer && rule->pub.protocol == POLICY_PROTO_TCP)
 		policy_reader_error(r, at,
-				    "Rule '%s': on-failure answer needs protocol http or smtp; a tcp "
-				    "stream has no answer, take open or closed.",
+				    "Rule '%s': on-failure answer needs protocol http, rtsp or smtp; a "
+				    "tcp stream has no answer, take open or closed.",
 				    rule->pub.name);
 	at = policy_node_find(r, node, "preserve");
 	if (!at)

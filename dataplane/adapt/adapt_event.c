@@ -31,9 +31,11 @@ void adapt_note(struct adapt *a, const char *kind, uint64_t offset, const char *
 		.offset = offset,
 		.generation = a->generation,
 	};
+	size_t n = strlen(text);
 
 	if (a->ctx->events)
-		shm_event_write(a->ctx->events, &e, "%s; at octet %" PRIu64 " of the message", text, offset);
+		shm_event_write(a->ctx->events, &e, "%.*s; at octet %" PRIu64 " of the message", (int)(n - (n && text[n - 1] == '.')),
+				text, offset);
 }
 
 /* Goes on with the original: nothing changed has been emitted, and everything from identity on is here. */

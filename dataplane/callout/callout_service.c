@@ -116,6 +116,14 @@ static void group_fail_all(struct callout_lcore *l, struct co_group *g, enum cal
 		co_txn_fail(l, group_pop(g), cause, text, 0);
 }
 
+static void no_profile(struct callout_lcore *l, struct co_service *s, struct co_txn *t)
+{
+	static const char text[] = "The service has not agreed on the profile of such messages.";
+
+	snprintf(s->row.last_error, sizeof(s->row.last_error), "%s", text);
+	co_txn_fail(l, t, CALLOUT_CAUSE_NEGOTIATION, text, 0);
+}
+
 void co_group_dispatch(struct callout_lcore *l, struct co_group *g)
 {
 	while (g->wait.head) {
@@ -148,8 +156,7 @@ void co_group_dispatch(struct callout_lcore *l, struct co_group *g)
 		if (!ret)
 			co_txn_opened(l, t, c, xid);
 		else if (ret == -EPROTONOSUPPORT)
-			co_txn_fail(l, t, CALLOUT_CAUSE_NEGOTIATION,
-				    "The service has not agreed on the profile of such messages.", 0);
+			no_profile(l, g->service, t);
 		else
 			co_txn_fail(l, t, CALLOUT_CAUSE_OVERLOAD, ret == -EFBIG ?
 				    "The message is longer than the dialect core can carry." :

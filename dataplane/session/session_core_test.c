@@ -12,7 +12,7 @@ static const char rules[] =
 	"  - {name: response, match: {protocol: http, kind: response, path: {prefix: /pass}}, action: adapt, service: u}\n";
 
 static const char interim_rules[] =
-	"  - {name: b, match: {protocol: http, kind: response, status: 103, path: {prefix: /b}}, action: block}\n"
+	"  - {name: b, match: {protocol: http, kind: response, status: [103, 599], path: {prefix: /b}}, action: block}\n"
 	"  - {name: e, match: {protocol: http, kind: response, status: 100-199, path: {prefix: /e}}, action: adapt, service: s,\n"
 	"     on-failure: answer}\n"
 	"  - {name: o, match: {protocol: http, kind: response, path: {prefix: /o}}, action: adapt, service: s}\n";

@@ -134,6 +134,7 @@ class Exchange(Installed):
         post = [("request-header", b"POST / HTTP/1.1\r\nHost: a\r\n\r\n"), ("request-body", b"a=b"), ("request-trailer", b"T: u\r\n\r\n")]
         self.assertEqual(p.adapt(post, sg=request, meta=REQUEST_META).forwarded(), post[0][1] + b"A=B" + post[2][1])
         p.ping()
+        self.assertFalse([m for m in p.received if "As-is" in m], "As-is would say that capitals are the original")
         p.end()
 
     def test_core_pause(self) -> None:

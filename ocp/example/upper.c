@@ -12,7 +12,6 @@
 struct piece { struct piece *next; enum ocp_part part; uint32_t len; char octets[]; };
 struct job { uint32_t xid, am_id; bool complete; struct piece *first, **last; }; /* a transaction, what is to be sent */
 static struct ocp_server *agent;
-
 static int output(void *ctx, const struct ocp_output *o) /* stdout is the connection */
 {
 	fwrite(o->head, 1, o->head_len, stdout);
@@ -23,7 +22,8 @@ static int output(void *ctx, const struct ocp_output *o) /* stdout is the connec
 static void go_on(struct job *j)
 {
 	for (struct piece *p; (p = j->first); free(p)) {
-		struct ocp_send how = {.part = p->part, .sizep = -1, .modp = -1, .am_el = -1};
+		struct ocp_send how = OCP_SEND_INIT;
+		how.part = p->part;
 		if (ocp_server_data(agent, j->xid, j->am_id, p->octets, p->len, NULL, &how) < 0)
 			return; /* -EAGAIN, core: the processor has asked to wait, until need() */
 		j->first = p->next;
