@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-struct session_xchg *session_xchg_push(struct session_ctx *c, struct session *s)
+struct session_xchg *session_xchg_push(struct session_ctx *c, struct session *s, const struct http1_head *h)
 {
 	struct session_xchg *x = c->free_xchgs;
 
@@ -19,6 +19,12 @@ struct session_xchg *session_xchg_push(struct session_ctx *c, struct session *s)
 		s->xchg_head = x;
 	s->xchg_tail = x;
 	s->xchg_count++;
+	x->method_len = (uint16_t)RTE_MIN(h->method.len, (uint32_t)sizeof(x->method));
+	memcpy(x->method, h->buf + h->method.off, x->method_len);
+	x->host_len = (uint16_t)RTE_MIN(h->host.len, (uint32_t)SESSION_PATH_MAX);
+	memcpy(x->text, h->buf + h->host.off, x->host_len);
+	x->path_len = (uint16_t)RTE_MIN(h->path.len, (uint32_t)SESSION_PATH_MAX);
+	memcpy(x->text + x->host_len, h->buf + h->path.off, x->path_len);
 	return x;
 }
 

@@ -183,7 +183,7 @@ static void push_exchange(struct session_ctx *c, struct session *s, bool head, b
 {
 	struct session_pipe *p = &s->pipe[0];
 	const struct http1_head *h = &p->framer->http.head;
-	struct session_xchg *x = session_xchg_push(c, s);
+	struct session_xchg *x = session_xchg_push(c, s, h);
 
 	if (!x) {
 		session_note(c, s, session_rule(c, p), "no-memory", "overload", UINT64_MAX, "too many requests under way");
@@ -197,12 +197,6 @@ static void push_exchange(struct session_ctx *c, struct session *s, bool head, b
 	x->minor = h->minor;
 	x->swallow_continue = p->said_continue;
 	x->bypass = p->bypass;
-	x->method_len = (uint16_t)RTE_MIN(h->method.len, (uint32_t)sizeof(x->method));
-	memcpy(x->method, h->buf + h->method.off, x->method_len);
-	x->host_len = (uint16_t)RTE_MIN(h->host.len, (uint32_t)SESSION_PATH_MAX);
-	memcpy(x->text, h->buf + h->host.off, x->host_len);
-	x->path_len = (uint16_t)RTE_MIN(h->path.len, (uint32_t)SESSION_PATH_MAX);
-	memcpy(x->text + x->host_len, h->buf + h->path.off, x->path_len);
 	keep_request(c, x, h);
 	if (connect || upgrade)
 		p->wait_upgrade = true;

@@ -450,7 +450,8 @@ void session_close_answered(struct session_ctx *c, struct session *s);
 bool session_inject_run(struct session_ctx *c, struct session *s);
 void session_continue(struct session_ctx *c, struct session *s);
 
-struct session_xchg *session_xchg_push(struct session_ctx *c, struct session *s);
+/* A request that waits for its response, with the head's method, host and path; NULL: too many. */
+struct session_xchg *session_xchg_push(struct session_ctx *c, struct session *s, const struct http1_head *h);
 void session_xchg_pop(struct session_ctx *c, struct session *s);
 
 #endif

@@ -102,17 +102,11 @@ void session_rtsp_requested(struct session_ctx *c, struct session *s, unsigned d
 		return; /* its response cannot be told from others */
 	if (s->xchg_count >= SESSION_XCHG_MAX)
 		session_xchg_pop(c, s); /* an end that does not answer: the oldest is forgotten */
-	x = session_xchg_push(c, s);
+	x = session_xchg_push(c, s, h);
 	if (!x)
 		return;
 	x->side = (uint8_t)d;
 	x->cseq = cseq;
-	x->method_len = (uint16_t)RTE_MIN(h->method.len, (uint32_t)sizeof(x->method));
-	memcpy(x->method, h->buf + h->method.off, x->method_len);
-	x->host_len = (uint16_t)RTE_MIN(h->host.len, (uint32_t)SESSION_PATH_MAX);
-	memcpy(x->text, h->buf + h->host.off, x->host_len);
-	x->path_len = (uint16_t)RTE_MIN(h->path.len, (uint32_t)SESSION_PATH_MAX);
-	memcpy(x->text + x->host_len, h->buf + h->path.off, x->path_len);
 }
 
 /* --- answers of ours --------------------------------------------------------------------------------------------- */
