@@ -105,9 +105,9 @@ struct ocp_processor_ops {
 	/* data-pause <92>, DWP, DSS: send no more of the original; the agent has answered already. Core: when
 	 * the peer named an offset not yet sent, nothing is called: data answers -EAGAIN from there on. */
 	void (*pause)(void *ctx, void *user);
-	/* data-need <101>, DWM: go on; core also: a negotiation that the peer began is over. resumed: a pause ended. have: octets the peer says it has;
-	 * request: octets it suggests, 0 = any. Not called when not paused and asked for octets
-	 * already sent (<103>). */
+	/* data-need <101>, DWM: go on; core also: a negotiation that the peer began is over. resumed: a pause
+	 * ended. have: octets the peer says it has; request: octets it suggests, 0 = any. Not called when not
+	 * paused and asked for octets already sent (<103>). */
 	void (*need)(void *ctx, void *user, bool resumed, uint64_t have, uint32_t request);
 	/* data-ack <106>, core: PA or PR with Org-Data: size octets from offset on were received. */
 	void (*ack)(void *ctx, void *user, uint64_t offset, uint64_t size);
@@ -116,7 +116,8 @@ struct ocp_processor_ops {
 	 * interest in, `copied` is left out. */
 	void (*wont_forward)(void *ctx, void *user, uint64_t offset, uint64_t size);
 	/* The peer ended the original without a failure (app-message-end for our am-id; DWSR, to which the agent
-	 * has answered AME 206): send no more data. The adapted message goes on. */
+	 * has answered AME 206): send no more data. The adapted message goes on. Core: not called when
+	 * AME 206 goes out in a call of data, as it was far enough only then: the next one answers -EPIPE. */
 	void (*original_end)(void *ctx, void *user);
 	/* Core: DPM, the answer to ocp_processor_am_pause: no adapted data until ocp_processor_am_need. */
 	void (*am_paused)(void *ctx, void *user);
@@ -145,9 +146,10 @@ struct ocp_processor_config {
 	uint64_t probe_timeout_us;
 	/* Deadline of a transaction without progress (nothing sent or received for it); 0 = never.
 	 * When it passes, the peer is asked about the xid, in the draft also about the original while that
-	 * is not complete <113>. Not maintained any more, one of the two: xaction_end LOST. Still maintained: the deadline starts again, but after deadline_grace such answers
-	 * in a row the transaction ends with DEADLINE if the peer has the turn: the original has
-	 * ended, the peer paused us, or ocp_processor_expect said so; not while ocp_processor_am_pause holds. No answer within
+	 * is not complete <113>. Not maintained any more, one of the two: xaction_end LOST. Still
+	 * maintained: the deadline starts again, but after deadline_grace such answers in a row the
+	 * transaction ends with DEADLINE if the peer has the turn: the original has ended, the peer paused
+	 * us, or ocp_processor_expect said so; not while ocp_processor_am_pause holds. No answer within
 	 * probe_timeout: DEADLINE, too. */
 	uint64_t deadline_us;
 	uint32_t deadline_grace;
@@ -244,8 +246,10 @@ struct ocp_start {
 /*
  * xaction-start and app-message-start (am-id 1) in one go; core: SGC when the service has no group yet, TS, AMS.
  * *xid: name of the transaction. -EBUSY: xactions_max; -EOVERFLOW: xids used up, take a new
- * connection (core: this one ends by itself, at a tick, when its last transaction has [10.2]); -ENOMEM. Core: -EAGAIN: negotiation is not over; -EPROTONOSUPPORT: the profile has not been offered
- * for this service, or was rejected; -ENOSPC: groups_max. On error nothing was sent and no callback will come.
+ * connection (core: this one ends by itself, at a tick, when its last transaction has [10.2]);
+ * -ENOMEM. Core: -EAGAIN: negotiation is not over; -EPROTONOSUPPORT: the profile has not been
+ * offered for this service, or was rejected; -ENOSPC: groups_max. On error there is no transaction and
+ * no callback will come.
  */
 int ocp_processor_xaction_start(struct ocp_processor *p, const struct ocp_start *st, void *user,
 				uint32_t *xid, uint64_t now_us);
