@@ -12,7 +12,7 @@ static void configure(struct ocp_processor *p, const struct ocp_processor_config
 	p->next_xid = 1;
 	p->wire = cfg->dialect == OCP_DIALECT_CORE ? &ocp_processor_core_wire : &ocp_processor_draft_wire;
 	ocp_link_init(&p->stalled);
-	ocp_link_init(&p->finished);
+	ocp_link_init(&p->unheard);
 	p->a.role = &ocp_processor_role;
 	p->a.limits = cfg->limits;
 	p->a.xactions_max = cfg->xactions_max;
@@ -134,10 +134,10 @@ uint32_t ocp_processor_features(const struct ocp_processor *p)
 	return p->a.features_used;
 }
 
-/* Transactions are over whose owner has not heard yet. */
+/* Something came to an end inside a call of the owner. */
 static bool unheard(const struct ocp_processor *p)
 {
-	return p->finished.next != &p->finished && !p->a.over;
+	return p->unheard.next != &p->unheard && !p->a.over;
 }
 
 int ocp_processor_input(struct ocp_processor *p, const void *buf, size_t len, void *cookie,
@@ -147,7 +147,7 @@ int ocp_processor_input(struct ocp_processor *p, const void *buf, size_t len, vo
 
 	if (rc || !unheard(p))
 		return rc;
-	ocp_processor_core_finish(&p->a);
+	ocp_processor_core_tell(&p->a);
 	return p->a.over ? -ENOTCONN : 0;
 }
 
@@ -176,7 +176,7 @@ void ocp_processor_tick(struct ocp_processor *p, uint64_t now_us)
 {
 	ocp_agent_tick(&p->a, now_us);
 	if (unheard(p))
-		ocp_processor_core_finish(&p->a);
+		ocp_processor_core_tell(&p->a);
 	if (exhausted(p))
 		ocp_processor_end(p, false, NULL);
 }

@@ -116,8 +116,8 @@ struct ocp_processor_ops {
 	 * interest in, `copied` is left out. */
 	void (*wont_forward)(void *ctx, void *user, uint64_t offset, uint64_t size);
 	/* The peer ended the original without a failure (app-message-end for our am-id; DWSR, to which the agent
-	 * has answered AME 206): send no more data. The adapted message goes on. Core: not called when
-	 * AME 206 goes out in a call of data, as it was far enough only then: the next one answers -EPIPE. */
+	 * has answered AME 206): send no more data. The adapted message goes on. Core: when
+	 * AME 206 goes out in a call of data, this comes with the next input or tick. */
 	void (*original_end)(void *ctx, void *user);
 	/* Core: DPM, the answer to ocp_processor_am_pause: no adapted data until ocp_processor_am_need. */
 	void (*am_paused)(void *ctx, void *user);

@@ -54,14 +54,29 @@ static void both_over(struct ocp_agent *a, uint32_t xid)
 	ocp_agent_finish(a, x, &e);
 }
 
-void ocp_processor_core_finish(struct ocp_agent *a)
+/* The original has ended early, as the peer asked. */
+static void stopped(struct ocp_agent *a, struct ocp_xaction *x)
+{
+	uint32_t xid = x->xid;
+
+	x->processor.tell_stop = false;
+	ocp_processor_original_over(a, x);
+	both_over(a, xid);
+}
+
+void ocp_processor_core_tell(struct ocp_agent *a)
 {
 	struct ocp_processor *p = ocp_processor_of(a);
 	struct ocp_link *l;
 
-	while (!a->over && (l = p->finished.next) != &p->finished) {
+	while (!a->over && (l = p->unheard.next) != &p->unheard) {
+		struct ocp_xaction *x = ocp_processor_linked(l);
+
 		ocp_link_remove(l);
-		both_over(a, ocp_processor_linked(l)->xid);
+		if (x->processor.tell_stop)
+			stopped(a, x);
+		else
+			both_over(a, x->xid);
 	}
 }
 
@@ -334,16 +349,12 @@ static void on_dwm(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_
 
 static void on_dwsr(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_msg *m)
 {
-	uint32_t xid = x->xid;
-
 	if (x->am_ended)
 		return;
 	/* DSS goes out as soon as DWSS comes, so AME 206 cannot come before it [8.3]. */
 	x->processor.stop_at = m->size;
-	if (!ocp_processor_core_marks(a, x))
-		return;
-	ocp_processor_original_over(a, x);
-	both_over(a, xid);
+	if (ocp_processor_core_marks(a, x))
+		stopped(a, x);
 }
 
 /*

@@ -178,6 +178,11 @@ static void test_stop_receiving_body(void **state)
 	assert_int_equal(put(&b, OCP_PART_RESPONSE_BODY, "x", true), -EPIPE);
 	want_out(&b, "AME 1 {206};\n");
 	assert_int_equal(ocp_processor_data_end(b.p, 1, true, 0), -EPIPE);
+	want_log(&b, "");
+	bench_in(&b, "AMS 1;\nDUM 1 0\nAM-Part: response-header\n\n1:h\n;\nAME 1;\n");
+	want_logf(&b, "am_start 2 kind=2\ndata 2@0 [h] first last response-header\nam_end 2 ok\nxaction_end %d\n",
+		  OCP_XEND_NORMAL);
+	want_out(&b, "TE 1;\n");
 	bench_free(&b);
 
 	http(&b, RSP, "\nStop-Receiving-Body: 2\n");

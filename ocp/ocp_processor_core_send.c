@@ -35,15 +35,20 @@ int ocp_processor_core_te(struct ocp_agent *a, struct ocp_xaction *x, bool error
 	return rc;
 }
 
-/* Our TE when both messages are over. From within a call of the owner it cannot hear of the end: that comes next time. */
-static void done_if_both(struct ocp_agent *a, struct ocp_xaction *x)
+/* From within its own call the owner cannot hear of an end: that comes next time. */
+static void tell_later(struct ocp_agent *a, struct ocp_xaction *x)
 {
 	struct ocp_link *l = &x->processor.stalled;
 
-	if (!x->processor.done || ocp_processor_core_te(a, x, false, NULL))
-		return;
 	ocp_link_remove(l);
-	ocp_link_append(&ocp_processor_of(a)->finished, l);
+	ocp_link_append(&ocp_processor_of(a)->unheard, l);
+}
+
+/* Our TE when both messages are over. */
+static void done_if_both(struct ocp_agent *a, struct ocp_xaction *x)
+{
+	if (x->processor.done && !ocp_processor_core_te(a, x, false, NULL))
+		tell_later(a, x);
 }
 
 /* --- where the peer wants a pause or the end --- */
@@ -57,8 +62,9 @@ bool ocp_processor_core_marks(struct ocp_agent *a, struct ocp_xaction *x)
 	if (x->offset >= f->stop_at) {
 		if (ocp_processor_core_ame(a, x, OCP_RESULT_PARTIAL))
 			return false;
-		f->stopped = x->am_ended = true;
+		f->stopped = f->tell_stop = x->am_ended = true;
 		x->paused = false;
+		tell_later(a, x);
 		done_if_both(a, x);
 		return true;
 	}

@@ -501,6 +501,12 @@ static void test_dwsr(void **state)
 	assert_int_equal(put(&b, OCP_PART_NONE, "cde", false), 0);
 	want_out(&b, "DUM 1 12\n3:cde\n;\nAME 1 {206};\n");
 	assert_int_equal(put(&b, OCP_PART_NONE, "f", false), -EPIPE);
+	want_log(&b, ""); /* not from within a call */
+	assert_int_equal(ocp_processor_next_deadline(b.p), 0);
+	ocp_processor_tick(b.p, 0);
+	want_log(&b, "original_end\n");
+	ocp_processor_tick(b.p, 0);
+	want_log(&b, "");
 	bench_free(&b);
 
 	adapted(&b); /* ends by itself before */

@@ -17,7 +17,7 @@ struct ocp_profile;
 struct ocp_processor_flow {
 	struct ocp_group *group;
 	const struct ocp_profile *profile; /* agreed when the transaction began; NULL: none */
-	struct ocp_link stalled;	   /* waits for the end of a negotiation phase, or over; in no list otherwise */
+	struct ocp_link stalled;	   /* waits for the end of a negotiation phase, or has something to tell; in no list otherwise */
 
 	/* original */
 	enum ocp_part part; /* of the last DUM */
@@ -28,7 +28,8 @@ struct ocp_processor_flow {
 	uint64_t reuse_from, reuse_to; /* DPI [11.11] */
 	uint64_t acked;		     /* Org-Data */
 	int32_t modp;		     /* goes out with the first DUM; -1: none */
-	bool stopped;		     /* we ended it with AME 206 */
+	bool stopped;		     /* we ended it with AME 206 ... */
+	bool tell_stop;		     /* ... which the owner has not heard */
 	bool failed;		     /* ... with AME 400 */
 	bool dss;		     /* DSS sent: nothing goes out until the adapted message has ended */
 	bool held_by_pause;	     /* beside dss: DPM sent, too */

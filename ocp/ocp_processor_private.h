@@ -82,7 +82,7 @@ struct ocp_processor {
 	struct ocp_service_group *offering;
 	size_t services_octets;	 /* of AMS Services not yet told */
 	struct ocp_link stalled;  /* transactions that wait for the end of a phase */
-	struct ocp_link finished; /* transactions that are over; their owner has not heard yet */
+	struct ocp_link unheard;  /* transactions whose owner has to hear that an end has come */
 	char *asked_use;	 /* please_use under way: its URI */
 };
 
@@ -140,8 +140,8 @@ static inline struct ocp_xaction *ocp_processor_linked(struct ocp_link *l)
 
 /* --- ocp_processor_core.c --- */
 
-/* Tells of the transactions that became over inside a call of the owner. */
-void ocp_processor_core_finish(struct ocp_agent *a);
+/* Tells what came to an end inside calls of the owner. */
+void ocp_processor_core_tell(struct ocp_agent *a);
 
 /* --- ocp_processor_core_send.c --- */
 
