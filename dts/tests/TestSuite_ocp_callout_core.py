@@ -373,6 +373,13 @@ class TestOcpCalloutCore(CalloutSuite):
         x.finish().wait_end()
         verify(not x.adapted or x.first.referenced == 0, f"a DUY\n{p.transcript.tail()}")
         verify(not x.ok or x.forwarded() == HEAD + b"0123456789", f"octets are missing without a word\n{p.transcript.tail()}")
+        r = self.processor()
+        z = r.xaction(sg=r.http(self.HOLD)).start()
+        z.data(HEAD, "response-header", keep=False, named={"Kept": Struct([0, 20])})  # of the head a part only
+        z.data(b"0123456789", "response-body", keep=False, named={"Kept": Struct([at, 10])})
+        z.finish().wait_end()
+        verify(z.ok and z.forwarded() == HEAD + b"0123456789", r.transcript.tail())
+        verify(z.first.referenced == 0, f"a DUY after a bad Kept\n{r.transcript.tail()}")
         q = self.processor(self.AS_IS)
         y = q.xaction().start()
         y.original += b"0123456789" * 2
