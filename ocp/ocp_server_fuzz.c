@@ -27,6 +27,7 @@ struct seen {
 	uint64_t kept_from, kept_to;
 	enum ocp_part part;
 	bool began, ams, ame, te, dpm, dwss, dss;
+	bool over; /* the processor's TE has come: what names it later is ignored */
 };
 
 struct sfuzz {
@@ -229,9 +230,13 @@ static void watch_said(struct sfuzz *s, const struct ocp_msg *m)
 		x->began = true;
 		x->te = false;
 	}
+	if (x->over)
+		return;
 	/* In a phase it crosses what waits for the end of it. */
 	if (m->type == OCP_MSG_TE && x->began && !s->phase && (fails(m) || m->result.code == OCP_RESULT_PARTIAL))
 		x->te = x->ame = true; /* nothing more is owed */
+	if (m->type == OCP_MSG_TE && x->began)
+		x->over = true;
 	if (m->type == OCP_MSG_DWM)
 		x->dpm = false;
 	if (m->type == OCP_MSG_DSS)
