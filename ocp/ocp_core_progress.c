@@ -148,6 +148,8 @@ static void on_pa(struct ocp_agent *a, const struct ocp_msg *m, const struct ocp
 	}
 	if (x && !progress_ok(a, x, m))
 		return;
+	if (a->over) /* the owner, when it heard of it */
+		return;
 	if (q->owner && !c->ready) { /* "usable" is said only when it is true */
 		c->early[c->n_early] = *q;
 		c->early[c->n_early].maintained = has_xid;

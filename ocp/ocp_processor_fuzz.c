@@ -163,6 +163,13 @@ static uint32_t current_xid(void *user)
 
 static void feature(void *ctx, enum ocp_feature f, struct ocp_str uri, enum ocp_answer a)
 {
+	MUST(!((struct fuzz *)ctx)->closed);
+	maybe(ctx);
+}
+
+static void alive(void *ctx, uint32_t rid, bool has_xid, bool has_am_id)
+{
+	MUST(!((struct fuzz *)ctx)->closed);
 	maybe(ctx);
 }
 
@@ -300,6 +307,7 @@ static const struct ocp_processor_ops ops = {
 	.output = fuzz_output,
 	.closed = fuzz_closed,
 	.feature = feature,
+	.alive = alive,
 	.am_start = am_start,
 	.am_data = am_data,
 	.am_as_is = am_as_is,
