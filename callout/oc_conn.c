@@ -58,6 +58,15 @@ static void oc_conn_on_closed(void *ctx, enum ocp_end how, const struct ocp_resu
 	oc_conn_dirty(c);
 }
 
+static const char *oc_conn_fault_text(enum ocp_fault f, enum ocp_msg_type msg)
+{
+	if (f == OCP_FAULT_OUTSIDE && msg == OCP_MSG_CS)
+		return "the dialect core is not spoken here";
+	if (f == OCP_FAULT_NOT_CS && msg == OCP_MSG_CONNECTION_START)
+		return "the dialect draft is not spoken here";
+	return ocp_fault_text(f);
+}
+
 /* Which rule was broken, at most once per OC_FAULT_US: a hostile peer must not fill the log. */
 static void oc_conn_on_fault(void *ctx, void *user, enum ocp_fault f, enum ocp_msg_type msg)
 {
@@ -72,9 +81,9 @@ static void oc_conn_on_fault(void *ctx, void *user, enum ocp_fault f, enum ocp_m
 	c->fault_us = c->loop->now_us;
 	if (c->faults_untold)
 		oc_log(c->loop, "connection from %s: %s: %s (%" PRIu64 " more in between)", c->peer, ocp_msg_name(msg),
-		       ocp_fault_text(f), c->faults_untold);
+		       oc_conn_fault_text(f, msg), c->faults_untold);
 	else
-		oc_log(c->loop, "connection from %s: %s: %s", c->peer, ocp_msg_name(msg), ocp_fault_text(f));
+		oc_log(c->loop, "connection from %s: %s: %s", c->peer, ocp_msg_name(msg), oc_conn_fault_text(f, msg));
 	c->faults_untold = 0;
 }
 

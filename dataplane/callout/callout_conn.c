@@ -590,7 +590,11 @@ bool co_conn_check(struct co_conn *c)
 	if (how == OCP_END_MALFORMED || how == OCP_END_LOCAL || how == OCP_END_VIOLATION || how == OCP_END_OUTSIDE ||
 	    how == OCP_END_DEAD)
 		co_io_write(c); /* the connection-end, if the socket takes it now */
-	snprintf(text, sizeof(text), "%s", c->why[0] ? c->why : conn_end_text(c, how));
+	if (how == OCP_END_EOF && c->state != CO_CONN_UP)
+		snprintf(text, sizeof(text), "The callout server closed the connection before it had answered in the dialect %s.",
+			 conn_service(c)->cfg.dialect == POLICY_DIALECT_CORE ? "core" : "draft");
+	else
+		snprintf(text, sizeof(text), "%s", c->why[0] ? c->why : conn_end_text(c, how));
 	if (c->state == CO_CONN_UP)
 		conn_lost(c, text);
 	else
