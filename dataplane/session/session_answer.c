@@ -75,6 +75,7 @@ static int write_page(struct session_ctx *c, unsigned status, const char *why, b
 		      struct chunkq *q)
 {
 	char body[768], head[256 + SESSION_TRACE_LINES], trace[SESSION_TRACE_LINES];
+	uint32_t traced = session_trace_answer(c, trace);
 	int n = snprintf(body, sizeof(body),
 			 "<!DOCTYPE html>\n<html><head><title>%u %s</title></head>\n"
 			 "<body><h1>%u %s</h1><p>%s.</p></body></html>\n",
@@ -82,11 +83,12 @@ static int write_page(struct session_ctx *c, unsigned status, const char *why, b
 	int h = snprintf(head, sizeof(head),
 			 "HTTP/1.1 %u %s\r\nContent-Type: text/html\r\nContent-Length: %d\r\n"
 			 "Cache-Control: no-store\r\n%.*s%s\r\n",
-			 status, session_reason(status), n, (int)session_trace_answer(c, trace), trace,
+			 status, session_reason(status), n, (int)traced, trace,
 			 close ? "Connection: close\r\n" : "");
 
 	if (chunkq_put(&c->pool, q, head, (uint32_t)h) != 0)
 		return -1;
+	session_count_n(c, STATS_trace_added, traced != 0);
 	return head_only ? 0 : chunkq_put(&c->pool, q, body, (uint32_t)n);
 }
 

@@ -134,6 +134,8 @@ static void test_service_answers(void **state)
 
 static void test_failures(void **state)
 {
+	uint64_t before;
+
 	world.service = SERVICE_REFUSE; /* no transaction at all */
 	client(REQ("/s", ""));
 	assert_got(1, REQ("/s", "OPES-System: " SYS ";failed=\"" S_URI "\"\r\n"));
@@ -142,8 +144,10 @@ static void test_failures(void **state)
 	world_failed(0, CALLOUT_CAUSE_LOST);
 	world_settle();
 	assert_got(0, OK("OPES-System: " SYS ";failed=\"" S_URI "\"\r\n"));
+	before = world_count(STATS_trace_added);
 	client(REQ("/block", ""));
 	assert_has(world_got(0), "\r\nOPES-System: " SYS ";answer=own\r\n");
+	assert_int_equal(world_count(STATS_trace_added) - before, 1);
 }
 
 /* --- bypass ------------------------------------------------------------------------------------------------------ */
