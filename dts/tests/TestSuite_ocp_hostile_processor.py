@@ -9,7 +9,8 @@ from collections.abc import Callable
 from opes_api.appliance import CALLOUT_PORT, HTTP_PORT, services
 from opes_api.lab import SRV4, Process
 from opes_api.objects import Obj
-from opes_api.ocp import Connection, Raw, SXaction
+from opes_api.ocp import CORE, DRAFT, Connection, Raw, SXaction, feature
+from opes_api.ocp.catalogue import code
 from opes_api.ocp.wire import encode
 from opes_api.ocp_lab import At, Manual, PeerSuite, rest
 from opes_api.suite import func_test, verify
@@ -112,6 +113,7 @@ class TestOcpHostileProcessor(PeerSuite):
         verify(self.beside_done() > self.good, "the good service stood still")
         verify(self.lab.service("echo").get("state") == "up", "the good service is down")
         self.beside.stop()
+        self.dialect = DRAFT
         super().tear_down_test_case()
 
     def victims(self, count: int, size: int = 3000, pause: float = 0.0) -> str:
@@ -127,6 +129,11 @@ class TestOcpHostileProcessor(PeerSuite):
     def answer(self, x: SXaction) -> list[tuple[bytes, bool]]:
         """A right answer to x in pieces (the last 1000 octets become "hello"); whether a piece is framing (and not data)."""
         xid, n = x.xid, len(x.original)
+        if self.dialect == CORE:
+            return [(message("AMS", xid, named={"Services": Raw(b"()")}), True),
+                    (message("DUY", xid, 0, n - 1000), True),
+                    (b"DUM %d %d\r\nAM-Part: response-body\r\nModp: 0\r\n\r\n5:" % (xid, n - 1000), True), (b"hello", False),
+                    (b"\r\n;\r\n", True), (message("AME", xid), True), (message("TE", xid, Raw(b"{200}")), True)]
         return [(message("app-message-start", xid, 2, b""), True),
                 (message("data-as-is", xid, 2, 0, n - 1000, 1, 0), True),
                 (b"data-have %d 2 %d\r\nam-part: response-body\r\nmodp: 0\r\n\r\n5:" % (xid, n - 1000), True), (b"hello", False),
@@ -144,13 +151,13 @@ class TestOcpHostileProcessor(PeerSuite):
                 if framing and 0 <= k - len(octets) < len(piece):
                     piece = change(piece, k - len(octets))
                     octets += piece
-                    self.state["changed"] += 1
+                    self.state["changed"].append(x)
                     break
                 octets += piece
             x.conn.raw(octets, note=False)
             if close:
                 x.conn.close()
-        self.state = {"n": 0, "changed": 0}
+        self.state = {"n": 0, "changed": []}
         self.hostile(At(start=lambda x: None, data=lambda *a: None, end=end), policy, keys)
         total = sum(len(p) for p, _ in self.answer(SXaction(None, 10, []))) + 8
         since = self.lab.last_event()
@@ -175,7 +182,7 @@ class TestOcpHostileProcessor(PeerSuite):
             out = self.at_every_offset(lambda p, k: p[:k] + b"\1" + p[k + 1:], keys, False, policy, 1 if policy == "closed" else 7)
             verify(set(out) <= set(allowed) and out.count("R" if policy == "closed" else "S") > len(out) // 3, f"{policy}: {out}")
             ended = [c for c in self.server.connections if any(m.name == "connection-end" for m in c.received)]
-            changed = self.state["changed"]
+            changed = len(self.state["changed"])
             verify(len(ended) == changed > len(out) // 2, f"{len(ended)} connections were ended, {changed} of {len(out)} answers changed")
             verify(all(m.get("error") for c in ended for m in c.received if m.name == "connection-end"), "without the error flag")
             verify(self.failures and all(e["cause"] in ("protocol", "lost") for e in self.failures), f"{self.failures[:3]}")
@@ -183,6 +190,115 @@ class TestOcpHostileProcessor(PeerSuite):
         out = self.at_every_offset(lambda p, k: p[:k], keys, True, "closed", 3)
         verify(set(out) <= set("R=") and "R" in out, out)
         verify(all(e["cause"] == "lost" for e in self.failures), f"{self.failures[:3]}")
+
+    @func_test
+    def core_malformed_everywhere(self) -> None:
+        """The same in the core dialect.
+
+        Steps:
+            64 connections; the octet 1 at every offset of an answer of AMS, DUY, DUM, AME and TE; policies closed and answer; then the
+            answer cut there.
+        Verify:
+            Each is met with TE 400 for its transaction or CE 400 for the connection; the policy is carried out.
+        """
+        self.dialect = CORE
+        keys = ", connections: 64, retry: 50ms"
+        for policy, allowed in (("closed", "R="), ("answer", "RS=")):
+            out = self.at_every_offset(lambda p, k: p[:k] + b"\1" + p[k + 1:], keys, False, policy, 1 if policy == "closed" else 7)
+            verify(set(out) <= set(allowed) and out.count("R" if policy == "closed" else "S") > len(out) // 3, f"{policy}: {out}")
+            for x in self.state["changed"]:
+                self.until("400", lambda: any(code(m) == 400 and (m.name == "CE" or (m.name == "TE" and m["xid"] == x.xid))
+                                              for m in list(x.conn.received)) or x.ended)
+            verify(self.failures and all(e["cause"] in ("protocol", "lost") for e in self.failures), f"{self.failures[:3]}")
+        out = self.at_every_offset(lambda p, k: p[:k], keys, True, "closed", 3)
+        verify(set(out) <= set("R=") and "R" in out, out)
+
+    @func_test
+    def core_floods(self) -> None:
+        """Much, and much nonsense, in the core dialect.
+
+        Steps:
+            20,000 messages of unknown names, misplaced ones and wishes about an open transaction; 50,000 PQ whose answers are not read; groups
+            without end.
+        Verify:
+            Memory is bounded; the transactions are served, the last one at the latest on another connection; groups past the limit end the
+            connection with CE 400.
+        """
+        self.dialect = CORE
+        self.hostile()
+        before = self.rss()
+
+        def flood(x: SXaction) -> None:
+            x.conn.raw(b"".join(b"".join((
+                message("nobody-knows", n, named={"what": n}), message("CS"), message("DSS", x.xid), message("TS", 100_000 + n, 1),
+                message("PR", x.xid, named={"Org-Data": n}), message("PA"), message("DWM", x.xid, named={"Size-request": n}),
+                message("DPI", x.xid, 0, 2147483647), message("AQ", feature("urn:test:x")), message("PQ", x.xid)))
+                for n in range(2000)), note=False)
+        f = self.curl(Obj("chunked", 612, 30_000).path)
+        x = self.whole()
+        self.play(lambda: flood(x), lambda: self.serve(x))
+        f.is_ok(Obj("chunked", 612, 30_000).body(), "a flood")
+        verify(not x.conn.closed, "the connection was closed")
+        f = self.curl(Obj("chunked", 613, 20_000).path)
+        x = self.whole()
+        questions = message("PQ") * 50_000
+        had = len(x.conn.received)
+        self.play(lambda: self.deaf(x.conn, True), lambda: x.conn.raw(questions, note=False))
+        rest(1.0)
+        verify(self.rss() - before < 32 * MIB, f"{self.rss() - before} octets more while its answers are not read")
+        self.play(lambda: self.deaf(x.conn, False))
+        self.until("the answers", lambda: len(x.conn.received) >= had + 50_000, 40)
+        self.play(lambda: self.serve(x))
+        f.is_ok(Obj("chunked", 613, 20_000).body())
+        groups = b"".join(message("SGC", n, [feature("urn:test:g")]) for n in range(1, 5000))
+        c = self.server.open_connections()[0]
+        self.play(lambda: c.raw(groups, note=False))
+        self.until("CE 400", lambda: any(m.name == "CE" and code(m) == 400 for m in list(c.received)))
+        verify(self.rss() - before < 32 * MIB, f"{self.rss() - before} octets more")
+        self.until("another connection", lambda: len(self.server.connections) > 1)
+        rest(0.2)
+        self.peer_ready()
+        f = self.curl(Obj("chunked", 614, 20_000).path)
+        x = self.whole()
+        self.play(lambda: self.serve(x))
+        f.is_ok(Obj("chunked", 614, 20_000).body(), "afterwards")
+
+    @func_test
+    def core_silence(self) -> None:
+        """A server of the core dialect that stops in the middle of anything.
+
+        Steps:
+            No CS; CS and no answer to the offers; half a DUM; a pause without end; a leave that never comes; policy open and answer.
+        Verify:
+            The policy is carried out within bounded time.
+        """
+        self.dialect = CORE
+        keys = ", idle-probe: 300ms, probe-timeout: 400ms, deadline: 400ms, retry: 50ms, connect-timeout: 500ms"
+        obj = Obj("chunked", 615, 30_000)
+
+        def none(c: Connection) -> None:
+            c.auto.clear()
+
+        def half(x: SXaction, ok: bool) -> None:
+            x.conn.auto.clear()
+            x.conn.raw(b"AMS %d;\r\nDUM %d 0\r\nAM-Part: response-header\r\n\r\n100:HTTP/1.1 200 OK\r\nX-" % (x.xid, x.xid))
+
+        def leave(x: SXaction, ok: bool) -> None:
+            x.am_start()
+            x.conn.send("DWSS", x.xid)
+        nothing = {n: (lambda *a: None) for n in ("start", "data", "end")}
+        for policy, status in (("open", "200"), ("answer", "502")):
+            for what, service in (("no CS", At(connected=none, message=lambda c, m: True)), ("no NR", At(connected=none)),
+                                  ("half", At(**{**nothing, "end": half})), ("paused", At(**{**nothing, "start": lambda x: x.pause(0)})),
+                                  ("leave", At(**{**nothing, "end": leave}))):
+                up = what not in ("no CS", "no NR")
+                self.hostile(service, policy, keys, up=up)
+                if not up:
+                    self.until("a connection", lambda: self.server.connections)
+                f = self.curl(obj.path)
+                f.done(30)
+                fine = f.code == 0 and f.status == status and (policy == "answer" or f.got == obj.body())
+                verify(fine or (what == "half" and f.code != 0), f"{what} {policy}: {f.code} {f.status}\n{self.tail()}")
 
     @func_test
     def one_octet_at_a_time(self) -> None:
