@@ -290,7 +290,7 @@ class TestOcpHostileProcessor(PeerSuite):
         for policy, status in (("open", "200"), ("answer", "502")):
             for what, service in (("no CS", At(connected=none, message=lambda c, m: True)), ("no NR", At(connected=none)),
                                   ("half", At(**{**nothing, "end": half})), ("paused", At(**{**nothing, "start": lambda x: x.pause(0)})),
-                                  ("leave", At(**{**nothing, "end": leave}))):
+                                  ("leave", At(**{**nothing, "end": leave, "message": lambda c, m: m.name == "DSS"}))):
                 up = what not in ("no CS", "no NR")
                 self.hostile(service, policy, keys, up=up)
                 if not up:
