@@ -439,6 +439,10 @@ class TestOcpHostileProcessor(PeerSuite):
 
         def begun(x: SXaction) -> SXaction:
             return x.am_start().as_is(0, 100)
+
+        def late_data(x: SXaction) -> None:  # in one piece: nothing of it is over before the rest has come
+            x.conn.raw(message("app-message-start", x.xid, 2, b"") + message("data-have", x.xid, 2, 0, payload=OWN)
+                       + message("data-end", x.xid, 2) + message("data-have", x.xid, 2, len(OWN), payload=b"more"), note=False)
         gap, unkept, late = "gap or overlap", "not preserved", "after the end"
         ways = {
             "gap": (lambda x: begun(x).conn.send("data-have", x.xid, 2, 101, payload=b"x"), gap),
@@ -452,7 +456,7 @@ class TestOcpHostileProcessor(PeerSuite):
             "of another message": (lambda x: begun(x).conn.send("data-as-is", x.xid, 2, 100, 5, 3, 0), unkept),
             "of its own": (lambda x: begun(x).conn.send("data-as-is", x.xid, 2, 100, 5, 2, 0), unkept),
             "given up": (lambda x: begun(x).ack(0, 500, True).as_is(200, 5), unkept),
-            "data after data-end": (lambda x: x.am_start().send(OWN).finish().send(b"more"), late),
+            "data after data-end": (late_data, late),
         }
         for what, (act, rule) in ways.items():
             x = self.with_neighbour(what, act, "either" if rule == late else "reset", rule)
