@@ -27,6 +27,7 @@ struct seen {
 	uint64_t kept_from, kept_to;
 	enum ocp_part part;
 	bool began, ams, ame, te, dpm, dwss, dss;
+	bool unwatched;
 	bool over; /* the processor's TE has come: what names it later is ignored */
 };
 
@@ -185,7 +186,7 @@ static void watch_sent(struct sfuzz *s, const struct ocp_msg *m)
 {
 	struct seen *x = ocp_msg_has(m, OCP_P_XID) ? seen(s, m->xid) : NULL;
 
-	if (!x || m->type == OCP_MSG_PA || m->type == OCP_MSG_PQ)
+	if (!x || x->unwatched || m->type == OCP_MSG_PA || m->type == OCP_MSG_PQ)
 		return;
 	MUST(!x->te || m->type == OCP_MSG_TE); /* 11.6 */
 	switch (m->type) {
@@ -232,8 +233,9 @@ static void watch_said(struct sfuzz *s, const struct ocp_msg *m)
 	}
 	if (x->over)
 		return;
-	/* In a phase it crosses what waits for the end of it. */
-	if (m->type == OCP_MSG_TE && x->began && !s->phase && (fails(m) || m->result.code == OCP_RESULT_PARTIAL))
+	if (m->type == OCP_MSG_TE && s->phase) /* it crosses what waits for the end of the phase */
+		x->unwatched = true;
+	if (m->type == OCP_MSG_TE && x->began && (fails(m) || m->result.code == OCP_RESULT_PARTIAL))
 		x->te = x->ame = true; /* nothing more is owed */
 	if (m->type == OCP_MSG_TE && x->began)
 		x->over = true;
