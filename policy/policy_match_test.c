@@ -291,8 +291,8 @@ static void selection(void **state)
 static void mails(void **state)
 {
 	static const struct field mail[] = {{":sender", "a@from.example"}, {":recipient", "b@to.example"},
-					    {":recipient", "c@other.example"}, {NULL}},
-				  null_sender[] = {{":sender", "<>"}, {":recipient", "b@to.example"}, {NULL}};
+					    {":recipient", "c@other.example"}, {NULL, NULL}},
+				  null_sender[] = {{":sender", "<>"}, {":recipient", "b@to.example"}, {NULL, NULL}};
 	static const struct {
 		const char *match;
 		bool mail, null_sender;
