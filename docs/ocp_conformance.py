@@ -151,7 +151,8 @@ def self_check(tree: Tree, data: dict[str, Any]) -> list[str]:
 
 
 def main() -> int:
-    root = Path(sys.argv[-1])
+    roots = [a for a in sys.argv[1:] if a != "--write"]
+    root = Path(roots[0]) if roots else Path(__file__).resolve().parent.parent
     source, target = root / "docs/ocp-conformance.toml", root / "docs/ocp-conformance.md"
     data = tomllib.loads(source.read_text())
     tree = Tree(root)

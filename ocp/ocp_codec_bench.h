@@ -4,8 +4,9 @@
 #ifndef OCP_CODEC_BENCH_H
 #define OCP_CODEC_BENCH_H
 
-#include <stdarg.h>
+#include <errno.h>
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -270,6 +271,72 @@ static inline void expect_bad(const char *in, enum ocp_bad bad)
 	if (!at || atoi(at + 4) != (int)bad)
 		fail_msg("want bad %d for [%s], got [%s]", bad, in, e);
 	free(e);
+}
+
+/* --- messages in both directions --- */
+
+struct vector {
+	const char *wire; /* what the encoder writes, payload and tail included */
+	const char *events;
+	struct ocp_msg msg;
+	const char *payload;
+};
+
+/* Each read alone; seen: of which types there was one. */
+static inline void decode_vectors(const struct vector *v, size_t count, bool seen[OCP_MSG_MAX])
+{
+	for (size_t i = 0; i < count; i++) {
+		char want[600];
+
+		snprintf(want, sizeof(want), "%sidle\n", v[i].events);
+		expect(v[i].wire, want);
+		seen[v[i].msg.type] = true;
+	}
+}
+
+/* Written, and refused in every room that is too small. */
+static inline void encode_vector(const struct vector *v)
+{
+	size_t n, full, pay = v->payload ? strlen(v->payload) : 0;
+	char buf[600];
+
+	assert_int_equal(ocp_encode(&v->msg, pay, buf, sizeof(buf), &n), 0);
+	if (v->payload) {
+		memcpy(buf + n, v->payload, pay);
+		memcpy(buf + n + pay, OCP_TAIL, OCP_TAIL_LEN);
+	}
+	full = n + (v->payload ? pay + OCP_TAIL_LEN : 0);
+	assert_int_equal(full, strlen(v->wire));
+	assert_memory_equal(buf, v->wire, full);
+	for (size_t cap = 0; cap < n; cap++) {
+		size_t need;
+
+		assert_int_equal(ocp_encode(&v->msg, pay, buf, cap, &need), -ENOSPC);
+		assert_int_equal(need, n);
+	}
+}
+
+/* All of them in one stream, cut at every offset, octet by octet and at random. */
+static inline void vectors_in_one_stream(const struct vector *v, size_t count)
+{
+	struct text in = {0}, want = {0};
+	char *e;
+
+	for (size_t i = 0; i < count; i++) {
+		say(&in, "%s", v[i].wire);
+		say(&want, "%s", v[i].events);
+	}
+	say(&want, "idle\n");
+	e = events_all(in.p, in.len, NULL);
+	assert_string_equal(e, want.p);
+	free(e);
+	for (size_t cut = 1; cut < in.len; cut++) {
+		e = events_lim(in.p, in.len, cut_once, &cut, NULL);
+		assert_string_equal(e, want.p);
+		free(e);
+	}
+	free(in.p);
+	free(want.p);
 }
 
 #endif

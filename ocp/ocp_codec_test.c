@@ -12,13 +12,6 @@
 
 /* --- vectors --- */
 
-struct vector {
-	const char *wire; /* what the encoder writes, payload and tail included */
-	const char *events;
-	struct ocp_msg msg;
-	const char *payload;
-};
-
 #define B(p) OCP_HAS(OCP_P_##p)
 static const struct vector vectors[] = {
 	{"connection-start;\r\n", "connection-start\nend\n", {.type = OCP_MSG_CONNECTION_START}, 0},
@@ -191,66 +184,26 @@ static const struct vector vectors[] = {
 	FEATURE("i-wont-use", OCP_MSG_I_WONT_USE),
 };
 
+#define VECTORS (sizeof(vectors) / sizeof(vectors[0]))
+
 static void test_vectors_decode(void **state)
 {
 	bool seen[OCP_MSG_MAX] = {false};
 
-	for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
-		char want[600];
-
-		snprintf(want, sizeof(want), "%sidle\n", vectors[i].events);
-		expect(vectors[i].wire, want);
-		seen[vectors[i].msg.type] = true;
-	}
+	decode_vectors(vectors, VECTORS, seen);
 	for (int t = OCP_MSG_UNKNOWN + 1; t < OCP_MSG_CS; t++)
 		assert_true(seen[t]);
 }
 
 static void test_vectors_encode(void **state)
 {
-	for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
-		const struct vector *v = &vectors[i];
-		char buf[600];
-		size_t n, full, pay = v->payload ? strlen(v->payload) : 0;
-
-		assert_int_equal(ocp_encode(&v->msg, pay, buf, sizeof(buf), &n), 0);
-		if (v->payload) {
-			memcpy(buf + n, v->payload, pay);
-			memcpy(buf + n + pay, OCP_TAIL, OCP_TAIL_LEN);
-		}
-		full = n + (v->payload ? pay + OCP_TAIL_LEN : 0);
-		assert_int_equal(full, strlen(v->wire));
-		assert_memory_equal(buf, v->wire, full);
-		for (size_t cap = 0; cap < n; cap++) {
-			size_t need;
-
-			assert_int_equal(ocp_encode(&v->msg, pay, buf, cap, &need), -ENOSPC);
-			assert_int_equal(need, n);
-		}
-	}
+	for (size_t i = 0; i < VECTORS; i++)
+		encode_vector(&vectors[i]);
 }
 
-/* All of them in one stream, cut at every offset, octet by octet and at random. */
 static void test_vectors_in_one_stream(void **state)
 {
-	struct text in = {0}, want = {0};
-	char *e;
-
-	for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
-		say(&in, "%s", vectors[i].wire);
-		say(&want, "%s", vectors[i].events);
-	}
-	say(&want, "idle\n");
-	e = events_all(in.p, in.len, NULL);
-	assert_string_equal(e, want.p);
-	free(e);
-	for (size_t cut = 1; cut < in.len; cut++) {
-		e = events_lim(in.p, in.len, cut_once, &cut, NULL);
-		assert_string_equal(e, want.p);
-		free(e);
-	}
-	free(in.p);
-	free(want.p);
+	vectors_in_one_stream(vectors, VECTORS);
 }
 
 static void test_encode_refuses(void **state)
