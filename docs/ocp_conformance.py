@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Makes docs/ocp-conformance.md from docs/ocp-conformance.toml and holds both to the tree.
 
-usage: ocp_conformance.py [--write] ROOT
+usage: ocp_conformance.py [--write] [ROOT]
 
 Without --write nothing is changed; it fails, with a line for each thing that is wrong, when the page is not what the data
 makes, when a test that a row names does not exist, when a row that binds an agent has neither a test nor a reason why there is

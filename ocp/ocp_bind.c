@@ -168,7 +168,7 @@ static enum ocp_bad kept(struct ocp_token t, struct ocp_msg *m)
 	struct ocp_str offset, size, more;
 	size_t n = ocp_value_len(t.p, end);
 	enum ocp_bad bad;
-	uint64_t v;
+	uint64_t from, octets;
 
 	if (*t.p == '{') {
 		if (n != t.len)
@@ -186,13 +186,14 @@ static enum ocp_bad kept(struct ocp_token t, struct ocp_msg *m)
 	n = ocp_value_len(more.p + 1, more.p + more.len);
 	if (!ocp_atom((struct ocp_token){more.p + 1, n}, &size))
 		return OCP_BAD_TYPE;
-	bad = ocp_number(offset, OCP_CORE_MAX, &v);
-	m->kept_offset = (uint32_t)v;
+	bad = ocp_number(offset, OCP_CORE_MAX, &from);
+	if (!bad)
+		bad = ocp_number(size, OCP_CORE_MAX, &octets);
 	if (bad)
 		return bad;
-	bad = ocp_number(size, OCP_CORE_MAX, &v);
-	m->kept_size = (uint32_t)v;
-	return bad;
+	m->kept_offset = (uint32_t)from;
+	m->kept_size = (uint32_t)octets;
+	return OCP_BAD_NONE;
 }
 
 /* A list of structures that begin with a URI. */
