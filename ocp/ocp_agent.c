@@ -212,7 +212,10 @@ void ocp_agent_close(struct ocp_agent *a, enum ocp_end how, const struct ocp_res
 
 		ocp_agent_finish(a, (struct ocp_xaction *)l, &e);
 	}
-	if (a->on_closed)
+	/* Ended by an owner in one of a transaction's last callbacks, which has others to come (INV-OCP-P3). */
+	if (a->finishing)
+		a->closing = true;
+	else if (a->on_closed)
 		a->on_closed(a->ctx, how, result);
 }
 

@@ -110,6 +110,8 @@ struct ocp_agent {
 	bool started; /* connection-start sent or received */
 	bool broken;  /* output failed; becomes OCP_END_OUTPUT at the next input or tick */
 	enum ocp_end over;
+	uint32_t finishing; /* transactions in their last callbacks, one inside the other */
+	bool closing;	    /* over since then: on_closed comes after these callbacks */
 	enum ocp_msg_type msg; /* being handled, for faults */
 	void *cookie;
 	uint64_t now, last_rx;

@@ -774,6 +774,25 @@ static void test_calls_from_callbacks(void **state)
 	}
 }
 
+static void close_in_am_end(struct bench *b, const char *where)
+{
+	if (!strcmp(where, "am_end"))
+		ocp_processor_end(b->p, false, NULL);
+}
+
+/* INV-OCP-P3: a transaction of whose last callbacks one ends the connection is told of its end before. */
+static void test_closed_comes_last(void **state)
+{
+	struct bench b;
+
+	adapted(&b);
+	b.inside = close_in_am_end;
+	assert_int_equal(bench_in(&b, "xaction-end 1;\n"), -ENOTCONN);
+	want_log(&b, "am_end 2 ok\nxaction_end 0\nclosed 1\n");
+	want_out(&b, "connection-end;\n");
+	bench_free(&b);
+}
+
 static void test_output_fails(void **state)
 {
 	struct bench b;
@@ -817,6 +836,7 @@ int main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_many_transactions),
 		cmocka_unit_test(test_calls_from_callbacks),
+		cmocka_unit_test(test_closed_comes_last),
 		cmocka_unit_test(test_output_fails),
 	};
 

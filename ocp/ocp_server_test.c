@@ -774,6 +774,25 @@ static void test_calls_from_callbacks(void **state)
 	bench_free(&b);
 }
 
+static void close_in_original_end(struct bench *b, const char *where)
+{
+	if (!strcmp(where, "original_end"))
+		ocp_server_end(b->s, false, NULL);
+}
+
+/* A transaction of whose last callbacks one ends the connection is told of its end before. */
+static void test_closed_comes_last(void **state)
+{
+	struct bench b;
+
+	original(&b);
+	b.inside = close_in_original_end;
+	assert_int_equal(bench_in(&b, "xaction-end 7;\n"), -ENOTCONN);
+	want_log(&b, "original_end ok\nxaction_end 0\nclosed 1\n");
+	want_out(&b, "connection-end;\n");
+	bench_free(&b);
+}
+
 static void test_output_fails(void **state)
 {
 	struct bench b;
@@ -827,6 +846,7 @@ int main(void)
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_calls_from_callbacks),
+		cmocka_unit_test(test_closed_comes_last),
 		cmocka_unit_test(test_output_fails),
 	};
 

@@ -158,8 +158,14 @@ void ocp_agent_finish(struct ocp_agent *a, struct ocp_xaction *x,
 		      const struct ocp_xaction_ending *e)
 {
 	ocp_agent_detach(a, x);
+	a->finishing++;
 	a->role->ended(a, x, e);
 	ocp_agent_free(a, x);
+	if (--a->finishing || !a->closing)
+		return;
+	a->closing = false;
+	if (a->on_closed)
+		a->on_closed(a->ctx, a->over, NULL);
 }
 
 /* --- adapted messages --- */
