@@ -22,7 +22,7 @@ import hashlib, json, random, socket, sys, threading, time
 port, seconds = int(sys.argv[1]), float(sys.argv[2])
 s = socket.socket()
 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-s.bind(("{CLI4}", port))
+s.bind(("{CLI4}", port))  # below those the kernel hands out
 s.settimeout(60)
 s.connect(("{SRV4}", {ECHO_PORT}))
 sent, got, n = hashlib.sha256(), hashlib.sha256(), [0, 0]
@@ -198,10 +198,10 @@ class TestFlood(ApplianceSuite):
             It lives, every octet comes back; SYNs were answered by challenges, and few of them.
         """
         with self.delta() as d:
-            s = self.steady(20001, 14)
+            s = self.steady(9001, 14)
             time.sleep(0.5)
             for mode in ("rst-live", "syn-live"):
-                ps = [self.attacker(mode, "-n", "200000", "-r", "50000", port=ECHO_PORT, src=f"{CLI4}:20001", from_server=b)
+                ps = [self.attacker(mode, "-n", "200000", "-r", "50000", port=ECHO_PORT, src=f"{CLI4}:9001", from_server=b)
                       for b in (False, True)]
                 self.watch(lambda ps=ps: not any(p.alive() for p in ps))
                 for p in ps:
@@ -222,9 +222,9 @@ class TestFlood(ApplianceSuite):
             It lives, every octet comes back as it was sent.
         """
         with self.delta() as d:
-            s = self.steady(20002, 12)
+            s = self.steady(9002, 12)
             time.sleep(0.5)
-            p = self.attacker("garbage", "-n", "300000", "-r", "40000", port=ECHO_PORT, src=f"{CLI4}:20002")
+            p = self.attacker("garbage", "-n", "300000", "-r", "40000", port=ECHO_PORT, src=f"{CLI4}:9002")
             worst = self.watch(lambda: not p.alive())
             said = self.done(p)
             self.steady_done(s)
