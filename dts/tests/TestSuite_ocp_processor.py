@@ -248,8 +248,10 @@ class TestOcpProcessor(PeerSuite):
                 self.until("data-paused", lambda: x.paused or x.original_end)
                 self.play(lambda: x.need())
                 self.until("the original", lambda: x.original_end or x.ended)
-                self.play(lambda: x.ack(0, 1000, n % 2 == 0).end(error=True) if n == 5 else self.back(x))
+                self.play(lambda: x.ack(0, 1000, n % 2 == 0).end(error=True) if n == 5 else self.back(x, end=n != 4))
                 f.done()
+                if n == 4:
+                    self.until("xaction-end", lambda: x.ended)
             for m in list(connection(self.server).received):
                 seen.add(m.name)
                 verify("P" in CATALOGUE[DRAFT][m.name].sender, f"{m}")
@@ -257,11 +259,13 @@ class TestOcpProcessor(PeerSuite):
         verify({"data-paused", "data-end", "xaction-end"} <= seen, f"{seen}")
 
     @staticmethod
-    def back(x: SXaction) -> None:
-        """The original as it is, with an acknowledgement and data that wants one."""
+    def back(x: SXaction, end: bool) -> None:
+        """The original as it is, with an acknowledgement and data that wants one; end: the transaction is ended, too."""
         n = len(x.original)
         x.ack(0, n).am_start().as_is(0, n // 2)
-        x.send(bytes(x.original[n // 2:]), x.part_at(n // 2), named={"ack": True}).finish().end()
+        x.send(bytes(x.original[n // 2:]), x.part_at(n // 2), named={"ack": True}).finish()
+        if end:
+            x.end()
 
     @func_test
     def everything_acknowledged(self) -> None:
