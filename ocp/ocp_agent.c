@@ -271,8 +271,7 @@ static void on_asked_answer(struct ocp_agent *a, struct ocp_xaction *x, bool mai
 		}
 		e.how = OCP_XEND_DEADLINE;
 	}
-	if (!x->te_sent)
-		ocp_agent_send_xaction_end(a, x->xid, true, NULL);
+	ocp_agent_give_up(a, x);
 	ocp_agent_finish(a, x, &e);
 }
 

@@ -171,6 +171,8 @@ int ocp_agent_probe(struct ocp_agent *a, bool with_xid, uint32_t xid, bool with_
 bool ocp_agent_answered(struct ocp_agent *a, uint32_t rid, bool has_xid, uint32_t xid, bool has_am);
 
 void ocp_agent_fault(struct ocp_agent *a, const struct ocp_xaction *x, enum ocp_fault f);
+/* Says that x ends without success, unless it has been said. x stays. */
+void ocp_agent_give_up(struct ocp_agent *a, struct ocp_xaction *x);
 
 /* --- transactions --- */
 struct ocp_xaction *ocp_agent_find(const struct ocp_agent *a, uint32_t xid);

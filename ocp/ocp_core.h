@@ -77,6 +77,8 @@ struct ocp_core_role {
 	void (*progress)(struct ocp_agent *a, struct ocp_xaction *x, bool has_org_data, uint32_t org_data);
 	/* A rule broken in x's scope: TE 400 (unless x is the peer's TE itself) and tell the owner. x is gone afterwards. */
 	void (*violation)(struct ocp_agent *a, struct ocp_xaction *x, enum ocp_fault f);
+	/* x makes no progress: TE {400}, after the AME that a message begun is owed [11.8]. x stays. */
+	void (*give_up)(struct ocp_agent *a, struct ocp_xaction *x);
 	/* The agent works on the original of x: PA and PR carry Org-Data [11.23]. */
 	bool (*original_open)(const struct ocp_xaction *x);
 	/* xid has been introduced on this connection. */

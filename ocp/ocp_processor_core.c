@@ -26,6 +26,11 @@ static void on_violation(struct ocp_agent *a, struct ocp_xaction *x, enum ocp_fa
 	ocp_agent_finish(a, x, &e);
 }
 
+static void no_progress(struct ocp_agent *a, struct ocp_xaction *x)
+{
+	ocp_processor_core_te(a, x, true, NULL);
+}
+
 static void on_te(struct ocp_agent *a, struct ocp_xaction *x, const struct ocp_msg *m)
 {
 	struct ocp_processor_flow *f = &x->processor;
@@ -511,6 +516,7 @@ const struct ocp_core_role ocp_processor_core_role = {
 	.message = on_message,
 	.progress = on_progress,
 	.violation = on_violation,
+	.give_up = no_progress,
 	.original_open = original_open,
 	.introduced = introduced,
 	.supports = supports,

@@ -26,6 +26,11 @@ static void on_violation(struct ocp_agent *a, struct ocp_xaction *x, enum ocp_fa
 	ocp_agent_finish(a, x, &e);
 }
 
+static void give_up(struct ocp_agent *a, struct ocp_xaction *x)
+{
+	ocp_server_core_end(ocp_server_of(a), x, true, NULL);
+}
+
 /* --- transactions --- */
 
 /* xid was introduced once. With very many holes between the xids, all of them count as introduced. */
@@ -418,6 +423,7 @@ static const struct ocp_core_role role = {
 	.introduced = introduced,
 	.progress = on_progress,
 	.violation = on_violation,
+	.give_up = give_up,
 	.original_open = original_open,
 	.supports = ocp_server_supports,
 };

@@ -620,6 +620,35 @@ static void test_deadline(void **state)
 	bench_free(&b);
 }
 
+/* 11.8: one that is given up with its adapted message begun gets its AME before */
+static void test_deadline_in_a_message(void **state)
+{
+	struct ocp_server_config cfg = OCP_SERVER_CONFIG_DEFAULT;
+	uint32_t am_id;
+	struct bench b;
+
+	cfg.idle_probe_us = 0;
+	cfg.deadline_us = 1000000;
+	for (int answered = 0; answered < 2; answered++) {
+		start_with(&b, &cfg);
+		bench_in(&b, "CS;\nNO ();\nSGC 1 " SERVICES ";\nTS 7 1;\nAMS 7;\n");
+		assert_int_equal(ocp_server_am_start(b.s, 7, OCP_STR(""), NULL, &am_id), 0);
+		forget_all(&b);
+		b.now = 1000000;
+		ocp_server_tick(b.s, b.now);
+		want_out(&b, "PQ 7;\n");
+		if (answered) {
+			bench_in(&b, "PA;\n");
+		} else {
+			b.now += cfg.probe_timeout_us;
+			ocp_server_tick(b.s, b.now);
+		}
+		want_out(&b, "AME 7 {400};\nTE 7 {400};\n");
+		want_logf(&b, "xaction_end %d\n", answered ? OCP_XEND_LOST : OCP_XEND_DEADLINE);
+		bench_free(&b);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -656,6 +685,7 @@ int main(void)
 		cmocka_unit_test(test_aq_of_ours),
 		cmocka_unit_test(test_liveness),
 		cmocka_unit_test(test_deadline),
+		cmocka_unit_test(test_deadline_in_a_message),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -290,6 +290,16 @@ static void tick_connection(struct ocp_agent *a)
 	}
 }
 
+void ocp_agent_give_up(struct ocp_agent *a, struct ocp_xaction *x)
+{
+	if (x->te_sent)
+		return;
+	if (a->core)
+		a->core->role->give_up(a, x);
+	else
+		ocp_agent_send_xaction_end(a, x->xid, true, NULL);
+}
+
 static void tick_xactions(struct ocp_agent *a)
 {
 	struct ocp_xaction_ending e = {.how = OCP_XEND_DEADLINE};
@@ -306,8 +316,7 @@ static void tick_xactions(struct ocp_agent *a)
 		ocp_link_append(&a->asked, &x->link);
 	}
 	while (!a->over && (x = list_first(&a->asked)) && a->now >= unanswered(a, x->asked_us)) {
-		if (!x->te_sent)
-			ocp_agent_send_xaction_end(a, x->xid, true, NULL);
+		ocp_agent_give_up(a, x);
 		ocp_agent_finish(a, x, &e);
 	}
 }
